@@ -1,0 +1,47 @@
+"""What every framing has: a limit for a message, and what a bad frame leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sockserve.framing.errors import MessageTooLong
+
+OnBadFrame = Literal["close", "skip"]
+
+DEFAULT_MAX_LENGTH = 1024 * 1024
+"""Bytes of payload: 1 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundedFraming:
+    """max_length: the largest payload in bytes, framing bytes not counted. At least 1.
+
+    on_bad_frame: "close" makes the first bad frame the last one; "skip" goes on at the next frame where the framing
+    can find it.
+    """
+
+    max_length: int = DEFAULT_MAX_LENGTH
+    on_bad_frame: OnBadFrame = "close"
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1 byte, not {self.max_length}")
+        if self.on_bad_frame not in ("close", "skip"):
+            raise ValueError(f"on_bad_frame must be 'close' or 'skip', not {self.on_bad_frame!r}")
+
+    def check_length(self, message: bytes) -> int:
+        """The message's length in bytes. Raises MessageTooLong."""
+        length = len(message)
+        if length > self.max_length:
+            raise MessageTooLong(self.max_length, length)
+        return length
+
+    def encode(self, message: bytes) -> bytes:
+        """The frame of one message. Raises FramingError for one that this framing cannot send."""
+        raise NotImplementedError
+
+    def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        """The frames of all messages as one object. Raises FramingError for the first that cannot be sent."""
+        return b"".join([self.encode(message) for message in messages])

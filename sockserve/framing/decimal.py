@@ -1,0 +1,127 @@
+"""windev and netstring: the payload's length in bytes as ASCII digits, a mark, then the payload.
+
+    11\\r\\nHello World      windev: CR LF behind the digits, nothing behind the payload
+    11:Hello World,        netstring: a colon behind the digits, a comma behind the payload
+
+Origins: windev is the default transmission mode of PC SOFT's WINDEV sockets (page 3070001 of its documentation, which
+shows ten bytes, `HelloWorld`, under a count of eleven; here the count is the number of payload bytes, exactly).
+netstring is D. J. Bernstein's, https://cr.yp.to/proto/netstrings.txt, and Twisted's NetstringReceiver.
+
+The digits are 1 to len(str(max_length)), without leading zeros, sign or space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.decoder import FrameDecoder
+from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
+
+ZERO = 0x30
+
+
+@dataclass(frozen=True, slots=True)
+class Windev(BoundedFraming):
+    """`11\\r\\nHello World`."""
+
+    def __str__(self) -> str:
+        return "windev"
+
+    def encode(self, message: bytes) -> bytes:
+        return b"%d\r\n%b" % (self.check_length(message), message)
+
+    def decoder(self) -> DecimalDecoder:
+        return DecimalDecoder(self, mark=b"\r\n", trailer=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Netstring(BoundedFraming):
+    """`11:Hello World,`."""
+
+    def __str__(self) -> str:
+        return "netstring"
+
+    def encode(self, message: bytes) -> bytes:
+        return b"%d:%b," % (self.check_length(message), message)
+
+    def decoder(self) -> DecimalDecoder:
+        return DecimalDecoder(self, mark=b":", trailer=b",")
+
+
+class DecimalDecoder(FrameDecoder):
+    """mark: one or two bytes behind the digits. trailer: no byte or one behind the payload."""
+
+    def __init__(self, framing: BoundedFraming, mark: bytes, trailer: bytes) -> None:
+        super().__init__(framing)
+        self._digits = len(str(self._limit))
+        self._mark = mark
+        self._trailer = trailer
+
+    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+        messages: list[bytes] = []
+        size = len(data)
+        limit = self._limit
+        digits = self._digits
+        first, last = self._mark[0], self._mark[-1]
+        behind_mark = len(self._mark)
+        behind_payload = len(self._trailer)
+        start = 0
+        while start < size:
+            length = 0
+            at = start
+            stop = min(size, start + digits)
+            while at < stop:
+                digit = data[at] - ZERO
+                if digit < 0 or digit > 9:
+                    break
+                length = length * 10 + digit
+                at += 1
+            payload = at + behind_mark
+            if (
+                payload > size
+                or data[at] != first
+                or data[payload - 1] != last
+                or at == start
+                or (data[start] == ZERO and at > start + 1)
+            ):
+                self._error = self._malformed(data[start : start + digits + behind_mark])
+                self._needed = size - start + 1
+                break
+            stop = payload + length
+            end = stop + behind_payload
+            if length > limit:
+                self._error = MessageTooLong(limit, length)
+                self._bad_length = end - start
+                break
+            if end > size:
+                self._needed = end - start
+                break
+            if behind_payload and data[stop] != self._trailer[0]:
+                self._error = MalformedHeader(data[stop:end], f"{self._trailer!r} must follow the payload")
+                break
+            messages.append(data[payload:stop])
+            start = end
+        return messages, start
+
+    def _malformed(self, header: bytes) -> MalformedHeader | None:
+        """The first thing wrong with a header, byte by byte, or None when it only needs more bytes."""
+        at = 0
+        while at < len(header) and header[at : at + 1].isdigit():
+            if at == self._digits:
+                rule = f"more than the {at} digits that max_length ({self._limit}) needs"
+                return MalformedHeader(header[: at + 1], rule)
+            if at == 1 and header[0] == ZERO:
+                return MalformedHeader(header[:2], "leading zero")
+            at += 1
+        for offset, byte in enumerate(header[at:]):
+            if not at or byte != self._mark[offset]:
+                return MalformedHeader(header[: at + offset + 1], f"a length is ASCII digits, then {self._mark!r}")
+        return None
+
+    def _truncated(self, held: bytes) -> TruncatedMessage:
+        header, mark, payload = held.partition(self._mark)
+        if not mark:
+            return TruncatedMessage(None, len(held), "the rest of the header")
+        expected = int(header)
+        return TruncatedMessage(expected, len(payload), "the comma" if len(payload) == expected else "")

@@ -1,0 +1,138 @@
+"""standard and buffered: a delimiter stands behind every message.
+
+    Hello World<EOF>       standard: the five bytes <EOF>, unless another delimiter is given
+    Hello World\\r\\n        buffered: CR LF, unless another delimiter is given
+
+Origin: PC SOFT's transmission modes 2 (SocketEndTag) and 3 (SocketEndTagBuffer, for the usual Internet protocols). Both
+put the same kind of frame on the wire. Its documentation does not say which bytes its default end tag is, so every
+delimiter can be set.
+
+A delimiter is exact: with CR LF, a lone CR or LF is data. The leftmost match ends the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.decoder import FrameDecoder
+from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
+from sockserve.framing.escapes import escape
+
+
+@dataclass(frozen=True, slots=True)
+class Standard(BoundedFraming):
+    """delimiter: the bytes behind every message, at least one."""
+
+    delimiter: bytes = b"<EOF>"
+
+    def __post_init__(self) -> None:
+        BoundedFraming.__post_init__(self)
+        if not self.delimiter:
+            raise ValueError("a delimiter must have at least one byte")
+
+    def __str__(self) -> str:
+        return "standard" if self.delimiter == b"<EOF>" else f"standard:{escape(self.delimiter)}"
+
+    def encode(self, message: bytes) -> bytes:
+        return terminate(message, self.check_length(message), self.delimiter)
+
+    def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        messages = list(messages)
+        frames = self.delimiter.join([*messages, b""])
+        # What one split takes apart again needs no look at each message.
+        if len(frames) <= self.max_length and frames.split(self.delimiter)[:-1] == messages:
+            return frames
+        return b"".join([self.encode(message) for message in messages])
+
+    def decoder(self) -> DelimitedDecoder:
+        return DelimitedDecoder(self, self.delimiter)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffered(Standard):
+    """delimiter: the bytes behind every message, at least one."""
+
+    delimiter: bytes = b"\r\n"
+
+    def __str__(self) -> str:
+        return "buffered" if self.delimiter == b"\r\n" else f"buffered:{escape(self.delimiter)}"
+
+
+def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
+    """`message`, of `length` bytes, with its delimiter. Raises InvalidMessage when a reader would find it earlier."""
+    frame = message + delimiter
+    found = frame.find(delimiter)
+    if found != length:
+        raise InvalidMessage(f"the message contains the delimiter {delimiter!r} at byte {found}")
+    return frame
+
+
+def may_still_end(payload: bytes | bytearray, delimiter: bytes, limit: int) -> bool:
+    """Whether `payload`, with no delimiter in it so far, can become a message of at most `limit` bytes.
+
+    The bytes over the limit must then be the start of a delimiter.
+    """
+    excess = len(payload) - limit
+    if excess <= 0:
+        return True
+    return any(payload.endswith(delimiter[:count]) for count in range(excess, len(delimiter)))
+
+
+class DelimitedDecoder(FrameDecoder):
+    def __init__(self, framing: BoundedFraming, delimiter: bytes) -> None:
+        super().__init__(framing)
+        self._delimiter = delimiter
+        # No delimiter starts in _held before this offset.
+        self._searched = 0
+
+    def skip(self, data: bytes) -> bool:
+        self._held += data
+        return self._skip_behind(self._delimiter)
+
+    def _skip_behind(self, mark: bytes) -> bool:
+        """Drop all up to the next `mark` and the mark too. False: it has not come, all but its start is dropped."""
+        end = self._find(mark)
+        if end < 0:
+            del self._held[: self._searched]
+            self._searched = 0
+            return False
+        del self._held[: end + len(mark)]
+        self._to_skip = self._searched = 0
+        return True
+
+    def _find(self, mark: bytes) -> int:
+        found = self._held.find(mark, self._searched)
+        if found < 0:
+            self._searched = max(self._searched, len(self._held) - len(mark) + 1)
+        return found
+
+    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+        self._searched = 0
+        messages = data.split(self._delimiter)
+        rest = messages.pop()
+        if len(data) > self._limit:
+            for index, message in enumerate(messages):
+                if len(message) > self._limit:
+                    self._error = MessageTooLong(self._limit)
+                    del messages[index:]
+                    return messages, sum(map(len, messages)) + len(self._delimiter) * index
+            if not may_still_end(rest, self._delimiter, self._limit):
+                self._error = MessageTooLong(self._limit)
+        return messages, len(data) - len(rest)
+
+    def _ready(self) -> bool:
+        if self._find(self._delimiter) >= 0:
+            return True
+        if not may_still_end(self._held, self._delimiter, self._limit):
+            self._error = MessageTooLong(self._limit)
+        return False
+
+    def _recover(self, error: FramingError) -> bool:
+        self._to_skip = 1
+        self._searched = 0
+        return True
+
+    def _truncated(self, held: bytes) -> TruncatedMessage:
+        return TruncatedMessage(None, len(held), f"the delimiter {self._delimiter!r}")

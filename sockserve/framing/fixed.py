@@ -1,0 +1,49 @@
+"""fixed:N: every message has exactly N bytes and no framing bytes at all.
+
+Origin: industrial devices with records of one size; Netty's FixedLengthFrameDecoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.decoder import FrameDecoder
+from sockserve.framing.errors import InvalidMessage, TruncatedMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(BoundedFraming):
+    """size: bytes of every message, from 1 to max_length."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        BoundedFraming.__post_init__(self)
+        if not 1 <= self.size <= self.max_length:
+            raise ValueError(f"the size of fixed must be 1 to {self.max_length} bytes (max_length), not {self.size}")
+
+    def __str__(self) -> str:
+        return f"fixed:{self.size}"
+
+    def encode(self, message: bytes) -> bytes:
+        if len(message) != self.size:
+            raise InvalidMessage(f"a message of fixed:{self.size} has {self.size} bytes, not {len(message)}")
+        return message
+
+    def decoder(self) -> FixedDecoder:
+        return FixedDecoder(self)
+
+
+class FixedDecoder(FrameDecoder):
+    def __init__(self, framing: Fixed) -> None:
+        super().__init__(framing)
+        self._size = self._needed = framing.size
+
+    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+        size = self._size
+        end = len(data) - len(data) % size
+        return [data[start : start + size] for start in range(0, end, size)], end
+
+    def _truncated(self, held: bytes) -> TruncatedMessage:
+        return TruncatedMessage(self._size, len(held))

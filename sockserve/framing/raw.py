@@ -1,0 +1,59 @@
+"""raw: no framing. What one read brings is a message.
+
+Origin: Winsock's recv and send; PC SOFT's mode without an end tag, its advice for partners that are not WINDEV.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.decoder import State
+
+
+@dataclass(frozen=True, slots=True)
+class Raw(BoundedFraming):
+    """read_size: the largest message that a read may give, in bytes; None: max_length. A longer read gives several."""
+
+    read_size: int | None = None
+
+    def __post_init__(self) -> None:
+        BoundedFraming.__post_init__(self)
+        if self.read_size is not None and self.read_size < 1:
+            raise ValueError(f"the read size of raw must be at least 1 byte, not {self.read_size}")
+
+    def __str__(self) -> str:
+        return "raw" if self.read_size is None else f"raw:{self.read_size}"
+
+    def encode(self, message: bytes) -> bytes:
+        self.check_length(message)
+        return message
+
+    def decoder(self) -> RawDecoder:
+        return RawDecoder(self)
+
+
+class RawDecoder:
+    """Holds nothing, refuses nothing."""
+
+    def __init__(self, framing: Raw) -> None:
+        self._size = min(framing.read_size or framing.max_length, framing.max_length)
+
+    @property
+    def state(self) -> State:
+        return "idle"
+
+    def decode(self, data: bytes) -> list[bytes]:
+        size = self._size
+        if len(data) <= size:
+            return [data] if data else []
+        return [data[start : start + size] for start in range(0, len(data), size)]
+
+    def finish(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        return b""
+
+    def skip(self, data: bytes) -> bool:
+        return True

@@ -1,0 +1,88 @@
+"""varint: the payload's length in bytes as a base-128 number, then the payload.
+
+    \\x0bHello World
+
+Seven bits a byte, the least significant group first; the high bit says that another byte follows. Origin: protobuf's
+delimited streams, https://protobuf.dev/programming-guides/encoding/#varints. An encoding longer than its number needs
+is refused, so that every message has exactly one form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.decoder import FrameDecoder
+from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
+
+
+def encode_number(number: int) -> bytes:
+    """`number` (0 or more) in base 128."""
+    groups = bytearray()
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Varint(BoundedFraming):
+    def __str__(self) -> str:
+        return "varint"
+
+    def encode(self, message: bytes) -> bytes:
+        return encode_number(self.check_length(message)) + message
+
+    def decoder(self) -> VarintDecoder:
+        return VarintDecoder(self)
+
+
+class VarintDecoder(FrameDecoder):
+    def __init__(self, framing: Varint) -> None:
+        super().__init__(framing)
+        self._groups = len(encode_number(self._limit))
+
+    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+        messages: list[bytes] = []
+        size = len(data)
+        start = 0
+        while start < size:
+            at = start
+            byte = data[at]
+            length = byte & 0x7F
+            shift = 7
+            last = min(size, start + self._groups) - 1
+            while byte & 0x80 and at < last:
+                at += 1
+                byte = data[at]
+                length |= (byte & 0x7F) << shift
+                shift += 7
+            if byte & 0x80:
+                if at + 1 - start == self._groups:
+                    rule = f"more than the {self._groups} bytes that max_length ({self._limit}) needs"
+                    self._error = MalformedHeader(data[start : at + 1], rule)
+                self._needed = size - start + 1
+                break
+            if not byte and at > start:
+                self._error = MalformedHeader(data[start : at + 1], "longer than its number needs")
+                break
+            stop = at + 1 + length
+            if length > self._limit:
+                self._error = MessageTooLong(self._limit, length)
+                self._bad_length = stop - start
+                break
+            if stop > size:
+                self._needed = stop - start
+                break
+            messages.append(data[at + 1 : stop])
+            start = stop
+        return messages, start
+
+    def _truncated(self, held: bytes) -> TruncatedMessage:
+        length = 0
+        for at, byte in enumerate(held):
+            length |= (byte & 0x7F) << (7 * at)
+            if not byte & 0x80:
+                return TruncatedMessage(length, len(held) - at - 1)
+        return TruncatedMessage(None, len(held), "the rest of the header")

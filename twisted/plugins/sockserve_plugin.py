@@ -1,0 +1,8 @@
+from twisted.application.service import ServiceMaker
+
+sockserve = ServiceMaker(
+    "sockserve",
+    "sockserve.service",
+    "Serve messages over stream sockets: echo in any framing.",
+    "sockserve",
+)
