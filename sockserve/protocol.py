@@ -102,6 +102,7 @@ class MessageProtocol(Protocol):
     _frames: list[bytes]
     _frames_size = 0
     _peer_ended = False
+    _end_told = False
     _write_ended = False
     _closing = False
     _close_deadline: IDelayedCall | None = None
@@ -127,8 +128,8 @@ class MessageProtocol(Protocol):
     def framingFailed(self, error: FramingError) -> None:
         """The peer sent a bad frame, or ended its stream inside one. Logs it in one line.
 
-        When this returns, the connection is closed with everything flushed, unless on_bad_frame is "skip" and the end
-        of the bad frame can be found, or the framing was changed here.
+        When this returns, the connection is closed with everything flushed; only with on_bad_frame "skip", and where
+        the end of the bad frame can be found, it goes on.
         """
         over = isinstance(error, TruncatedMessage) or self._decoder.state == "failed"
         action = "closing" if over else "skipping it"
@@ -172,7 +173,7 @@ class MessageProtocol(Protocol):
         if incoming:
             self._change = framing
             self._stop = True
-            if not self._running and (self._at_border or self._decoder.state in ("idle", "failed")):
+            if not self._running and (self._at_border or self._decoder.state == "idle"):
                 self._switch()
 
     def pauseProducing(self) -> None:
@@ -215,6 +216,7 @@ class MessageProtocol(Protocol):
         """Close at once, without sending what is owed."""
         if not self._closing:
             self._stop_delivery()
+        self._frames.clear()
         self.transport.abortConnection()
 
     # What Twisted calls.
@@ -266,8 +268,7 @@ class MessageProtocol(Protocol):
                 if self.transport.disconnecting:
                     self.loseConnection()
         except Exception:
-            log.failure("{protocol} failed; closing {peer}", protocol=type(self).__name__, peer=self.peer)
-            self.loseConnection()
+            self._failed()
         finally:
             self._running = False
         self._flush()
@@ -346,18 +347,27 @@ class MessageProtocol(Protocol):
 
     def _report(self, error: FramingError) -> None:
         self.framingFailed(error)
-        if self._decoder.state == "failed" and self._change is None:
+        if self._decoder.state == "failed":
             self.loseConnection()
 
     def _end(self) -> None:
-        """The peer has ended its stream and all its messages are delivered."""
-        self._finish()
-        if not self._closing:
-            try:
+        """The peer has ended its stream and all its messages are delivered: say so, once."""
+        if self._end_told:
+            return
+        self._end_told = self._running = True
+        try:
+            self._finish()
+            if not self._closing:
                 self.messagesEnded()
-            except Exception:
-                log.failure("{protocol} failed; closing {peer}", protocol=type(self).__name__, peer=self.peer)
-                self.loseConnection()
+        except Exception:
+            self._failed()
+        finally:
+            self._running = False
+        self._flush()
+
+    def _failed(self) -> None:
+        log.failure("{protocol} failed; closing {peer}", protocol=type(self).__name__, peer=self.peer)
+        self.loseConnection()
 
     def _finish(self) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from twisted.application.service import MultiService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
     from sockserve.framing.bounds import OnBadFrame
 
+log = Logger()
+
+NAME = "twistd sockserve"
 DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
 
 
 class Options(usage.Options):
     """What follows `twistd sockserve` on the command line."""
 
-    synopsis = "twistd [twistd options] sockserve [options]"
+    synopsis = "[options]"
     longdesc = (
         "Echo messages: each client gets back what it sends, framed as it sent it, to the last byte, also when it "
         f"shuts down its sending side first. Framings: {', '.join(NAMES)}. N is a number of bytes; DELIM, START and "
@@ -52,11 +56,10 @@ class Options(usage.Options):
         self._reactor = reactor
 
     def opt_listen(self, endpoint: str) -> None:
-        """Where to listen, a Twisted endpoint such as tcp:7000:interface=127.0.0.1, tcp6:7000 or unix:/run/x.sock; may
-        be given several times. [default: tcp:27015:interface=127.0.0.1]
-        """
+        """Where to listen: a Twisted endpoint, such as tcp6:7000 or unix:/run/x.sock; repeatable. [default: %s]"""
         self["listen"].append(endpoint)
 
+    opt_listen.__doc__ = str(opt_listen.__doc__) % DEFAULT_LISTEN
     opt_l = opt_listen
 
     def opt_version(self) -> None:
@@ -75,7 +78,7 @@ class Options(usage.Options):
         except usage.UsageError as error:
             if self.parent is None:
                 raise
-            sys.exit(f"twistd sockserve: {error}")
+            sys.exit(f"{NAME}: {error}")
 
     def parseArgs(self, *args: str) -> None:
         if args:
@@ -110,10 +113,12 @@ class Options(usage.Options):
 
 
 class StartError(SystemExit, Exception):
-    """Ends the program with one line on standard error and status 1.
+    """Ends the program with status 1; its line has been written already.
 
-    It is an Exception too, so that twistd removes its pid file, and tells the line when it runs as a daemon.
+    It is an Exception too, so that twistd removes its pid file, and passes the line on when it runs as a daemon.
     """
+
+    code = 1
 
 
 class Program(MultiService):
@@ -123,7 +128,12 @@ class Program(MultiService):
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError, OverflowError) as error:
-            raise StartError(f"twistd sockserve: --listen: {error}") from error
+            line = f"{NAME}: --listen: {error}"
+            log.critical("{line}", line=line)
+            # twistd has put its log in the place of sys.stderr.
+            if sys.__stderr__ is not None:
+                print(line, file=sys.__stderr__)
+            raise StartError(line) from error
 
 
 def makeService(options: Options) -> MultiService:

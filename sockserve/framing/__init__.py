@@ -115,7 +115,7 @@ def parse(name: str, *, max_length: int = DEFAULT_MAX_LENGTH, on_bad_frame: OnBa
     """
     kind, colon, argument = name.partition(":")
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, 1)
+        near = difflib.get_close_matches(kind, KINDS, 1, 0.7)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"unknown framing {name!r}{hint}; accepted: {', '.join(NAMES)}")
     try:
