@@ -1,32 +1,25 @@
 """One framing on one connection: MessageProtocol, the factory that makes them, and Echo.
 
-The way of a message: dataReceived -> decoder -> messagesReceived -> messageReceived, yours; sendMessage -> framing ->
+The way of a message: dataReceived -> Delivery -> messagesReceived -> messageReceived, yours; sendMessage -> framing ->
 transport. Frames sent while messages are being delivered leave as one write.
-
-Delivery is one loop, `_run`. It stops behind any message (pause, change of framing, close) and goes on from there:
-messages that are decoded and not delivered yet stay in an iterator; a change of framing turns them back into bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import (
-    IHalfCloseableDescriptor,
-    IHalfCloseableProtocol,
-    IPushProducer,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from sockserve.address import format_address
-from sockserve.framing import Decoder, Framing, parse
+from sockserve.delivery import Delivery
+from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, TruncatedMessage
+from sockserve.halfclose import can_half_close, peer_has_ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
@@ -40,9 +33,6 @@ _BY_USER, _BY_TRANSPORT = 1, 2
 
 # Bytes of answers to one read that may wait for its end.
 _BATCH_SIZE = 256 * 1024
-# A program that changes the framing at every message must not make us decode the rest of the read every time: after
-# each few changes the pieces that are decoded at once are halved, down to this many bytes.
-_SMALL_PIECE = 256
 
 
 @lru_cache(maxsize=64)
@@ -80,32 +70,21 @@ class MessageProtocol(Protocol):
     transport: Connection
 
     # State. Defaults in the class keep an idle connection small.
-    _incoming: Framing
+    _delivery: Delivery
     _outgoing: Framing
-    _decoder: Decoder
-    # A framing for incoming bytes that waits for the next frame border.
-    _change: Framing | None = None
-    # Bytes received; those before _used were fed to the decoder.
-    _input = b""
-    _used = 0
-    # Changes of framing within these bytes.
-    _changes = 0
-    # Decoded messages of an interrupted batch.
-    _undelivered: Iterator[bytes] | None = None
-    # Everything up to the last message is delivered, and nothing behind it counts as begun.
-    _at_border = False
-    _running = False
-    # Delivery is to stop behind the current message.
-    _stop = False
+    # Who holds up reading: _BY_USER, _BY_TRANSPORT.
     _paused = 0
     # Frames that wait for the end of the delivery, and their bytes.
     _frames: list[bytes]
     _frames_size = 0
+    # The peer has ended its stream; messagesEnded was called.
     _peer_ended = False
     _end_told = False
-    _write_ended = False
     _closing = False
+    # Our end of the stream is with the kernel, and all before it.
+    _write_ended = False
     _close_deadline: IDelayedCall | None = None
+    _stall_check: IDelayedCall | None = None
 
     # What a user overrides.
 
@@ -118,12 +97,7 @@ class MessageProtocol(Protocol):
 
         Override it to take them at once. A change of framing, a pause or a close then takes effect behind the last.
         """
-        if self._undelivered is None:
-            self._undelivered = iter(messages)
-            self._deliver()
-        else:
-            # Stopped inside an earlier part of a batch that an override handed on in parts.
-            self._undelivered = chain(self._undelivered, messages)
+        self._delivery.deliver_each(messages)
 
     def framingFailed(self, error: FramingError) -> None:
         """The peer sent a bad frame, or ended its stream inside one. Logs it in one line.
@@ -131,7 +105,7 @@ class MessageProtocol(Protocol):
         When this returns, the connection is closed with everything flushed; only with on_bad_frame "skip", and where
         the end of the bad frame can be found, it goes on.
         """
-        over = isinstance(error, TruncatedMessage) or self._decoder.state == "failed"
+        over = isinstance(error, TruncatedMessage) or self._delivery.failed
         action = "closing" if over else "skipping it"
         log.warn("{peer}: {error}; {action}", peer=self.peer, error=error, action=action)
 
@@ -171,10 +145,7 @@ class MessageProtocol(Protocol):
         if outgoing:
             self._outgoing = framing
         if incoming:
-            self._change = framing
-            self._stop = True
-            if not self._running and (self._at_border or self._decoder.state == "idle"):
-                self._switch()
+            self._delivery.set_framing(framing)
 
     def pauseProducing(self) -> None:
         """Deliver no more messages and stop reading, from the end of the message that is being delivered."""
@@ -201,12 +172,8 @@ class MessageProtocol(Protocol):
         self._stop_delivery()
         transport = self.transport
         transport.unregisterProducer()
-        if self.reactor is None:
-            from twisted.internet import reactor
-
-            self.reactor = cast("IReactorTime", reactor)
-        self._close_deadline = self.reactor.callLater(self.close_timeout, self._give_up)
-        if self._peer_ended or not _can_half_close(transport):
+        self._close_deadline = self._call_later(self._give_up)
+        if self._peer_ended or not can_half_close(transport):
             transport.loseConnection()
         else:
             transport.loseWriteConnection()
@@ -223,8 +190,8 @@ class MessageProtocol(Protocol):
 
     def makeConnection(self, transport: ITransport) -> None:
         framing = as_framing(self.framing)
-        self._incoming = self._outgoing = framing
-        self._decoder = framing.decoder()
+        self._outgoing = framing
+        self._delivery = Delivery(framing, self, cast("Connection", transport))
         self._frames = []
         cast("Connection", transport).registerProducer(_BackPressure(self), True)
         super().makeConnection(transport)
@@ -234,16 +201,16 @@ class MessageProtocol(Protocol):
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         if self._closing:
             return
-        self._input = self._input[self._used :] + data if self._input else data
-        self._used = 0
-        if not self._paused and not self._running:
+        delivery = self._delivery
+        delivery.receive(data)
+        if not delivery.held and not delivery.running:
             self._run()
 
     def readConnectionLost(self) -> None:
         self._peer_ended = True
         if self._closing:
             self.transport.loseConnection()
-        elif not self._paused and not self._running:
+        elif not self._paused and not self._delivery.running:
             self._end()
 
     def writeConnectionLost(self) -> None:
@@ -253,141 +220,61 @@ class MessageProtocol(Protocol):
         if not self._closing:
             self._stop_delivery()
             if not self._peer_ended:
-                self._finish()
-        if self._close_deadline is not None and self._close_deadline.active():
-            self._close_deadline.cancel()
-        self._close_deadline = None
+                self._delivery.finish()
+        for call in (self._close_deadline, self._stall_check):
+            if call is not None and call.active():
+                call.cancel()
+        self._close_deadline = self._stall_check = None
 
     # Receiving.
 
     def _run(self) -> None:
-        """Deliver what was received, until all is delivered or something stops it."""
-        self._running = True
+        """Deliver what was received; then send the answers."""
+        delivery = self._delivery
         try:
-            while not self._paused and not self._closing and self._advance():
-                if self.transport.disconnecting:
-                    self.loseConnection()
+            delivery.run()
         except Exception:
-            self._failed()
-        finally:
-            self._running = False
-        self._flush()
-        if not self._closing:
-            if self._paused:
-                self.transport.pauseProducing()
-            elif self._peer_ended:
-                self._end()
-
-    def _advance(self) -> bool:
-        """Deliver the next messages, or report the next bad frame. False: all input is used up."""
-        self._stop = False
-        if self._at_border and self._change is not None:
-            self._switch()
-        elif self._undelivered is not None:
-            self._deliver()
-            return True
-        piece = self._next_piece()
-        decoder = self._decoder
-        try:
-            if self._change is not None and decoder.state == "skipping":
-                self._at_border = decoder.skip(piece)
-                return self._at_border or self._has_input()
-            messages = decoder.decode(piece)
-        except FramingError as error:
-            self._at_border = decoder.state != "skipping"
-            self._report(error)
-            return True
-        if messages:
-            self._at_border = True
-            if self._change is not None:
-                self._undelivered = iter(messages[1:])
-                self._switch()
-                del messages[1:]
-            self.messagesReceived(messages)
-            return True
-        if self._has_input():
-            return True
-        self._at_border = False
-        self._input = b""
-        self._used = self._changes = 0
-        return False
-
-    def _deliver(self) -> None:
-        assert self._undelivered is not None
-        transport = self.transport
-        for message in self._undelivered:
-            self.messageReceived(message)
-            if self._stop or transport.disconnecting:
-                return
-        self._undelivered = None
-
-    def _next_piece(self) -> bytes:
-        start = self._used
-        step = max(_SMALL_PIECE, len(self._input) >> (self._changes >> 2))
-        piece = self._input[start : start + step]
-        self._used = start + len(piece)
-        return piece
-
-    def _has_input(self) -> bool:
-        return self._used < len(self._input)
-
-    def _switch(self) -> None:
-        """Decode what follows the last delivered message with the framing that waits."""
-        assert self._change is not None
-        rest = self._incoming.encode_all(self._undelivered or ()) + self._decoder.take()
-        if len(rest) <= self._used:
-            self._used -= len(rest)
-        else:
-            self._input = rest + self._input[self._used :]
-            self._used = 0
-        self._undelivered = None
-        self._incoming, self._change = self._change, None
-        self._decoder = self._incoming.decoder()
-        self._changes += 1
-
-    def _report(self, error: FramingError) -> None:
-        self.framingFailed(error)
-        if self._decoder.state == "failed":
+            self._callback_failed()
+        if delivery.failed or self.transport.disconnecting:
             self.loseConnection()
+        self._flush()
+        if self._peer_ended and not self._paused and not self._closing:
+            self._end()
 
     def _end(self) -> None:
         """The peer has ended its stream and all its messages are delivered: say so, once."""
         if self._end_told:
             return
-        self._end_told = self._running = True
+        self._end_told = True
         try:
-            self._finish()
+            self._delivery.finish()
             if not self._closing:
                 self.messagesEnded()
         except Exception:
-            self._failed()
-        finally:
-            self._running = False
-        self._flush()
+            self._callback_failed()
 
-    def _failed(self) -> None:
+    def _callback_failed(self) -> None:
         log.failure("{protocol} failed; closing {peer}", protocol=type(self).__name__, peer=self.peer)
         self.loseConnection()
 
-    def _finish(self) -> None:
-        try:
-            self._decoder.finish()
-        except FramingError as error:
-            self.framingFailed(error)
-
     def _pause(self, reason: int) -> None:
-        self._stop = True
-        if not self._paused and not self._running and not self._closing:
+        if self._closing:
+            return
+        if not self._paused:
+            self._delivery.held = True
+            self._delivery.interrupt()
             self.transport.pauseProducing()
         self._paused |= reason
 
     def _resume(self, reason: int) -> None:
-        if not self._paused & reason:
+        if self._closing or not self._paused & reason:
             return
         self._paused &= ~reason
-        if self._paused or self._running or self._closing:
+        if self._paused:
             return
-        self._run()
+        self._delivery.held = False
+        if not self._delivery.running:
+            self._run()
         if not self._paused and not self._closing and not self._peer_ended:
             self.transport.resumeProducing()
 
@@ -396,7 +283,7 @@ class MessageProtocol(Protocol):
     def _send(self, frames: bytes) -> None:
         if self._closing:
             return
-        if self._running:
+        if self._delivery.running:
             self._frames.append(frames)
             self._frames_size += len(frames)
             if self._frames_size > _BATCH_SIZE:
@@ -419,10 +306,8 @@ class MessageProtocol(Protocol):
     def _stop_delivery(self) -> None:
         if self.log_traffic:
             log.info("{peer}: Connection closing...", peer=self.peer)
-        self._closing = self._stop = True
-        self._input = b""
-        self._used = 0
-        self._undelivered = None
+        self._closing = True
+        self._delivery.drop()
 
     def _give_up(self) -> None:
         if self._write_ended:
@@ -434,12 +319,24 @@ class MessageProtocol(Protocol):
                 peer=self.peer,
                 seconds=self.close_timeout,
             )
-            self.transport.abortConnection()
+            self.abortConnection()
 
+    def _check_stall(self) -> None:
+        """The peer has perhaps not read for close_timeout seconds. If it has ended its stream too, it is closing."""
+        self._stall_check = None
+        if self._closing or not self._paused & _BY_TRANSPORT:
+            return
+        if peer_has_ended(self.transport):
+            self._give_up()
+        else:
+            self._stall_check = self._call_later(self._check_stall)
 
-def _can_half_close(transport: Connection) -> bool:
-    """Whether our end of stream can go out while reading goes on: TCP and unix sockets, not TLS over them."""
-    return IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
+    def _call_later(self, function: Callable[[], None]) -> IDelayedCall:
+        if self.reactor is None:
+            from twisted.internet import reactor
+
+            self.reactor = cast("IReactorTime", reactor)
+        return self.reactor.callLater(self.close_timeout, function)
 
 
 @implementer(IPushProducer)
@@ -452,7 +349,10 @@ class _BackPressure:
         self._protocol = protocol
 
     def pauseProducing(self) -> None:
-        self._protocol._pause(_BY_TRANSPORT)
+        protocol = self._protocol
+        protocol._pause(_BY_TRANSPORT)
+        if protocol._stall_check is None:
+            protocol._stall_check = protocol._call_later(protocol._check_stall)
 
     def resumeProducing(self) -> None:
         self._protocol._resume(_BY_TRANSPORT)

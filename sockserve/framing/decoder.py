@@ -62,6 +62,8 @@ class FrameDecoder:
     def take(self) -> bytes:
         held = bytes(self._held)
         self._held.clear()
+        if not self._failed:
+            self._error = None
         return held
 
     def skip(self, data: bytes) -> bool:
@@ -103,6 +105,7 @@ class FrameDecoder:
         """Raise the error that is due; from here on the decoder skips, or has failed for good."""
         if self._may_skip and self._recover(error):
             self._error = None
+            self._needed = 0
             self.skip(b"")
         else:
             self._failed = True

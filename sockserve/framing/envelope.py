@@ -91,7 +91,9 @@ class EnvelopeDecoder(DelimitedDecoder):
             return True
         if self._find(self._delimiter) >= 0:
             return True
-        if not may_still_end(self._held[width:], self._delimiter, self._limit):
+        # A payload within the limit is not looked at: the slice copies it.
+        over = len(self._held) - width > self._limit
+        if over and not may_still_end(self._held[width:], self._delimiter, self._limit):
             self._error = MessageTooLong(self._limit)
         return False
 

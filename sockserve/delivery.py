@@ -1,0 +1,202 @@
+"""Reads in, messages out: the loop between a decoder and the callbacks of a protocol.
+
+It stops behind any message (pause, change of framing, close) and goes on from there, with nothing lost and nothing
+delivered twice. Messages that are decoded and not delivered yet stay in an iterator; a change of framing turns them
+back into bytes, which is exact because a message has one form only in its framing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Protocol
+
+from sockserve.framing import Framing
+from sockserve.framing.errors import FramingError
+
+# A program that changes the framing at every message must not make us decode the rest of the read every time: after
+# each few changes the pieces that are decoded at once are halved, down to this many bytes.
+_SMALL_PIECE = 256
+
+
+class Receiver(Protocol):
+    """The callbacks; see MessageProtocol."""
+
+    def messageReceived(self, message: bytes) -> None: ...
+
+    def messagesReceived(self, messages: list[bytes]) -> None: ...
+
+    def framingFailed(self, error: FramingError) -> None: ...
+
+
+class Transport(Protocol):
+    """What delivery must know of a transport: whether the program has closed it."""
+
+    @property
+    def disconnecting(self) -> int: ...
+
+
+class Delivery:
+    """The receiving side of one connection.
+
+    framing: of the bytes behind the last delivered message.
+    held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
+    failed: a bad frame has ended it.
+    """
+
+    __slots__ = (
+        "_at_border",
+        "_change",
+        "_changes",
+        "_decoder",
+        "_input",
+        "_receiver",
+        "_stop",
+        "_transport",
+        "_undelivered",
+        "_used",
+        "framing",
+        "held",
+        "running",
+    )
+
+    def __init__(self, framing: Framing, receiver: Receiver, transport: Transport) -> None:
+        self.framing = framing
+        self.held = False
+        self.running = False
+        self._receiver = receiver
+        self._transport = transport
+        self._decoder = framing.decoder()
+        # A framing that waits for the next frame border.
+        self._change: Framing | None = None
+        # Bytes received; those before _used were fed to the decoder.
+        self._input = b""
+        self._used = 0
+        # Changes of framing within these bytes.
+        self._changes = 0
+        # Decoded messages of an interrupted batch.
+        self._undelivered: Iterator[bytes] | None = None
+        # Everything up to the last message is delivered, and nothing behind it counts as begun.
+        self._at_border = False
+        # Delivery is to stop behind the current message.
+        self._stop = False
+
+    @property
+    def failed(self) -> bool:
+        return self._decoder.state == "failed"
+
+    def receive(self, data: bytes) -> None:
+        """Take what one read has brought; `run` delivers it."""
+        self._input = self._input[self._used :] + data if self._input else data
+        self._used = 0
+
+    def interrupt(self) -> None:
+        """Stop behind the message that is being delivered, if any, and look at what has changed."""
+        self._stop = True
+
+    def drop(self) -> None:
+        """Forget everything received and not delivered, for good."""
+        self.held = self._stop = True
+        self._input = b""
+        self._used = 0
+        self._undelivered = None
+
+    def set_framing(self, framing: Framing) -> None:
+        """Change it at the next frame border: behind the message being delivered, or behind the one half received."""
+        self._change = framing
+        self._stop = True
+        if not self.running and (self._at_border or self._decoder.state == "idle"):
+            self._switch()
+
+    def run(self) -> None:
+        """Deliver what was received, until all is delivered or something stops it.
+
+        Raises what the callbacks raise.
+        """
+        self.running = True
+        try:
+            while not self.held and self._advance() and not self._transport.disconnecting:
+                pass
+        finally:
+            self.running = False
+
+    def finish(self) -> None:
+        """The peer sends no more, and `run` has delivered everything: report an unfinished frame."""
+        try:
+            self._decoder.finish()
+        except FramingError as error:
+            self._receiver.framingFailed(error)
+
+    def deliver_each(self, messages: list[bytes]) -> None:
+        """Hand on the messages one by one; those behind an interruption are kept for later."""
+        if self._undelivered is None:
+            self._undelivered = iter(messages)
+            self._deliver()
+        else:
+            # Interrupted inside an earlier part of a batch that was handed on in parts.
+            self._undelivered = chain(self._undelivered, messages)
+
+    def _deliver(self) -> None:
+        assert self._undelivered is not None
+        receive = self._receiver.messageReceived
+        transport = self._transport
+        for message in self._undelivered:
+            receive(message)
+            if self._stop or transport.disconnecting:
+                return
+        self._undelivered = None
+
+    def _advance(self) -> bool:
+        """Deliver the next messages, or report the next bad frame. False: all input is used up."""
+        self._stop = False
+        if self._at_border and self._change is not None:
+            self._switch()
+        elif self._undelivered is not None:
+            self._deliver()
+            return True
+        piece = self._next_piece()
+        decoder = self._decoder
+        try:
+            if self._change is not None and decoder.state == "skipping":
+                self._at_border = decoder.skip(piece)
+                return self._at_border or self._used < len(self._input)
+            messages = decoder.decode(piece)
+        except FramingError as error:
+            self._at_border = decoder.state != "skipping"
+            self._receiver.framingFailed(error)
+            return not self.failed
+        if messages:
+            self._at_border = True
+            if self._change is not None:
+                self._undelivered = iter(messages[1:])
+                self._switch()
+                del messages[1:]
+            self._receiver.messagesReceived(messages)
+            return True
+        if self._used < len(self._input):
+            return True
+        self._at_border = False
+        self._input = b""
+        self._used = self._changes = 0
+        return False
+
+    def _next_piece(self) -> bytes:
+        start = self._used
+        step = max(_SMALL_PIECE, len(self._input) >> (self._changes >> 2))
+        piece = self._input[start : start + step]
+        self._used = start + len(piece)
+        return piece
+
+    def _switch(self) -> None:
+        """Decode what follows the last delivered message with the framing that waits."""
+        assert self._change is not None
+        rest = self.framing.encode_all(self._undelivered or ()) + self._decoder.take()
+        if len(rest) <= self._used:
+            self._used -= len(rest)
+        else:
+            self._input = rest + self._input[self._used :]
+            self._used = 0
+        self._undelivered = None
+        self.framing, self._change = self._change, None
+        self._decoder = self.framing.decoder()
+        self._changes += 1
