@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from sockserve.address import format_address
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-    from twisted.python.failure import Failure
 
 log = Logger()
 
@@ -39,12 +39,13 @@ class SocketServer(Service):
     def privilegedStartService(self) -> None:
         """Open the endpoints, while the process may still have the rights that low ports need."""
         super().privilegedStartService()
-        failures: list[Failure] = []
         for endpoint in self.endpoints:
-            opening = endpoint.listen(self.factory).addCallbacks(self._opened, failures.append)
-            if failures:
-                failures[0].raiseException()
-            self._opening.append(opening.addErrback(self._failed))
+            opening = endpoint.listen(self.factory)
+            if opening.called and isinstance(opening.result, Failure):
+                failure = opening.result
+                opening.addErrback(lambda _: None)
+                failure.raiseException()
+            self._opening.append(opening.addCallbacks(self._opened, self._failed))
 
     def startService(self) -> None:
         if not self._opening:

@@ -1,0 +1,156 @@
+"""How connections end, over real sockets: nothing owed is lost, and nobody holds a connection for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection, Port
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from sockserve.protocol import MessageFactory, MessageProtocol
+
+CLOSE_TIMEOUT = 0.3
+MUCH = bytes(16 << 20)
+"""More than the kernel takes for a peer that does not read."""
+
+
+class Server(MessageProtocol):
+    """Fires `lost` with the reason of its end."""
+
+    close_timeout = CLOSE_TIMEOUT
+
+    def __init__(self) -> None:
+        self.lost: Deferred[type | None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.lost.callback(reason.type)
+
+
+class Client(Protocol):
+    """Reads everything; fires `lost` with the reason of its end."""
+
+    transport: Connection
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.lost: Deferred[type | None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(reason.type)
+
+
+class Deaf(Client):
+    """Never reads."""
+
+    def connectionMade(self) -> None:
+        self.transport.pauseProducing()
+
+
+@implementer(IHalfCloseableProtocol)
+class Staying(Client):
+    """Does not close when the server ends its stream."""
+
+    def readConnectionLost(self) -> None:
+        pass
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+class ClosingTests(TestCase):
+    timeout = 20
+
+    async def connected(
+        self, framing: str, server: Callable[[], Server], client: Callable[[], Client]
+    ) -> tuple[Server, Client]:
+        """Both ends of a new connection."""
+        made: Deferred[Server] = Deferred()
+
+        class Making(MessageFactory):
+            def buildProtocol(self, addr: object) -> MessageProtocol:
+                protocol = super().buildProtocol(None)
+                reactor.callLater(0, made.callback, protocol)
+                return protocol
+
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Making(framing, server))
+        assert isinstance(port, Port)
+        self.addCleanup(port.stopListening)
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        connection = await endpoint.connect(Factory.forProtocol(client))
+        assert isinstance(connection, Client)
+        return await made, connection
+
+    async def test_a_peer_that_never_reads_is_aborted_close_timeout_after_the_close_began(self) -> None:
+        server, client = await self.connected("raw", Server, Deaf)
+        server.transport.write(MUCH)
+        began = reactor.seconds()
+        server.loseConnection()
+        reason = await server.lost
+        self.assertIs(reason, ConnectionAborted)
+        self.assertGreaterEqual(reactor.seconds() - began, CLOSE_TIMEOUT)
+        client.transport.abortConnection()
+        await client.lost
+
+    async def test_a_peer_that_half_closes_and_never_reads_is_aborted(self) -> None:
+        class Generous(Server):
+            def messageReceived(self, message: bytes) -> None:
+                self.transport.write(MUCH)
+
+        server, client = await self.connected("raw", Generous, Deaf)
+        client.transport.write(b"?")
+        client.transport.loseWriteConnection()
+        reason = await server.lost
+        self.assertIs(reason, ConnectionAborted)
+        client.transport.abortConnection()
+        await client.lost
+
+    async def test_a_peer_that_reads_late_after_its_half_close_gets_everything(self) -> None:
+        class Generous(Server):
+            close_timeout = 10
+
+            def messageReceived(self, message: bytes) -> None:
+                self.transport.write(MUCH)
+                reactor.callLater(0, client.transport.resumeProducing)
+
+        server, client = await self.connected("raw", Generous, Deaf)
+        client.transport.write(b"?")
+        client.transport.loseWriteConnection()
+        await server.lost
+        await client.lost
+        self.assertEqual(len(client.received), len(MUCH))
+
+    async def test_the_answer_before_a_bad_frame_reaches_a_peer_that_goes_on_sending(self) -> None:
+        """Closing with bytes unread would reset the connection under the answer."""
+
+        class Answering(Server):
+            def messageReceived(self, message: bytes) -> None:
+                self.sendMessage(message * 1000)
+
+        for _ in range(20):
+            server, client = await self.connected("windev", Answering, Client)
+            client.transport.write(b"5\r\nhello-1\r\n" + bytes(1 << 20))
+            reasons = await gatherResults([server.lost, client.lost])
+            self.assertEqual(reasons, [ConnectionDone, ConnectionDone])
+            self.assertEqual(bytes(client.received), b"5000\r\n" + b"hello" * 1000)
+
+    async def test_a_peer_that_stays_after_our_end_of_stream_is_left_behind(self) -> None:
+        server, client = await self.connected("windev", Server, Staying)
+        server.sendMessage(b"goodbye")
+        server.loseConnection()
+        reason = await server.lost
+        self.assertIs(reason, ConnectionDone)
+        self.assertEqual(bytes(client.received), b"7\r\ngoodbye")
+        client.transport.abortConnection()
+        await client.lost

@@ -1,0 +1,150 @@
+"""The Winsock sample's client against `twistd -n sockserve`: send, shut down the sending side, read to the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.twistd import PATIENCE, running
+
+LOCAL = ("--listen", "tcp:0:interface=127.0.0.1")
+MESSAGE = b"this is a test"
+
+
+def sample_client(address: tuple[str, int], message: bytes = MESSAGE) -> bytes:
+    """What the client of the sample does, from connect to close."""
+    with socket.create_connection(address, PATIENCE) as client:
+        client.sendall(message)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(reads(client))
+
+
+def reads(client: socket.socket) -> Iterator[bytes]:
+    """Everything up to the peer's end of stream."""
+    while data := client.recv(65536):
+        yield data
+
+
+class SampleTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        stack = ExitStack()
+        self.server = stack.enter_context(running(*LOCAL))
+        self.addCleanup(stack.close)
+
+    def test_a_thousand_clients_get_their_14_bytes_and_leave_nothing_behind(self) -> None:
+        sample_client(self.server.address)
+        before = self.server.descriptors()
+        answers = [sample_client(self.server.address) for _ in range(1000)]
+        self.assertEqual(answers, [MESSAGE] * 1000)
+        # The server has answered this one only after it had closed all the others.
+        with socket.create_connection(self.server.address, PATIENCE) as last:
+            last.sendall(b"x")
+            self.assertEqual(last.recv(1), b"x")
+            self.assertEqual(self.server.descriptors(), before + 1)
+
+    def test_24_megabytes_come_back_to_a_client_that_reads_late(self) -> None:
+        data = os.urandom(1_000_000) * 24
+        with socket.create_connection(self.server.address) as client:
+            # Send until the server has stopped reading: what it owes is all on its way or in its memory by then.
+            client.settimeout(0.5)
+            sent = 0
+            try:
+                while sent < len(data):
+                    sent += client.send(data[sent : sent + 65536])
+            except TimeoutError:
+                pass
+            self.assertLess(sent, len(data))
+            client.settimeout(PATIENCE)
+
+            def send_the_rest() -> None:
+                client.sendall(data[sent:])
+                client.shutdown(socket.SHUT_WR)
+
+            sender = Thread(target=send_the_rest)
+            sender.start()
+            answer = b"".join(reads(client))
+            sender.join()
+        self.assertEqual(len(answer), len(data))
+        self.assertTrue(answer == data)
+
+    def test_without_a_half_close_the_connection_stays_open(self) -> None:
+        with socket.create_connection(self.server.address, PATIENCE) as client:
+            for number in range(100):
+                line = b"%d" % number
+                client.sendall(line)
+                self.assertEqual(client.recv(65536), line)
+
+    def test_many_clients_at_once(self) -> None:
+        with ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(self.server.address, PATIENCE)) for _ in range(200)]
+            for number, client in enumerate(clients):
+                client.sendall(b"client %d" % number)
+                client.shutdown(socket.SHUT_WR)
+            answers = [b"".join(reads(client)) for client in reversed(clients)]
+        self.assertEqual(answers, [b"client %d" % number for number in reversed(range(200))])
+
+    def test_a_client_that_closes_without_reading_harms_nobody(self) -> None:
+        for _ in range(50):
+            with socket.create_connection(self.server.address, PATIENCE) as rude:
+                rude.sendall(bytes(100_000))
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.assertEqual(sample_client(self.server.address), MESSAGE)
+
+    def test_a_peer_that_never_reads_is_not_read_from_either(self) -> None:
+        idle = self.server.resident()
+        chunk = bytes(1 << 20)
+        pushed = 0
+        with socket.create_connection(self.server.address) as client:
+            client.settimeout(0.5)
+            try:
+                while pushed < 1 << 30:
+                    pushed += client.send(chunk)
+            except TimeoutError:
+                pass
+            self.assertLess(pushed, 1 << 30)
+            self.assertLess(self.server.resident() - idle, 64 << 20)
+
+
+class OtherAddressTests(SynchronousTestCase):
+    def test_ipv6_and_unix_sockets_beside_each_other(self) -> None:
+        path = str(Path(self.mktemp()).absolute().parent / "s")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with running("-l", "tcp6:0:interface=\\:\\:1", "-l", f"unix:{path}", listen=2) as server:
+            self.assertEqual(sample_client(server.address), MESSAGE)
+            self.assertEqual(server.addresses[1], f"unix:{path}")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                client.sendall(MESSAGE)
+                client.shutdown(socket.SHUT_WR)
+                self.assertEqual(b"".join(reads(client)), MESSAGE)
+
+    def test_without_options_it_serves_the_port_of_the_sample(self) -> None:
+        with running() as server:
+            self.assertEqual(server.addresses, ["127.0.0.1:27015"])
+            self.assertEqual(sample_client(server.address), MESSAGE)
+
+
+class TrafficLogTests(SynchronousTestCase):
+    def test_it_prints_what_the_sample_prints_with_the_peer(self) -> None:
+        with running(*LOCAL, "--log-traffic") as server:
+            with socket.create_connection(server.address, PATIENCE) as client:
+                host, port = client.getsockname()
+                client.sendall(MESSAGE)
+                client.shutdown(socket.SHUT_WR)
+                list(reads(client))
+            log = server.stop()
+        lines = [line.partition("] ")[2] for line in log.splitlines() if f"{host}:{port}" in line]
+        self.assertEqual(
+            lines,
+            [
+                f"{host}:{port}: Bytes received: 14",
+                f"{host}:{port}: Bytes sent: 14",
+                f"{host}:{port}: Connection closing...",
+            ],
+        )

@@ -1,0 +1,101 @@
+"""A real `twistd -n sockserve` in a process of its own, for tests that block."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+ROOT = Path(__file__).parent.parent
+# In the root of a checkout this finds the plugin without an installation.
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
+LISTENS = re.compile(r"listens on (\S+)")
+# Seconds that nothing here should need.
+PATIENCE = 30
+
+
+class Server:
+    """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
+
+    def __init__(self, *options: str, listen: int = 1) -> None:
+        self.process = subprocess.Popen(
+            [*TWISTD, "--pidfile=", "sockserve", *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addresses: list[str] = []
+        self.lines: list[str] = []
+        while len(self.addresses) < listen:
+            line = self._next_line()
+            if not line:
+                raise RuntimeError(f"twistd ended: {''.join(self.lines)}")
+            if match := LISTENS.search(line):
+                self.addresses.append(match[1])
+        self._reader = Thread(target=self._read_on)
+        self._reader.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first endpoint."""
+        host, _, port = self.addresses[0].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> str:
+        """End it and return its log."""
+        self.process.send_signal(by)
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return "".join(self.lines)
+
+    def descriptors(self) -> int:
+        """How many descriptors the process holds (Linux)."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def resident(self) -> int:
+        """Resident memory of the process in bytes (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def _next_line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.lines.append(line)
+        return line
+
+    def _read_on(self) -> None:
+        while self._next_line():
+            pass
+
+
+@contextmanager
+def running(*options: str, listen: int = 1) -> Iterator[Server]:
+    """A server with these options, ended when the block is left."""
+    server = Server(*options, listen=listen)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def failing(*options: str, pid_file: str = "") -> subprocess.CompletedProcess[str]:
+    """A `twistd -n sockserve` that is expected to end by itself."""
+    return subprocess.run(
+        [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
