@@ -46,7 +46,10 @@ class Decoder(Protocol):
         """
 
     def finish(self) -> None:
-        """The peer sends no more. Raises TruncatedMessage inside a frame."""
+        """The peer sends no more. Raises TruncatedMessage inside a frame.
+
+        To be called when `decode` has given everything: it raises an error that is due, and gives no messages.
+        """
 
     def take(self) -> bytes:
         """Hand back the bytes received that belong to no message returned; the decoder forgets them."""
@@ -157,8 +160,8 @@ def _make(kind: str, argument: str | None, max_length: int, on_bad_frame: OnBadF
             return Envelope(unescape(start), unescape(end), max_length=max_length, on_bad_frame=on_bad_frame)
         case _, None:
             raise ValueError("incomplete")
-        case _, rest:
-            raise ValueError(f"unexpected {rest!r}")
+        case _:
+            raise ValueError(f"unexpected {argument!r}")
 
 
 def _number(text: str) -> int:

@@ -16,6 +16,9 @@ from typing import Literal
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
 
+# Bytes; no less than a usual read.
+_PIECE = 64 * 1024
+
 State = Literal["idle", "partial", "skipping", "failed"]
 
 
@@ -89,9 +92,25 @@ class FrameDecoder:
             if self._error is not None:
                 self._report(self._error)
             return []
-        whole = bytes(self._held)
-        self._held.clear()
-        return self._messages(whole)
+        return self._held_messages()
+
+    def _held_messages(self) -> list[bytes]:
+        """Scan what is held, in pieces: behind a bad frame we have to come back for the rest, perhaps many times."""
+        held = self._held
+        messages: list[bytes] = []
+        size = max(_PIECE, self._needed)
+        while held and self._error is None:
+            piece = bytes(held) if size >= len(held) else bytes(held[:size])
+            found, used = self._scan(piece)
+            messages += found
+            del held[:used]
+            if len(piece) - used == len(held):
+                break
+            if not used:
+                size = max(2 * size, self._needed)
+        if self._error is not None and not messages:
+            self._report(self._error)
+        return messages
 
     def _messages(self, data: bytes) -> list[bytes]:
         messages, used = self._scan(data)

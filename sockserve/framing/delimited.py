@@ -89,16 +89,16 @@ class DelimitedDecoder(FrameDecoder):
 
     def skip(self, data: bytes) -> bool:
         self._held += data
-        return self._skip_behind(self._delimiter)
+        return self._skip_to(self._delimiter, len(self._delimiter))
 
-    def _skip_behind(self, mark: bytes) -> bool:
-        """Drop all up to the next `mark` and the mark too. False: it has not come, all but its start is dropped."""
+    def _skip_to(self, mark: bytes, behind: int) -> bool:
+        """Drop all up to the next `mark` and `behind` bytes more. False: it has not come, only its start is kept."""
         end = self._find(mark)
         if end < 0:
             del self._held[: self._searched]
             self._searched = 0
             return False
-        del self._held[: end + len(mark)]
+        del self._held[: end + behind]
         self._to_skip = self._searched = 0
         return True
 
@@ -110,20 +110,33 @@ class DelimitedDecoder(FrameDecoder):
 
     def _scan(self, data: bytes) -> tuple[list[bytes], int]:
         self._searched = 0
+        if len(data) > self._limit:
+            return self._scan_each(data)
         messages = data.split(self._delimiter)
         rest = messages.pop()
-        if len(data) > self._limit:
-            for index, message in enumerate(messages):
-                if len(message) > self._limit:
-                    self._error = MessageTooLong(self._limit)
-                    del messages[index:]
-                    return messages, sum(map(len, messages)) + len(self._delimiter) * index
-            if not may_still_end(rest, self._delimiter, self._limit):
-                self._error = MessageTooLong(self._limit)
         return messages, len(data) - len(rest)
 
+    def _scan_each(self, data: bytes) -> tuple[list[bytes], int]:
+        """The same with a look at each length, up to the first message that is too long."""
+        messages: list[bytes] = []
+        start = 0
+        while start < len(data):
+            stop = data.find(self._delimiter, start)
+            if stop < 0:
+                if not may_still_end(data[start:], self._delimiter, self._limit):
+                    self._error = MessageTooLong(self._limit)
+                break
+            if stop - start > self._limit:
+                self._error = MessageTooLong(self._limit)
+                break
+            messages.append(data[start:stop])
+            start = stop + len(self._delimiter)
+        return messages, start
+
     def _ready(self) -> bool:
-        if self._find(self._delimiter) >= 0:
+        end = self._find(self._delimiter)
+        if end >= 0:
+            self._needed = end + len(self._delimiter)
             return True
         if not may_still_end(self._held, self._delimiter, self._limit):
             self._error = MessageTooLong(self._limit)

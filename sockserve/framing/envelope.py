@@ -49,11 +49,8 @@ class EnvelopeDecoder(DelimitedDecoder):
         if not self._in_garbage:
             return super().skip(data)
         self._held += data
-        if not self._skip_behind(self._start):
-            return False
-        self._held[:0] = self._start
-        self._in_garbage = False
-        return True
+        self._in_garbage = not self._skip_to(self._start, 0)
+        return not self._in_garbage
 
     def _scan(self, data: bytes) -> tuple[list[bytes], int]:
         self._searched = width = len(self._start)
