@@ -1,8 +1,8 @@
 """Does what is built and installed serve? Run it with the `build` package installed: python tests/check_wheel.py
 
-Builds the sdist, the wheel, and the wheel from the sdist, and looks into all three. Installs wheel, sdist and,
-editable, the tree, each into an environment of its own. From another directory, twistd must then list sockserve, serve a client
-that shuts down its sending side, and end on SIGTERM.
+Builds the sdist, the wheel, and the wheel from the sdist, and looks into all three. Installs the wheel, the sdist and,
+editable, the tree, each into an environment of its own. From another directory, twistd must then list sockserve, serve
+a client that shuts down its sending side, and end on SIGTERM.
 """
 
 from __future__ import annotations
