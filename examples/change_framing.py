@@ -1,0 +1,38 @@
+"""A server that starts with lines and changes its framing when it is told to.
+
+    FRAMING int32\\r\\n        is answered OK\\r\\n; from the next byte on, both sides speak int32
+
+Every other message comes back as it is. Run it as: python change_framing.py tcp:7000:interface=127.0.0.1
+"""
+
+import sys
+
+from twisted.internet import defer, endpoints, task
+
+from sockserve.framing import parse
+from sockserve.protocol import MessageFactory, MessageProtocol
+
+
+class ChangeFraming(MessageProtocol):
+    def messageReceived(self, message: bytes) -> None:
+        command, _, name = message.partition(b" ")
+        if command != b"FRAMING":
+            self.sendMessage(message)
+            return
+        try:
+            framing = parse(name.decode())
+        except ValueError as error:
+            self.sendMessage(f"ERROR {error}".encode())
+        else:
+            # The answer still has the old framing.
+            self.sendMessage(b"OK")
+            self.setFraming(framing)
+
+
+async def main(reactor: object, endpoint: str) -> None:
+    port = await endpoints.serverFromString(reactor, endpoint).listen(MessageFactory("buffered", ChangeFraming))
+    print("listens on", port.getHost(), flush=True)
+    await defer.Deferred()
+
+
+task.react(main, sys.argv[1:])
