@@ -22,6 +22,8 @@ _SMALL_PIECE = 256
 class Receiver(Protocol):
     """The callbacks; see MessageProtocol."""
 
+    def connectionEstablished(self) -> None: ...
+
     def messageReceived(self, message: bytes) -> None: ...
 
     def messagesReceived(self, messages: list[bytes]) -> None: ...
@@ -40,6 +42,7 @@ class Delivery:
     """The receiving side of one connection.
 
     framing: of the bytes behind the last delivered message.
+    count: messages handed to the receiver.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
     failed: a bad frame has ended it.
     """
@@ -55,6 +58,7 @@ class Delivery:
         "_transport",
         "_undelivered",
         "_used",
+        "count",
         "framing",
         "held",
         "running",
@@ -62,6 +66,7 @@ class Delivery:
 
     def __init__(self, framing: Framing, receiver: Receiver, transport: Transport) -> None:
         self.framing = framing
+        self.count = 0
         self.held = False
         self.running = False
         self._receiver = receiver
@@ -168,9 +173,13 @@ class Delivery:
         if messages:
             self._at_border = True
             if self._change is not None:
+                self.count += len(messages) - 1
                 self._undelivered = iter(messages[1:])
                 self._switch()
                 del messages[1:]
+            if not self.count:
+                self._receiver.connectionEstablished()
+            self.count += len(messages)
             self._receiver.messagesReceived(messages)
             return True
         if self._used < len(self._input):
@@ -190,7 +199,9 @@ class Delivery:
     def _switch(self) -> None:
         """Decode what follows the last delivered message with the framing that waits."""
         assert self._change is not None
-        rest = self.framing.encode_all(self._undelivered or ()) + self._decoder.take()
+        undelivered = list(self._undelivered or ())
+        self.count -= len(undelivered)
+        rest = self.framing.encode_all(undelivered) + self._decoder.take()
         if len(rest) <= self._used:
             self._used -= len(rest)
         else:

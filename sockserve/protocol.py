@@ -6,30 +6,32 @@ transport. Frames sent while messages are being delivered leave as one write.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from sockserve.address import format_address
 from sockserve.delivery import Delivery
+from sockserve.ending import Ending
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, TruncatedMessage
-from sockserve.halfclose import can_half_close, peer_has_ended
+from sockserve.info import ConnectionInfo
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
+    from OpenSSL.crypto import X509
+    from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
     from twisted.internet.tcp import Connection
     from twisted.python.failure import Failure
 
 log = Logger()
-
-# Who wants reading to pause.
-_BY_USER, _BY_TRANSPORT = 1, 2
 
 # Bytes of answers to one read that may wait for its end.
 _BATCH_SIZE = 256 * 1024
@@ -43,6 +45,19 @@ def _parsed(name: str) -> Framing:
 def as_framing(framing: Framing | str) -> Framing:
     """A framing given as a value or by its name. Raises ValueError for an unknown name."""
     return _parsed(framing) if isinstance(framing, str) else framing
+
+
+class Gate(typing.Protocol):
+    """Who decides when connections start, and counts them."""
+
+    def enter(self, protocol: MessageProtocol) -> bool:
+        """A connection is there. False: it does not start now; the gate calls `start` later, or has closed it."""
+
+    def established(self, protocol: MessageProtocol) -> None:
+        """Its first message has arrived."""
+
+    def leave(self, protocol: MessageProtocol) -> None:
+        """It is over, started or not."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -60,31 +75,40 @@ class MessageProtocol(Protocol):
     close_timeout: seconds that a close may take; a peer that has not read by then is aborted.
     log_traffic: log the number of bytes of every read and write.
     reactor: the clock for close_timeout; None: the global reactor.
+    id, socket: the connection's number within its named socket, and that socket's name.
+    gate: asked before the connection starts.
     """
 
     framing: Framing | str = "raw"
     close_timeout: float = 10.0
     log_traffic: bool = False
     reactor: IReactorTime | None = None
+    id: int = 0
+    socket: str = ""
+    gate: Gate | None = None
 
     transport: Connection
 
     # State. Defaults in the class keep an idle connection small.
     _delivery: Delivery
+    _ending: Ending
     _outgoing: Framing
-    # Who holds up reading: _BY_USER, _BY_TRANSPORT.
-    _paused = 0
+    _started = False
+    _connected: datetime
+    _established: datetime | None = None
+    # Why reading is held up, and whether the transport reads.
+    _holds: frozenset[str] = frozenset()
+    _reading = True
     # Frames that wait for the end of the delivery, and their bytes.
     _frames: list[bytes]
     _frames_size = 0
-    # The peer has ended its stream; messagesEnded was called.
-    _peer_ended = False
+    # The peer does not read; who waits for it.
+    _blocked = False
+    _writers: tuple[Deferred[None], ...] = ()
     _end_told = False
-    _closing = False
-    # Our end of the stream is with the kernel, and all before it.
-    _write_ended = False
-    _close_deadline: IDelayedCall | None = None
-    _stall_check: IDelayedCall | None = None
+    _messages_sent = 0
+    _bytes_sent = 0
+    _bytes_received = 0
 
     # What a user overrides.
 
@@ -116,23 +140,75 @@ class MessageProtocol(Protocol):
         """
         self.loseConnection()
 
+    def writingPaused(self) -> None:
+        """The peer does not read: more than 64 KiB wait for it. Holds up reading from it."""
+        self.holdReading("writing")
+
+    def writingResumed(self) -> None:
+        """The peer has read all that waited for it."""
+        self.releaseReading("writing")
+
     # What a user calls.
 
     @property
     def peer(self) -> str:
-        """The peer's address, as text."""
-        return format_address(self.transport.getPeer())
+        """The peer's address as text, behind the name of the named socket, if any: `orders 192.0.2.7:4711`."""
+        address = format_address(self.transport.getPeer())
+        return f"{self.socket} {address}" if self.socket else address
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What is known of this connection now."""
+        transport = self.transport
+        certificate = transport.getPeerCertificate() if ISSLTransport.providedBy(transport) else None
+        return ConnectionInfo(
+            id=self.id,
+            socket=self.socket,
+            peer=transport.getPeer(),
+            local=transport.getHost(),
+            framing=self._delivery.framing,
+            sending=self._outgoing,
+            certificate=cast("X509 | None", certificate),
+            connected=self._connected,
+            established=self._established,
+            messages_received=self._delivery.count,
+            messages_sent=self._messages_sent,
+            bytes_received=self._bytes_received,
+            bytes_sent=self._bytes_sent,
+        )
+
+    @property
+    def closing(self) -> bool:
+        """The connection is closing or closed: nothing is delivered any more, and nothing can be sent."""
+        return self._ending.closing
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
 
-        Does nothing once the connection is closing.
+        Does nothing once the connection is closing, or behind `endMessages`.
         """
-        self._send(self._outgoing.encode(message))
+        self._send(self._outgoing.encode(message), 1)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
         """Send several messages at once: all, or none when one of them raises FramingError."""
-        self._send(self._outgoing.encode_all(messages))
+        messages = list(messages)
+        self._send(self._outgoing.encode_all(messages), len(messages))
+
+    def endMessages(self) -> None:
+        """Send no more messages: our end of stream follows what is owed, and reading goes on.
+
+        What shutdown(SD_SEND) is in Winsock. Over TLS the peer sees it when the connection closes.
+        """
+        self._flush()
+        self._ending.end_sending()
+
+    def whenWritable(self) -> Deferred[None]:
+        """Fires when the peer reads: at once, or when all that waits for it has gone, or when the connection ends."""
+        if not self._blocked or self._ending.closing:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._writers += (waiting,)
+        return waiting
 
     def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
         """Change the framing, of both directions or one of them. Raises ValueError for an unknown name.
@@ -147,13 +223,37 @@ class MessageProtocol(Protocol):
         if incoming:
             self._delivery.set_framing(framing)
 
+    def holdReading(self, reason: str) -> None:
+        """Deliver no more messages and read no more, from the end of the message that is being delivered.
+
+        Each reason holds for itself, until it is released.
+        """
+        if self._ending.closing:
+            return
+        self._holds |= {reason}
+        self._delivery.held = True
+        self._delivery.interrupt()
+        if not self._delivery.running:
+            self._adjust_reading()
+
+    def releaseReading(self, reason: str) -> None:
+        """Undo holdReading for this reason. Messages that have arrived already are delivered before this returns."""
+        if self._ending.closing or reason not in self._holds:
+            return
+        self._holds -= {reason}
+        if self._holds:
+            return
+        self._delivery.held = False
+        if not self._delivery.running:
+            self._run()
+
     def pauseProducing(self) -> None:
-        """Deliver no more messages and stop reading, from the end of the message that is being delivered."""
-        self._pause(_BY_USER)
+        """Hold up reading, as Twisted names it."""
+        self.holdReading("paused")
 
     def resumeProducing(self) -> None:
-        """Undo pauseProducing. Messages that have arrived already are delivered before this returns."""
-        self._resume(_BY_USER)
+        """Undo pauseProducing."""
+        self.releaseReading("paused")
 
     def stopProducing(self) -> None:
         """The same as loseConnection: the name that IPushProducer gives it."""
@@ -162,44 +262,45 @@ class MessageProtocol(Protocol):
     def loseConnection(self) -> None:
         """Send what is owed, then close. Delivers no more messages.
 
-        Unless the peer has ended its stream, our end of stream goes out first and what the peer still sends is read
-        and dropped: closing with bytes unread would reset the connection and could destroy what was sent last.
         After `close_timeout` seconds the connection is given up.
         """
-        if self._closing:
-            return
-        self._flush()
-        self._stop_delivery()
-        transport = self.transport
-        transport.unregisterProducer()
-        self._close_deadline = self._call_later(self._give_up)
-        if self._peer_ended or not can_half_close(transport):
-            transport.loseConnection()
-        else:
-            transport.loseWriteConnection()
-            transport.resumeProducing()
+        if not self._ending.closing:
+            self._flush()
+            self._stop()
+            self._ending.close()
 
     def abortConnection(self) -> None:
         """Close at once, without sending what is owed."""
-        if not self._closing:
-            self._stop_delivery()
+        if not self._ending.closing:
+            self._stop()
         self._frames.clear()
         self.transport.abortConnection()
 
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
+        self.transport = cast("Connection", transport)
+        self._connected = datetime.now(UTC)
+        if self.gate is None or self.gate.enter(self):
+            self.start()
+
+    def start(self) -> None:
+        """Begin: `connectionMade`, then messages. Called by makeConnection, or by the gate that kept it waiting."""
+        transport = self.transport
         framing = as_framing(self.framing)
+        self._started = True
         self._outgoing = framing
-        self._delivery = Delivery(framing, self, cast("Connection", transport))
+        self._delivery = Delivery(framing, self, transport)
+        self._ending = Ending(transport, self.close_timeout, self.reactor, self._give_up)
         self._frames = []
-        cast("Connection", transport).registerProducer(_BackPressure(self), True)
+        transport.registerProducer(_BackPressure(self), True)
         super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
+        self._bytes_received += len(data)
         if self.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
-        if self._closing:
+        if self._ending.closing:
             return
         delivery = self._delivery
         delivery.receive(data)
@@ -207,24 +308,31 @@ class MessageProtocol(Protocol):
             self._run()
 
     def readConnectionLost(self) -> None:
-        self._peer_ended = True
-        if self._closing:
+        self._ending.peer_ended = True
+        if self._ending.closing:
             self.transport.loseConnection()
-        elif not self._paused and not self._delivery.running:
+        elif not self._delivery.held and not self._delivery.running:
             self._end()
 
     def writeConnectionLost(self) -> None:
-        self._write_ended = True
+        self._ending.flushed = True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._closing:
-            self._stop_delivery()
-            if not self._peer_ended:
-                self._delivery.finish()
-        for call in (self._close_deadline, self._stall_check):
-            if call is not None and call.active():
-                call.cancel()
-        self._close_deadline = self._stall_check = None
+        if self._started:
+            if not self._ending.closing:
+                self._stop()
+                if not self._ending.peer_ended:
+                    self._delivery.finish()
+            self._ending.over()
+            self._tell_writers()
+        if self.gate is not None:
+            self.gate.leave(self)
+
+    def connectionEstablished(self) -> None:
+        """The first message is about to be delivered."""
+        self._established = datetime.now(UTC)
+        if self.gate is not None:
+            self.gate.established(self)
 
     # Receiving.
 
@@ -238,8 +346,9 @@ class MessageProtocol(Protocol):
         if delivery.failed or self.transport.disconnecting:
             self.loseConnection()
         self._flush()
-        if self._peer_ended and not self._paused and not self._closing:
+        if self._ending.peer_ended and not delivery.held:
             self._end()
+        self._adjust_reading()
 
     def _end(self) -> None:
         """The peer has ended its stream and all its messages are delivered: say so, once."""
@@ -248,41 +357,31 @@ class MessageProtocol(Protocol):
         self._end_told = True
         try:
             self._delivery.finish()
-            if not self._closing:
+            if not self._ending.closing:
                 self.messagesEnded()
         except Exception:
             self._callback_failed()
 
     def _callback_failed(self) -> None:
-        log.failure("{protocol} failed; closing {peer}", protocol=type(self).__name__, peer=self.peer)
+        log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=type(self).__name__)
         self.loseConnection()
 
-    def _pause(self, reason: int) -> None:
-        if self._closing:
-            return
-        if not self._paused:
-            self._delivery.held = True
-            self._delivery.interrupt()
-            self.transport.pauseProducing()
-        self._paused |= reason
-
-    def _resume(self, reason: int) -> None:
-        if self._closing or not self._paused & reason:
-            return
-        self._paused &= ~reason
-        if self._paused:
-            return
-        self._delivery.held = False
-        if not self._delivery.running:
-            self._run()
-        if not self._paused and not self._closing and not self._peer_ended:
-            self.transport.resumeProducing()
+    def _adjust_reading(self) -> None:
+        wanted = not self._holds
+        ending = self._ending
+        if wanted != self._reading and not ending.closing and not ending.peer_ended:
+            self._reading = wanted
+            if wanted:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
 
     # Sending and closing.
 
-    def _send(self, frames: bytes) -> None:
-        if self._closing:
+    def _send(self, frames: bytes, count: int) -> None:
+        if self._ending.sending_ended:
             return
+        self._messages_sent += count
         if self._delivery.running:
             self._frames.append(frames)
             self._frames_size += len(frames)
@@ -299,49 +398,50 @@ class MessageProtocol(Protocol):
             self._write(frames)
 
     def _write(self, data: bytes) -> None:
+        self._bytes_sent += len(data)
         if self.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
         self.transport.write(data)
 
-    def _stop_delivery(self) -> None:
+    def _stop(self) -> None:
+        """Deliver nothing more."""
         if self.log_traffic:
             log.info("{peer}: Connection closing...", peer=self.peer)
-        self._closing = True
+        self._ending.closing = True
         self._delivery.drop()
+        self._tell_writers()
 
     def _give_up(self) -> None:
-        if self._write_ended:
-            # All is with the kernel, which goes on delivering it.
-            self.transport.loseConnection()
-        else:
-            log.info(
-                "{peer}: aborted, it has not read what was owed within {seconds} seconds (close_timeout)",
-                peer=self.peer,
-                seconds=self.close_timeout,
-            )
-            self.abortConnection()
+        log.info(
+            "{peer}: aborted, it has not read what was owed within {seconds} seconds (close_timeout)",
+            peer=self.peer,
+            seconds=self.close_timeout,
+        )
+        self.abortConnection()
 
-    def _check_stall(self) -> None:
-        """The peer has perhaps not read for close_timeout seconds. If it has ended its stream too, it is closing."""
-        self._stall_check = None
-        if self._closing or not self._paused & _BY_TRANSPORT:
-            return
-        if peer_has_ended(self.transport):
-            self._give_up()
-        else:
-            self._stall_check = self._call_later(self._check_stall)
+    def _block(self) -> None:
+        self._blocked = True
+        self._ending.stalled()
+        self.writingPaused()
 
-    def _call_later(self, function: Callable[[], None]) -> IDelayedCall:
-        if self.reactor is None:
-            from twisted.internet import reactor
+    def _unblock(self) -> None:
+        self._blocked = False
+        self._ending.moving()
+        self._tell_writers()
+        self.writingResumed()
 
-            self.reactor = cast("IReactorTime", reactor)
-        return self.reactor.callLater(self.close_timeout, function)
+    def _tell_writers(self) -> None:
+        writers, self._writers = self._writers, ()
+        for waiting in writers:
+            waiting.callback(None)
 
 
 @implementer(IPushProducer)
 class _BackPressure:
-    """Told by the transport that the peer does not read, or reads again."""
+    """Told by the transport that the peer does not read, or reads again.
+
+    Not the protocol itself: its pauseProducing is the user's, and one must not undo the other.
+    """
 
     __slots__ = ("_protocol",)
 
@@ -349,13 +449,10 @@ class _BackPressure:
         self._protocol = protocol
 
     def pauseProducing(self) -> None:
-        protocol = self._protocol
-        protocol._pause(_BY_TRANSPORT)
-        if protocol._stall_check is None:
-            protocol._stall_check = protocol._call_later(protocol._check_stall)
+        self._protocol._block()
 
     def resumeProducing(self) -> None:
-        self._protocol._resume(_BY_TRANSPORT)
+        self._protocol._unblock()
 
     def stopProducing(self) -> None:
         """The connection is lost; connectionLost tells the protocol."""

@@ -409,8 +409,10 @@ class ClosingTests(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_a_close_that_takes_longer_than_close_timeout_is_an_abort(self) -> None:
-        protocol, transport = connect(Recorder())
-        protocol.close_timeout = 3.0
+        class Impatient(Recorder):
+            close_timeout = 3.0
+
+        protocol, transport = connect(Impatient())
         protocol.loseConnection()
         states = []
         for seconds in (2.9, 0.2):

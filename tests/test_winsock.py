@@ -38,15 +38,17 @@ class SampleTests(SynchronousTestCase):
         self.addCleanup(stack.close)
 
     def test_a_thousand_clients_get_their_14_bytes_and_leave_nothing_behind(self) -> None:
-        sample_client(self.server.address)
-        before = self.server.descriptors()
+        before = self.descriptors_with_one_client()
         answers = [sample_client(self.server.address) for _ in range(1000)]
         self.assertEqual(answers, [MESSAGE] * 1000)
-        # The server has answered this one only after it had closed all the others.
-        with socket.create_connection(self.server.address, PATIENCE) as last:
-            last.sendall(b"x")
-            self.assertEqual(last.recv(1), b"x")
-            self.assertEqual(self.server.descriptors(), before + 1)
+        self.assertEqual(self.descriptors_with_one_client(), before)
+
+    def descriptors_with_one_client(self) -> int:
+        """Counted while a client is served, so that the server has done with all before it."""
+        with socket.create_connection(self.server.address, PATIENCE) as client:
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            return self.server.descriptors()
 
     def test_24_megabytes_come_back_to_a_client_that_reads_late(self) -> None:
         data = os.urandom(1_000_000) * 24

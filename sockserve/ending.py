@@ -1,0 +1,142 @@
+"""How a connection ends: everything owed is sent, and the peer has a bounded time to take it."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.tcp import Connection
+
+
+class Ending:
+    """The two ends of stream of one connection, and the deadline behind them.
+
+    transport: of the connection.
+    timeout: seconds for a peer to take what is owed.
+    reactor: the clock; None: the global reactor.
+    abort: called when the time is over and something is still owed.
+
+    peer_ended: the peer has ended its stream.
+    closing: `close` was called.
+    """
+
+    __slots__ = (
+        "_abort",
+        "_deadline",
+        "_reactor",
+        "_sending_ended",
+        "_stall_check",
+        "_stalled",
+        "_timeout",
+        "_transport",
+        "closing",
+        "flushed",
+        "peer_ended",
+    )
+
+    def __init__(
+        self, transport: Connection, timeout: float, reactor: IReactorTime | None, abort: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._timeout = timeout
+        self._reactor = reactor
+        self._abort = abort
+        self._deadline: IDelayedCall | None = None
+        self._stall_check: IDelayedCall | None = None
+        self._stalled = False
+        self._sending_ended = False
+        self.peer_ended = False
+        self.closing = False
+        # Our end of the stream is with the kernel, and all before it.
+        self.flushed = False
+
+    def end_sending(self) -> None:
+        """Send our end of stream behind what is owed; reading goes on. TLS cannot: there it waits for `close`."""
+        if not self._sending_ended and not self.closing:
+            self._sending_ended = True
+            self._transport.unregisterProducer()
+            if can_half_close(self._transport):
+                self._transport.loseWriteConnection()
+
+    @property
+    def sending_ended(self) -> bool:
+        """Nothing more may be sent."""
+        return self._sending_ended or self.closing
+
+    def close(self) -> None:
+        """Send what is owed, then close.
+
+        Unless the peer has ended its stream, our end of stream goes out first and what the peer still sends is read:
+        closing with bytes unread would reset the connection and could destroy what was sent last.
+        """
+        transport = self._transport
+        transport.unregisterProducer()
+        self.closing = True
+        self._deadline = self._call_later(self._give_up)
+        if self.peer_ended or not can_half_close(transport):
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
+            transport.resumeProducing()
+
+    def stalled(self) -> None:
+        """The peer does not read. `moving` undoes it."""
+        self._stalled = True
+        if self._stall_check is None:
+            self._stall_check = self._call_later(self._check_stall)
+
+    def moving(self) -> None:
+        self._stalled = False
+
+    def over(self) -> None:
+        """The connection is lost: stop the clocks."""
+        for call in (self._deadline, self._stall_check):
+            if call is not None and call.active():
+                call.cancel()
+        self._deadline = self._stall_check = None
+
+    def _give_up(self) -> None:
+        if self.flushed:
+            # All is with the kernel, which goes on delivering it.
+            self._transport.loseConnection()
+        else:
+            self._abort()
+
+    def _check_stall(self) -> None:
+        """The peer has perhaps not read for `timeout` seconds. If it has ended its stream too, it is closing."""
+        self._stall_check = None
+        if self._stalled and not self.closing:
+            if peer_has_ended(self._transport):
+                self._abort()
+            else:
+                self._stall_check = self._call_later(self._check_stall)
+
+    def _call_later(self, function: Callable[[], None]) -> IDelayedCall:
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = cast("IReactorTime", reactor)
+        return self._reactor.callLater(self._timeout, function)
+
+
+def can_half_close(transport: Connection) -> bool:
+    """Whether our end of stream can go out while reading goes on: TCP and unix sockets, not TLS over them."""
+    return IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
+
+
+def peer_has_ended(transport: Connection) -> bool:
+    """Whether the peer has shut down its sending side, perhaps behind bytes that were not read yet.
+
+    A transport whose reading is paused does not find out by itself. False where the platform cannot tell (poll(2)
+    has POLLRDHUP on Linux only).
+    """
+    if not can_half_close(transport) or not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(transport.getHandle(), select.POLLRDHUP)
+    return bool(poll.poll(0))

@@ -1,0 +1,42 @@
+"""What is known of a connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+    from twisted.internet.interfaces import IAddress
+
+    from sockserve.framing import Framing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionInfo:
+    """A snapshot, taken when it was asked for; what SocketClientInfo tells in WINDEV, and more.
+
+    id: the connection's number within its named socket, from 1; 0 outside one.
+    socket: the name of the named socket, or "".
+    peer, local: both addresses; of a datagram socket the last sender's.
+    framing: of what the peer sends; sending: of what is sent to it.
+    certificate: the peer's TLS certificate, if it has shown one.
+    connected: when the connection was made, with time zone.
+    established: when its first message arrived; None before that.
+    messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes with their framing bytes.
+    """
+
+    id: int
+    socket: str
+    peer: IAddress
+    local: IAddress
+    framing: Framing
+    sending: Framing
+    certificate: X509 | None
+    connected: datetime
+    established: datetime | None
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
