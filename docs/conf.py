@@ -18,6 +18,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"sockserve {release}"
 html_copy_source = False
