@@ -28,7 +28,7 @@ class Receiver(MessageProtocol):
 
     def __init__(self, framing: Framing | str) -> None:
         self.framing = framing
-        self.clock = self.reactor = Clock()
+        self.reactor = self.turns = Clock()
         self.wire = StringTransport()
         self.received: list[bytes] = []
         self.errors: list[FramingError] = []
@@ -94,11 +94,11 @@ class Commanded(Receiver):
         match message:
             case b"pause":
                 self.pauseProducing()
-                self.clock.callLater(0, self.resumeProducing)
+                self.turns.callLater(0, self.resumeProducing)
             case b"pause and count":
                 self.pauseProducing()
                 self.setFraming("fixed:5")
-                self.clock.callLater(0, self.resumeProducing)
+                self.turns.callLater(0, self.resumeProducing)
             case b"pause, resume":
                 self.pauseProducing()
                 self.resumeProducing()
@@ -169,7 +169,7 @@ class PausingTests(SynchronousTestCase):
             receiver.receive(*reads)
             self.assertEqual(receiver.received, at_once)
             self.assertEqual(receiver.wire.producerState, "paused")
-            receiver.clock.advance(0)
+            receiver.turns.advance(0)
             self.assertEqual(receiver.received, [*at_once, *later])
             self.assertEqual(receiver.wire.producerState, "producing")
 
