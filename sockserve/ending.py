@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.internet.tcp import Connection
 
 
@@ -18,7 +18,7 @@ class Ending:
 
     transport: of the connection.
     timeout: seconds for a peer to take what is owed.
-    reactor: the clock; None: the global reactor.
+    call_later: as IReactorTime.callLater.
     abort: called when the time is over and something is still owed.
 
     peer_ended: the peer has ended its stream.
@@ -27,8 +27,8 @@ class Ending:
 
     __slots__ = (
         "_abort",
+        "_call_later",
         "_deadline",
-        "_reactor",
         "_sending_ended",
         "_stall_check",
         "_stalled",
@@ -40,11 +40,15 @@ class Ending:
     )
 
     def __init__(
-        self, transport: Connection, timeout: float, reactor: IReactorTime | None, abort: Callable[[], None]
+        self,
+        transport: Connection,
+        timeout: float,
+        call_later: Callable[[float, Callable[[], object]], IDelayedCall],
+        abort: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._timeout = timeout
-        self._reactor = reactor
+        self._call_later = call_later
         self._abort = abort
         self._deadline: IDelayedCall | None = None
         self._stall_check: IDelayedCall | None = None
@@ -77,7 +81,7 @@ class Ending:
         transport = self._transport
         transport.unregisterProducer()
         self.closing = True
-        self._deadline = self._call_later(self._give_up)
+        self._deadline = self._call_later(self._timeout, self._give_up)
         if self.peer_ended or not can_half_close(transport):
             transport.loseConnection()
         else:
@@ -88,7 +92,7 @@ class Ending:
         """The peer does not read. `moving` undoes it."""
         self._stalled = True
         if self._stall_check is None:
-            self._stall_check = self._call_later(self._check_stall)
+            self._stall_check = self._call_later(self._timeout, self._check_stall)
 
     def moving(self) -> None:
         self._stalled = False
@@ -114,14 +118,7 @@ class Ending:
             if peer_has_ended(self._transport):
                 self._abort()
             else:
-                self._stall_check = self._call_later(self._check_stall)
-
-    def _call_later(self, function: Callable[[], None]) -> IDelayedCall:
-        if self._reactor is None:
-            from twisted.internet import reactor
-
-            self._reactor = cast("IReactorTime", reactor)
-        return self._reactor.callLater(self._timeout, function)
+                self._stall_check = self._call_later(self._timeout, self._check_stall)
 
 
 def can_half_close(transport: Connection) -> bool:

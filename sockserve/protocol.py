@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ from sockserve.info import ConnectionInfo
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
-    from twisted.internet.interfaces import IAddress, IReactorTime, ITransport
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
     from twisted.internet.tcp import Connection
     from twisted.python.failure import Failure
 
@@ -89,11 +90,15 @@ class MessageProtocol(Protocol):
 
     transport: Connection
 
+    # It has begun; the gate let it in.
+    started = False
+    # Why it was lost, when that was not a close of ours or the peer's.
+    lost: ConnectionLost | None = None
+
     # State. Defaults in the class keep an idle connection small.
     _delivery: Delivery
     _ending: Ending
     _outgoing: Framing
-    _started = False
     _connected: datetime
     _established: datetime | None = None
     # Why reading is held up, and whether the transport reads.
@@ -181,6 +186,24 @@ class MessageProtocol(Protocol):
     def closing(self) -> bool:
         """The connection is closing or closed: nothing is delivered any more, and nothing can be sent."""
         return self._ending.closing
+
+    @property
+    def sending_ended(self) -> bool:
+        """Nothing can be sent any more."""
+        return self._ending.sending_ended
+
+    @property
+    def framing_failed(self) -> bool:
+        """A bad frame has ended the incoming messages."""
+        return self._delivery.failed
+
+    def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
+        """Call `function` in so many seconds of this protocol's reactor; the same name as in TimeoutMixin."""
+        if self.reactor is None:
+            from twisted.internet import reactor
+
+            self.reactor = cast("IReactorTime", reactor)
+        return self.reactor.callLater(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
@@ -288,10 +311,10 @@ class MessageProtocol(Protocol):
         """Begin: `connectionMade`, then messages. Called by makeConnection, or by the gate that kept it waiting."""
         transport = self.transport
         framing = as_framing(self.framing)
-        self._started = True
+        self.started = True
         self._outgoing = framing
         self._delivery = Delivery(framing, self, transport)
-        self._ending = Ending(transport, self.close_timeout, self.reactor, self._give_up)
+        self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
         self._frames = []
         transport.registerProducer(_BackPressure(self), True)
         super().makeConnection(transport)
@@ -318,8 +341,10 @@ class MessageProtocol(Protocol):
         self._ending.flushed = True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._started:
+        if self.started:
             if not self._ending.closing:
+                if not reason.check(ConnectionDone):
+                    self.lost = ConnectionLost(reason.getErrorMessage())
                 self._stop()
                 if not self._ending.peer_ended:
                     self._delivery.finish()

@@ -20,6 +20,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "framing": 0,
     "address": 1,
+    "coroutine": 1,
     "delivery": 1,
     "ending": 1,
     "info": 1,

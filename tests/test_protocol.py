@@ -66,6 +66,9 @@ P = TypeVar("P", bound=MessageProtocol)
 def connect(protocol: P) -> tuple[P, CountingTransport]:
     """`protocol` on a new transport."""
     transport = CountingTransport()
+    if protocol.reactor is None:
+        # A close deadline in the real reactor would outlive the test.
+        protocol.reactor = Clock()
     protocol.makeConnection(transport)
     return protocol, transport
 
