@@ -8,15 +8,15 @@ back into bytes, which is exact because a message has one form only in its frami
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Protocol
 
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError
 
 # A program that changes the framing at every message must not make us decode the rest of the read every time: after
-# each few changes the pieces that are decoded at once are halved, down to this many bytes.
-_SMALL_PIECE = 256
+# a few changes small pieces are decoded at once, each twice as large as the one before, until the next change.
+_FEW_CHANGES = 4
+_SMALL_PIECE = 16
 
 
 class Receiver(Protocol):
@@ -53,6 +53,8 @@ class Delivery:
         "_changes",
         "_decoder",
         "_input",
+        "_later",
+        "_piece",
         "_receiver",
         "_stop",
         "_transport",
@@ -77,10 +79,12 @@ class Delivery:
         # Bytes received; those before _used were fed to the decoder.
         self._input = b""
         self._used = 0
-        # Changes of framing within these bytes.
+        # Changes of framing within these bytes, and how many bytes to decode next.
         self._changes = 0
-        # Decoded messages of an interrupted batch.
+        self._piece = 0
+        # Decoded messages of an interrupted batch; and those that an override handed on behind the interruption.
         self._undelivered: Iterator[bytes] | None = None
+        self._later: list[bytes] = []
         # Everything up to the last message is delivered, and nothing behind it counts as begun.
         self._at_border = False
         # Delivery is to stop behind the current message.
@@ -105,6 +109,7 @@ class Delivery:
         self._input = b""
         self._used = 0
         self._undelivered = None
+        self._later = []
 
     def set_framing(self, framing: Framing) -> None:
         """Change it at the next frame border: behind the message being delivered, or behind the one half received."""
@@ -138,8 +143,7 @@ class Delivery:
             self._undelivered = iter(messages)
             self._deliver()
         else:
-            # Interrupted inside an earlier part of a batch that was handed on in parts.
-            self._undelivered = chain(self._undelivered, messages)
+            self._later += messages
 
     def _deliver(self) -> None:
         assert self._undelivered is not None
@@ -149,7 +153,7 @@ class Delivery:
             receive(message)
             if self._stop or transport.disconnecting:
                 return
-        self._undelivered = None
+        self._undelivered, self._later = iter(self._later) if self._later else None, []
 
     def _advance(self) -> bool:
         """Deliver the next messages, or report the next bad frame. False: all input is used up."""
@@ -190,16 +194,19 @@ class Delivery:
         return False
 
     def _next_piece(self) -> bytes:
+        if self._changes <= _FEW_CHANGES:
+            self._used, start = len(self._input), self._used
+            return self._input[start:] if start else self._input
         start = self._used
-        step = max(_SMALL_PIECE, len(self._input) >> (self._changes >> 2))
-        piece = self._input[start : start + step]
+        piece = self._input[start : start + self._piece]
         self._used = start + len(piece)
+        self._piece *= 2
         return piece
 
     def _switch(self) -> None:
         """Decode what follows the last delivered message with the framing that waits."""
         assert self._change is not None
-        undelivered = list(self._undelivered or ())
+        undelivered = [*(self._undelivered or ()), *self._later]
         self.count -= len(undelivered)
         rest = self.framing.encode_all(undelivered) + self._decoder.take()
         if len(rest) <= self._used:
@@ -207,7 +214,8 @@ class Delivery:
         else:
             self._input = rest + self._input[self._used :]
             self._used = 0
-        self._undelivered = None
+        self._undelivered, self._later = None, []
         self.framing, self._change = self._change, None
         self._decoder = self.framing.decoder()
         self._changes += 1
+        self._piece = _SMALL_PIECE

@@ -61,11 +61,10 @@ class Ending:
 
     def end_sending(self) -> None:
         """Send our end of stream behind what is owed; reading goes on. TLS cannot: there it waits for `close`."""
-        if not self._sending_ended and not self.closing:
+        if not self.sending_ended:
             self._sending_ended = True
-            self._transport.unregisterProducer()
-            if can_half_close(self._transport):
-                self._transport.loseWriteConnection()
+            if not self._stalled:
+                self._half_close()
 
     @property
     def sending_ended(self) -> bool:
@@ -96,6 +95,14 @@ class Ending:
 
     def moving(self) -> None:
         self._stalled = False
+        if self._sending_ended:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        # A transport with a producer waits for more from it before it ends.
+        self._transport.unregisterProducer()
+        if can_half_close(self._transport):
+            self._transport.loseWriteConnection()
 
     def over(self) -> None:
         """The connection is lost: stop the clocks."""

@@ -99,7 +99,7 @@ class MessageProtocol(Protocol):
     _delivery: Delivery
     _ending: Ending
     _outgoing: Framing
-    _connected: datetime
+    _since: datetime
     _established: datetime | None = None
     # Why reading is held up, and whether the transport reads.
     _holds: frozenset[str] = frozenset()
@@ -110,6 +110,8 @@ class MessageProtocol(Protocol):
     # The peer does not read; who waits for it.
     _blocked = False
     _writers: tuple[Deferred[None], ...] = ()
+    # Bad frames skipped in this read.
+    _skipped = 0
     _end_told = False
     _messages_sent = 0
     _bytes_sent = 0
@@ -129,12 +131,17 @@ class MessageProtocol(Protocol):
         self._delivery.deliver_each(messages)
 
     def framingFailed(self, error: FramingError) -> None:
-        """The peer sent a bad frame, or ended its stream inside one. Logs it in one line.
+        """The peer sent a bad frame, or ended its stream inside one. Logs it in one line; several in a read, in two.
 
         When this returns, the connection is closed with everything flushed; only with on_bad_frame "skip", and where
         the end of the bad frame can be found, it goes on.
         """
         over = isinstance(error, TruncatedMessage) or self._delivery.failed
+        if not over:
+            self._skipped += 1
+            if self._skipped > 1:
+                # A peer that sends nothing else must not fill the log: the rest of the read is counted.
+                return
         action = "closing" if over else "skipping it"
         log.warn("{peer}: {error}; {action}", peer=self.peer, error=error, action=action)
 
@@ -174,7 +181,7 @@ class MessageProtocol(Protocol):
             framing=self._delivery.framing,
             sending=self._outgoing,
             certificate=cast("X509 | None", certificate),
-            connected=self._connected,
+            connected=self._since,
             established=self._established,
             messages_received=self._delivery.count,
             messages_sent=self._messages_sent,
@@ -303,7 +310,7 @@ class MessageProtocol(Protocol):
 
     def makeConnection(self, transport: ITransport) -> None:
         self.transport = cast("Connection", transport)
-        self._connected = datetime.now(UTC)
+        self._since = datetime.now(UTC)
         if self.gate is None or self.gate.enter(self):
             self.start()
 
@@ -368,6 +375,9 @@ class MessageProtocol(Protocol):
             delivery.run()
         except Exception:
             self._callback_failed()
+        if self._skipped > 1:
+            log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self._skipped - 1)
+        self._skipped = 0
         if delivery.failed or self.transport.disconnecting:
             self.loseConnection()
         self._flush()

@@ -112,6 +112,17 @@ class ReceivingTests(SynchronousTestCase):
         protocol.resumeProducing()
         self.assertEqual(protocol.seen, [b"a", b"b", b"c", b"d"])
 
+    def test_a_batch_handed_on_one_by_one_during_a_pause_costs_no_more_than_its_size(self) -> None:
+        class Single(Recorder):
+            def messagesReceived(self, messages: list[bytes]) -> None:
+                for message in messages:
+                    super().messagesReceived([message])
+
+        protocol, _ = connect(Single("buffered", a=Recorder.pauseProducing))
+        protocol.dataReceived(b"a\r\n" + b"b\r\n" * 20_000)
+        protocol.resumeProducing()
+        self.assertEqual(len(protocol.seen), 20_001)
+
     def test_a_class_that_forgets_messageReceived_is_told_so(self) -> None:
         class Forgetful(MessageProtocol):
             framing = "windev"
@@ -319,6 +330,23 @@ class BadFrameTests(SynchronousTestCase):
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["192.0.2.7:4711: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing"],
+        )
+
+    def test_many_bad_frames_in_one_read_are_two_lines_in_the_log(self) -> None:
+        class Silent(MessageProtocol):
+            framing = parse("buffered", max_length=3, on_bad_frame="skip")
+
+        with capturedLogs() as events:
+            protocol, _ = connect(Silent())
+            protocol.dataReceived(b"much too long\r\n" * 1000)
+            protocol.dataReceived(b"long\r\n")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "192.0.2.7:4711: message is longer than the limit of 3 bytes (max_length); skipping it",
+                "192.0.2.7:4711: 999 more bad frames skipped",
+                "192.0.2.7:4711: message is longer than the limit of 3 bytes (max_length); skipping it",
+            ],
         )
 
     def test_the_end_of_the_stream_inside_a_frame_is_reported(self) -> None:

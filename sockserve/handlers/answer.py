@@ -1,0 +1,136 @@
+"""Answers from a function of the user: plain, a coroutine, one that returns a Deferred, or one that blocks.
+
+Answers leave in the order of the messages, however long each takes: what is ready too early waits in a queue, and
+reading pauses while the queue is full.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sockserve.channel import Channel
+from sockserve.coroutine import run
+from sockserve.protocol import MessageProtocol
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+log = Logger()
+
+Answer = bytes | None
+"""None sends nothing."""
+
+Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
+"""`answer(message, channel)`. The awaitable is a coroutine or a Deferred."""
+
+DEFAULT_MAX_PENDING = 100
+
+
+class _Slot:
+    """The place of one answer in the order."""
+
+    __slots__ = ("answer", "deferred")
+
+    def __init__(self, deferred: Deferred[object] | None, answer: object) -> None:
+        # What is waited for; None: the answer is there.
+        self.deferred = deferred
+        self.answer = answer
+
+
+class Answering(MessageProtocol):
+    """Calls the function for each message and sends what it returns.
+
+    max_pending: answers of one connection that may be under way; then its reading pauses.
+    threads: call the function in the reactor's thread pool, because it blocks. Calls for one connection may then
+        overlap, and what they do with their channel must go through `reactor.callFromThread`.
+
+    An exception of the function, or an answer that cannot be sent, is logged and closes this connection, behind the
+    answers to earlier messages.
+    """
+
+    def __init__(self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: bool = False) -> None:
+        self._function = function
+        self._max_pending = max_pending
+        self._threads = threads
+        self._channel = Channel(self)
+        self._slots: deque[_Slot] = deque()
+        self._all_received = False
+
+    def messageReceived(self, message: bytes) -> None:
+        try:
+            answer = self._call(message)
+        except Exception:
+            answer = Failure()
+            self.holdReading("failed")
+        if isinstance(answer, Deferred):
+            slot = _Slot(answer, None)
+            self._slots.append(slot)
+            answer.addBoth(self._answered, slot)
+        elif self._slots:
+            self._slots.append(_Slot(None, answer))
+        else:
+            self._give(answer)
+        if len(self._slots) >= self._max_pending:
+            self.holdReading("answers")
+
+    def messagesEnded(self) -> None:
+        self._all_received = True
+        if not self._slots:
+            self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        slots, self._slots = self._slots, deque()
+        for slot in slots:
+            if slot.deferred is not None:
+                slot.deferred.cancel()
+
+    def _call(self, message: bytes) -> object:
+        if self._threads:
+            from twisted.internet import reactor
+
+            threads = cast("ReactorBase", reactor)
+            return deferToThreadPool(threads, threads.getThreadPool(), self._function, message, self._channel)
+        answer = self._function(message, self._channel)
+        return run(answer) if iscoroutine(answer) else answer
+
+    def _answered(self, answer: object, slot: _Slot) -> None:
+        slot.deferred = None
+        slot.answer = answer
+        slots = self._slots
+        while slots and slots[0].deferred is None:
+            self._give(slots.popleft().answer)
+        if not self.closing:
+            if self._all_received and not slots:
+                self.loseConnection()
+            elif len(slots) < self._max_pending:
+                self.releaseReading("answers")
+
+    def _give(self, answer: object) -> None:
+        if self.closing:
+            return
+        try:
+            answer = _checked(answer)
+            if answer is not None:
+                self.sendMessage(answer)
+        except Exception:
+            log.failure("{peer}: the handler failed; closing", peer=self.peer)
+            self.loseConnection()
+
+
+def _checked(answer: object) -> Answer:
+    """What a function may return; raises what it raised, or TypeError."""
+    if isinstance(answer, Failure):
+        answer.raiseException()
+    if answer is not None and not isinstance(answer, bytes):
+        raise TypeError(f"a handler returns bytes or None, not {type(answer).__name__}")
+    return answer

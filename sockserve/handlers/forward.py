@@ -1,0 +1,145 @@
+"""forward: a bridge. Each client gets its own connection to the target; messages cross from framing to framing.
+
+Both ways, with half-close and back-pressure: a side that does not read holds up reading from the other, and the end
+of one side's messages becomes the end of what the other side is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+
+from sockserve.framing.errors import FramingError
+from sockserve.protocol import MessageFactory, MessageProtocol
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+    from twisted.python.failure import Failure
+
+    from sockserve.framing import Framing
+
+log = Logger()
+
+
+class Bridged(MessageProtocol):
+    """One side of a bridge: what it receives goes to the other side."""
+
+    other: Bridged | None = None
+    # The peer's messages have ended and the other side was told so.
+    ended = False
+
+    def messagesReceived(self, messages: list[bytes]) -> None:
+        other = self.other
+        assert other is not None
+        try:
+            other.sendMessages(messages)
+        except FramingError:
+            self._pass_each(messages, other)
+
+    def messagesEnded(self) -> None:
+        other = self.other
+        assert other is not None
+        self.ended = True
+        other.endMessages()
+        if other.ended or other.closing:
+            other.loseConnection()
+            self.loseConnection()
+
+    def writingPaused(self) -> None:
+        if self.other is not None:
+            self.other.holdReading("other side")
+
+    def writingResumed(self) -> None:
+        if self.other is not None:
+            self.other.releaseReading("other side")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        other, self.other = self.other, None
+        if other is not None:
+            other.other = None
+            other.loseConnection()
+
+    def _pass_each(self, messages: list[bytes], other: Bridged) -> None:
+        """Some message cannot cross: pass on the others, up to there or, with on_bad_frame "skip", all of them."""
+        for message in messages:
+            try:
+                other.sendMessage(message)
+            except FramingError as error:
+                skip = self.info.framing.on_bad_frame == "skip"
+                action = "skipping it" if skip else "closing"
+                log.warn(
+                    "{peer}: cannot cross to {other}: {error}; {action}",
+                    peer=self.peer,
+                    other=other.peer,
+                    error=error,
+                    action=action,
+                )
+                if not skip:
+                    self.loseConnection()
+                    other.loseConnection()
+                    return
+
+
+class Target(Bridged):
+    """The side of the target."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        client = self.other
+        super().connectionLost(reason)
+        if client is not None and self.lost is not None:
+            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=self.lost)
+
+
+class Client(Bridged):
+    """The side of a client. Nothing is read from it before the target is there."""
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+        self._connecting: Deferred[IProtocol] | None = None
+
+    def connectionMade(self) -> None:
+        self.holdReading("target")
+        framing = self._forward.framing or self.info.framing
+        factory = MessageFactory(framing, Target, close_timeout=self.close_timeout)
+        self._connecting = self._forward.endpoint.connect(factory)
+        self._connecting.addCallbacks(self._connected, self._refused)
+
+    def _connected(self, target: IProtocol) -> None:
+        assert isinstance(target, Target)
+        self._connecting = None
+        target.socket = self.socket
+        self.other, target.other = target, self
+        self.releaseReading("target")
+
+    def _refused(self, failure: Failure) -> None:
+        self._connecting = None
+        if not failure.check(CancelledError):
+            log.warn(
+                "{peer}: no connection to {target}: {error}; closing",
+                peer=self.peer,
+                target=self._forward.description,
+                error=failure.getErrorMessage(),
+            )
+            self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+
+class Forward:
+    """endpoint: of the target. framing: of the target; None: the client's. description: names the target in the log."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, framing: Framing | None, description: str) -> None:
+        self.endpoint = endpoint
+        self.framing = framing
+        self.description = description
+
+    def client(self) -> Client:
+        """The protocol of a new client."""
+        return Client(self)
