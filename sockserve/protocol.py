@@ -57,6 +57,9 @@ class Gate(typing.Protocol):
     def established(self, protocol: MessageProtocol) -> None:
         """Its first message has arrived."""
 
+    def flushed(self, protocol: MessageProtocol) -> None:
+        """It is closing, and all that was owed is with the kernel."""
+
     def leave(self, protocol: MessageProtocol) -> None:
         """It is over, started or not."""
 
@@ -110,6 +113,7 @@ class MessageProtocol(Protocol):
     # The peer does not read; who waits for it.
     _blocked = False
     _writers: tuple[Deferred[None], ...] = ()
+    _draining = False
     # Bad frames skipped in this read.
     _skipped = 0
     _end_told = False
@@ -198,6 +202,11 @@ class MessageProtocol(Protocol):
     def sending_ended(self) -> bool:
         """Nothing can be sent any more."""
         return self._ending.sending_ended
+
+    @property
+    def flushed(self) -> bool:
+        """The connection is closing, and nothing is owed any more."""
+        return self._ending.closing and self._ending.flushed
 
     @property
     def framing_failed(self) -> bool:
@@ -299,6 +308,15 @@ class MessageProtocol(Protocol):
             self._stop()
             self._ending.close()
 
+    def drain(self) -> None:
+        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now."""
+        if self._draining or self._ending.closing:
+            return
+        self._draining = True
+        self._adjust_reading()
+        if not self._delivery.held and not self._delivery.running:
+            self._end()
+
     def abortConnection(self) -> None:
         """Close at once, without sending what is owed."""
         if not self._ending.closing:
@@ -346,6 +364,8 @@ class MessageProtocol(Protocol):
 
     def writeConnectionLost(self) -> None:
         self._ending.flushed = True
+        if self.gate is not None:
+            self.gate.flushed(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.started:
@@ -381,7 +401,7 @@ class MessageProtocol(Protocol):
         if delivery.failed or self.transport.disconnecting:
             self.loseConnection()
         self._flush()
-        if self._ending.peer_ended and not delivery.held:
+        if (self._ending.peer_ended or self._draining) and not delivery.held:
             self._end()
         self._adjust_reading()
 
@@ -391,7 +411,8 @@ class MessageProtocol(Protocol):
             return
         self._end_told = True
         try:
-            self._delivery.finish()
+            if not self._draining:
+                self._delivery.finish()
             if not self._ending.closing:
                 self.messagesEnded()
         except Exception:
@@ -402,7 +423,7 @@ class MessageProtocol(Protocol):
         self.loseConnection()
 
     def _adjust_reading(self) -> None:
-        wanted = not self._holds
+        wanted = not self._holds and not self._draining
         ending = self._ending
         if wanted != self._reading and not ending.closing and not ending.peer_ended:
             self._reading = wanted

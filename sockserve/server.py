@@ -1,46 +1,126 @@
-"""A named socket: endpoints that share a name and a factory, as a Twisted service."""
+"""Named sockets as Twisted services, and the set of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.address import format_address
+from sockserve.channel import Channel, Conversation
+from sockserve.handlers import Maker, conversation_maker, maker
+from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Function
+from sockserve.limits import Admission, WhenFull
+from sockserve.protocol import MessageFactory, MessageProtocol
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+    from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+    from twisted.internet.tcp import Port
+
+    from sockserve.framing import Framing
 
 log = Logger()
 
+Endpoint = str | IStreamServerEndpoint
+"""An endpoint string, or an endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An endpoint with a framing of its own, beside others of the same named socket."""
+
+    endpoint: Endpoint
+    framing: Framing | str
+
 
 class SocketServer(Service):
-    """Listens on every endpoint with one factory, from the start of the service to its stop.
+    """A named socket: listens on its endpoints from the start of the service to its stop.
 
-    name: for the log.
-    endpoints: where to listen, see twisted.internet.endpoints.serverFromString.
-    factory: makes the protocol of each connection.
+    name: for the log, and in Server.sockets.
+    listen: an endpoint string such as "tcp:7000:interface=127.0.0.1", an endpoint, a Listen, or several of these.
+    framing: a Framing or its name, for the endpoints that have none of their own.
+    handler: what answers a message: "echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "module:callable", or a
+        function `answer(message, channel)`, see sockserve.handlers.answer.
+    conversation: instead of a handler: `async def talk(channel)`, or "module:callable".
+    threads, max_pending: see sockserve.handlers.answer.Answering.
+    max_connections: connections served at once; None: any number.
+    when_full: "wait": further clients are connected and served in turn. "refuse": they are closed at once.
+    close_timeout: seconds for a peer to take what it is owed when its connection closes.
+    drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
+    log_traffic: log the number of bytes of every read and write.
+    reactor: None: the global one.
 
-    Starting raises twisted.internet.error.CannotListenError when an endpoint cannot be opened; an endpoint that takes
-    its time and then fails is logged. Stopping closes the endpoints and leaves connections alone.
+    Raises ValueError for a value that it does not accept. Starting raises
+    twisted.internet.error.CannotListenError when an endpoint cannot be opened; an endpoint that takes its time and then
+    fails is logged.
+
+    ports: the open ports.
     """
 
-    def __init__(self, name: str, endpoints: Iterable[IStreamServerEndpoint], factory: IProtocolFactory) -> None:
+    def __init__(
+        self,
+        name: str,
+        listen: Endpoint | Listen | Iterable[Endpoint | Listen],
+        framing: Framing | str = "raw",
+        handler: str | Function = "echo",
+        *,
+        conversation: str | Conversation | None = None,
+        threads: bool = False,
+        max_pending: int = DEFAULT_MAX_PENDING,
+        max_connections: int | None = None,
+        when_full: WhenFull = "wait",
+        close_timeout: float = 10.0,
+        drain_timeout: float = 10.0,
+        log_traffic: bool = False,
+        reactor: object = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
         self.setName(name)
-        self.endpoints = tuple(endpoints)
-        self.factory = factory
+        self._reactor = cast("IReactorTime", reactor)
+        self._drain_timeout = drain_timeout
+        self._admission = Admission(max_connections, when_full, self._accept)
         self.ports: list[IListeningPort] = []
         self._opening: list[Deferred[None]] = []
+        if conversation is not None:
+            make = conversation_maker(conversation)
+        else:
+            make = maker(handler, max_pending=max_pending, threads=threads, reactor=reactor)
+        one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
+        several = cast("Iterable[Endpoint | Listen]", [listen] if one else listen)
+        self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
+        for item in several:
+            endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
+            if isinstance(endpoint, str):
+                endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
+            factory = SocketFactory(
+                own, make, name, self._admission, self._reactor, close_timeout=close_timeout, log_traffic=log_traffic
+            )
+            self._listen.append((endpoint, factory))
+
+    @property
+    def channels(self) -> dict[int, Channel]:
+        """The connections that are served now, by their id."""
+        return {number: Channel(protocol) for number, protocol in self._admission.running.items()}
+
+    def channel(self, id: int) -> Channel | None:  # noqa: A002 - the name of Channel.id
+        """The connection with that id; None when it is gone."""
+        protocol = self._admission.running.get(id)
+        return None if protocol is None else Channel(protocol)
 
     def privilegedStartService(self) -> None:
         """Open the endpoints, while the process may still have the rights that low ports need."""
         super().privilegedStartService()
-        for endpoint in self.endpoints:
-            opening = endpoint.listen(self.factory)
+        self._admission.open()
+        for endpoint, factory in self._listen:
+            opening = endpoint.listen(factory)
             if opening.called and isinstance(opening.result, Failure):
                 failure = opening.result
                 opening.addErrback(lambda _: None)
@@ -53,12 +133,32 @@ class SocketServer(Service):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
+        """Accept no more, and drain: finish what is owed, close, abort what is left after drain_timeout."""
         super().stopService()
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
         ports, self.ports = self.ports, []
-        return DeferredList([maybeDeferred(port.stopListening) for port in ports]).addCallback(lambda _: None)
+        closed = DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        drained = self._admission.drain()
+        drained.addTimeout(self._drain_timeout, self._reactor, self._abort)
+        return closed.addCallback(lambda _: drained)
+
+    def _abort(self, result: object, seconds: float) -> None:
+        count = self._admission.abort()
+        log.warn(
+            "{name}: {count} connections aborted, they were not done within {seconds} seconds (drain_timeout)",
+            name=self.name,
+            count=count,
+            seconds=seconds,
+        )
+
+    def _accept(self, wanted: bool) -> None:
+        for port in self.ports:
+            if wanted:
+                cast("Port", port).startReading()
+            else:
+                cast("Port", port).stopReading()
 
     def _opened(self, port: IListeningPort) -> None:
         self.ports.append(port)
@@ -67,3 +167,55 @@ class SocketServer(Service):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             log.failure("{name} cannot listen", failure, name=self.name)
+
+
+class SocketFactory(MessageFactory):
+    """Makes the protocols of one endpoint of a named socket."""
+
+    def __init__(
+        self,
+        framing: Framing | str,
+        protocol: Maker,
+        name: str,
+        admission: Admission,
+        reactor: IReactorTime,
+        *,
+        close_timeout: float,
+        log_traffic: bool,
+    ) -> None:
+        super().__init__(framing, protocol, close_timeout=close_timeout, log_traffic=log_traffic)
+        self._name = name
+        self._admission = admission
+        self._reactor = reactor
+
+    def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
+        protocol = super().buildProtocol(addr)
+        protocol.socket = self._name
+        protocol.gate = self._admission
+        protocol.reactor = self._reactor
+        return protocol
+
+
+class Server(MultiService):
+    """Any number of named sockets.
+
+    sockets: by their names. `name in server.sockets` is what SocketExist asks in WINDEV.
+    """
+
+    def __init__(self, sockets: Iterable[SocketServer] = ()) -> None:
+        super().__init__()
+        self.sockets: dict[str, SocketServer] = {}
+        for socket in sockets:
+            self.add(socket)
+
+    def add(self, socket: SocketServer) -> None:
+        """Add one; it starts now if the server runs. Raises ValueError for a name that is taken."""
+        name = str(socket.name)
+        if name in self.sockets:
+            raise ValueError(f"there is a socket named {name!r} already")
+        self.sockets[name] = socket
+        socket.setServiceParent(self)
+
+    def remove(self, name: str) -> Deferred[None]:
+        """Stop and forget one. Fires when it is drained. Raises KeyError."""
+        return maybeDeferred(self.sockets.pop(name).disownServiceParent)

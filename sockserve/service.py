@@ -15,7 +15,6 @@ from twisted.python import usage
 from sockserve import __version__
 from sockserve.config import parse_size
 from sockserve.framing import NAMES, parse
-from sockserve.protocol import Echo, MessageFactory
 from sockserve.server import SocketServer
 
 if TYPE_CHECKING:
@@ -139,6 +138,6 @@ class Program(MultiService):
 def makeService(options: Options) -> MultiService:
     """The service that checked options describe. Starting it raises StartError for a port that cannot be opened."""
     program = Program()
-    factory = MessageFactory(options.framing, Echo, log_traffic=bool(options["log-traffic"]))
-    SocketServer("echo", options.endpoints, factory).setServiceParent(program)
+    socket = SocketServer("echo", options.endpoints, options.framing, log_traffic=bool(options["log-traffic"]))
+    socket.setServiceParent(program)
     return program

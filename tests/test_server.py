@@ -15,7 +15,6 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from sockserve.protocol import Echo, MessageFactory
 from sockserve.server import SocketServer
 
 
@@ -34,7 +33,7 @@ class SocketServerTests(TestCase):
     timeout = 20
 
     def server(self, *endpoints: IStreamServerEndpoint) -> SocketServer:
-        return SocketServer("orders", endpoints, MessageFactory("raw", Echo))
+        return SocketServer("orders", endpoints)
 
     async def test_it_listens_on_all_endpoints_until_it_stops(self) -> None:
         server = self.server(*(serverFromString(reactor, "tcp:0:interface=127.0.0.1") for _ in range(2)))

@@ -42,7 +42,7 @@ class OptionsTests(SynchronousTestCase):
         service = makeService(options("--listen", "tcp:1", "-l", "tcp6:2", "-l", "unix:/run/x"))
         (server,) = service.services
         assert isinstance(server, SocketServer)
-        self.assertEqual(len(server.endpoints), 3)
+        self.assertEqual(len(server._listen), 3)
 
     def test_framing_max_length_and_policy_make_one_framing(self) -> None:
         parsed = options("--framing", "standard:\\x00", "--max-length", "64k", "--on-bad-frame", "skip")

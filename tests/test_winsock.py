@@ -145,8 +145,8 @@ class TrafficLogTests(SynchronousTestCase):
         self.assertEqual(
             lines,
             [
-                f"{host}:{port}: Bytes received: 14",
-                f"{host}:{port}: Bytes sent: 14",
-                f"{host}:{port}: Connection closing...",
+                f"echo {host}:{port}: Bytes received: 14",
+                f"echo {host}:{port}: Bytes sent: 14",
+                f"echo {host}:{port}: Connection closing...",
             ],
         )
