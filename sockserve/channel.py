@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
@@ -46,6 +46,37 @@ class ChannelClosed(Exception):
     """The channel was closed, by us or by the peer, between two messages. __cause__: the bad frame that led to it."""
 
 
+class Connection(Protocol):
+    """What a channel needs of the protocol beneath it: a MessageProtocol, or the sender of a datagram."""
+
+    id: int
+    lossReason: ConnectionLost | None
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def info(self) -> ConnectionInfo: ...
+
+    @property
+    def closing(self) -> bool: ...
+
+    @property
+    def sending_ended(self) -> bool: ...
+
+    def sendMessage(self, message: bytes) -> None: ...
+
+    def whenWritable(self) -> Deferred[None]: ...
+
+    def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None: ...
+
+    def endMessages(self) -> None: ...
+
+    def loseConnection(self) -> None: ...
+
+    def abortConnection(self) -> None: ...
+
+
 class Channel:
     """One connection, to read messages from and write messages to.
 
@@ -55,7 +86,7 @@ class Channel:
 
     __slots__ = ("_protocol",)
 
-    def __init__(self, protocol: MessageProtocol) -> None:
+    def __init__(self, protocol: Connection) -> None:
         self._protocol = protocol
 
     def __repr__(self) -> str:
@@ -114,8 +145,8 @@ class Channel:
     def send(self, message: bytes) -> None:
         """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
         protocol = self._protocol
-        if protocol.lost is not None:
-            raise protocol.lost
+        if protocol.lossReason is not None:
+            raise protocol.lossReason
         if protocol.sending_ended:
             raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
         protocol.sendMessage(message)
@@ -203,7 +234,7 @@ class ReadProtocol(MessageProtocol):
             self.releaseReading("reader")
         super().connectionLost(reason)
         if self.started:
-            self._finish_reading(self.lost or ChannelClosed("the connection is closed"))
+            self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""

@@ -96,7 +96,7 @@ class MessageProtocol(Protocol):
     # It has begun; the gate let it in.
     started = False
     # Why it was lost, when that was not a close of ours or the peer's.
-    lost: ConnectionLost | None = None
+    lossReason: ConnectionLost | None = None
 
     # State. Defaults in the class keep an idle connection small.
     _delivery: Delivery
@@ -371,7 +371,7 @@ class MessageProtocol(Protocol):
         if self.started:
             if not self._ending.closing:
                 if not reason.check(ConnectionDone):
-                    self.lost = ConnectionLost(reason.getErrorMessage())
+                    self.lossReason = ConnectionLost(reason.getErrorMessage())
                 self._stop()
                 if not self._ending.peer_ended:
                     self._delivery.finish()

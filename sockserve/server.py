@@ -15,13 +15,15 @@ from twisted.python.failure import Failure
 
 from sockserve.address import format_address
 from sockserve.channel import Channel, Conversation
-from sockserve.handlers import Maker, conversation_maker, maker
+from sockserve.datagram import DatagramEndpoint, DatagramSocket
+from sockserve.framing.raw import Raw
+from sockserve.handlers import Maker, conversation_maker, datagram_function, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Function
 from sockserve.limits import Admission, WhenFull
-from sockserve.protocol import MessageFactory, MessageProtocol
+from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+    from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReactorUDP
     from twisted.internet.tcp import Port
 
     from sockserve.framing import Framing
@@ -45,6 +47,7 @@ class SocketServer(Service):
 
     name: for the log, and in Server.sockets.
     listen: an endpoint string such as "tcp:7000:interface=127.0.0.1", an endpoint, a Listen, or several of these.
+        "udp:PORT" is for datagrams, see sockserve.datagram.
     framing: a Framing or its name, for the endpoints that have none of their own.
     handler: what answers a message: "echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "module:callable", or a
         function `answer(message, channel)`, see sockserve.handlers.answer.
@@ -98,7 +101,10 @@ class SocketServer(Service):
         self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
-            if isinstance(endpoint, str):
+            if isinstance(endpoint, str) and endpoint.startswith("udp:"):
+                datagrams = _datagrams(name, handler, conversation, own, max_pending, threads, log_traffic)
+                endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
+            elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
             factory = SocketFactory(
                 own, make, name, self._admission, self._reactor, close_timeout=close_timeout, log_traffic=log_traffic
@@ -167,6 +173,25 @@ class SocketServer(Service):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             log.failure("{name} cannot listen", failure, name=self.name)
+
+
+def _datagrams(
+    name: str,
+    handler: str | Function,
+    conversation: str | Conversation | None,
+    framing: Framing | str,
+    max_pending: int,
+    threads: bool,
+    log_traffic: bool,
+) -> DatagramSocket:
+    """What listens at a `udp:` endpoint. Raises ValueError for what datagrams cannot do."""
+    framing = as_framing(framing)
+    if not isinstance(framing, Raw):
+        raise ValueError(f"udp is always raw, one datagram is one message: framing {framing} does not apply")
+    if conversation is not None:
+        raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
+    function = datagram_function(handler)
+    return DatagramSocket(name, function, framing, max_pending=max_pending, threads=threads, log_traffic=log_traffic)
 
 
 class SocketFactory(MessageFactory):

@@ -244,3 +244,13 @@ class MemoryTests(SynchronousTestCase):
                 self.assertLess(allocated(decoder, bytes(64 * KIB)), 128 * KIB, name)
             self.assertEqual(decoder.state, "skipping", name)
             self.assertLess(len(decoder.take()), 8, name)
+
+
+class LongHeldTests(SynchronousTestCase):
+    def test_a_long_frame_behind_a_short_one_that_was_cut(self) -> None:
+        framing = parse("int32")
+        long = bytes(range(256)) * 800
+        wire = framing.encode_all([b"a", long, b"b"])
+        decoder = framing.decoder()
+        self.assertEqual(decoder.decode(wire[:3]), [])
+        self.assertEqual(decoder.decode(wire[3:]), [b"a", long, b"b"])

@@ -28,11 +28,12 @@ FLOORS = {
     "limits": 3,
     "channel": 3,
     "handlers": 4,
-    "server": 5,
-    "client": 5,
-    "config": 6,
-    "service": 7,
-    "commands": 7,
+    "datagram": 5,
+    "server": 6,
+    "client": 6,
+    "config": 7,
+    "service": 8,
+    "commands": 8,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 

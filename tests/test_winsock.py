@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -115,8 +115,10 @@ class SampleTests(SynchronousTestCase):
 
 class OtherAddressTests(SynchronousTestCase):
     def test_ipv6_and_unix_sockets_beside_each_other(self) -> None:
-        path = str(Path(self.mktemp()).absolute().parent / "s")
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # The path of a unix socket may have some 100 bytes only.
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = f"{folder.name}/s"
         with running("-l", "tcp6:0:interface=\\:\\:1", "-l", f"unix:{path}", listen=2) as server:
             self.assertEqual(sample_client(server.address), MESSAGE)
             self.assertEqual(server.addresses[1], f"unix:{path}")

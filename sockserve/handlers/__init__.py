@@ -57,6 +57,19 @@ def maker(
     return lambda: Answering(function, max_pending=max_pending, threads=threads)
 
 
+def datagram_function(handler: str | Function) -> Function:
+    """What answers datagrams. Raises ValueError for a handler that needs connections."""
+    if not isinstance(handler, str):
+        return handler
+    if handler == "echo":
+        return lambda message, _: message
+    if handler == "discard":
+        return lambda _message, _: None
+    if handler == "relay" or handler.startswith("forward:"):
+        raise ValueError(f"{handler!r} needs connections, udp has none; accepted: echo, discard, MODULE:CALLABLE")
+    return cast("Function", load(handler, accepted=NAMES))
+
+
 def conversation_maker(conversation: str | Conversation) -> Maker:
     """The same for a conversation: a coroutine function, or its name as MODULE:CALLABLE."""
     if isinstance(conversation, str):

@@ -67,7 +67,7 @@ class Answering(MessageProtocol):
 
     def messageReceived(self, message: bytes) -> None:
         try:
-            answer = self._call(message)
+            answer = call(self._function, message, self._channel, threads=self._threads)
         except Exception:
             answer = Failure()
             self.holdReading("failed")
@@ -94,15 +94,6 @@ class Answering(MessageProtocol):
             if slot.deferred is not None:
                 slot.deferred.cancel()
 
-    def _call(self, message: bytes) -> object:
-        if self._threads:
-            from twisted.internet import reactor
-
-            threads = cast("ReactorBase", reactor)
-            return deferToThreadPool(threads, threads.getThreadPool(), self._function, message, self._channel)
-        answer = self._function(message, self._channel)
-        return run(answer) if iscoroutine(answer) else answer
-
     def _answered(self, answer: object, slot: _Slot) -> None:
         slot.deferred = None
         slot.answer = answer
@@ -119,7 +110,7 @@ class Answering(MessageProtocol):
         if self.closing:
             return
         try:
-            answer = _checked(answer)
+            answer = checked(answer)
             if answer is not None:
                 self.sendMessage(answer)
         except Exception:
@@ -127,7 +118,18 @@ class Answering(MessageProtocol):
             self.loseConnection()
 
 
-def _checked(answer: object) -> Answer:
+def call(function: Function, message: bytes, channel: Channel, *, threads: bool) -> object:
+    """What the function returns; a Deferred for a coroutine, and for one that runs in a thread."""
+    if threads:
+        from twisted.internet import reactor
+
+        pool = cast("ReactorBase", reactor)
+        return deferToThreadPool(pool, pool.getThreadPool(), function, message, channel)
+    answer = function(message, channel)
+    return run(answer) if iscoroutine(answer) else answer
+
+
+def checked(answer: object) -> Answer:
     """What a function may return; raises what it raised, or TypeError."""
     if isinstance(answer, Failure):
         answer.raiseException()

@@ -90,8 +90,8 @@ class Target(Bridged):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         client = self.other
         super().connectionLost(reason)
-        if client is not None and self.lost is not None:
-            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=self.lost)
+        if client is not None and self.lossReason is not None:
+            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=self.lossReason)
 
 
 class Client(Bridged):
