@@ -23,14 +23,14 @@ class DelimitedTests(SynchronousTestCase):
 
     def test_delimiter_inside_is_refused(self) -> None:
         error = self.assertRaises(InvalidMessage, Buffered().encode, b"a\r\nb")
-        self.assertEqual(str(error), r"the message contains the delimiter b'\r\n' at byte 1")
+        self.assertEqual(str(error), r"the message contains the bytes b'\r\n' that end it, at byte 1")
 
     def test_delimiter_at_the_end_is_refused(self) -> None:
         self.assertRaises(InvalidMessage, Standard().encode, b"a<EOF>")
 
     def test_message_that_overlaps_its_delimiter_is_refused(self) -> None:
         error = self.assertRaises(InvalidMessage, Standard(b"aa").encode, b"a")
-        self.assertEqual(str(error), "the message contains the delimiter b'aa' at byte 0")
+        self.assertEqual(str(error), "the message contains the bytes b'aa' that end it, at byte 0")
 
     def test_batch_is_checked_too(self) -> None:
         for messages in ([b"ok", b"a\r\nb"], [b"a\r\nb", b"ok"], [b"\r\n"]):

@@ -23,7 +23,7 @@ class EnvelopeTests(SynchronousTestCase):
 
     def test_end_mark_inside_is_refused(self) -> None:
         error = self.assertRaises(InvalidMessage, Envelope(b"\x0b", b"\x1c\r").encode, b"ab\x1c\rc")
-        self.assertEqual(str(error), r"the message contains the delimiter b'\x1c\r' at byte 2")
+        self.assertEqual(str(error), r"the message contains the bytes b'\x1c\r' that end it, at byte 2")
 
     def test_message_that_overlaps_the_end_mark_is_refused(self) -> None:
         self.assertRaises(InvalidMessage, Envelope(b"<", b"aa").encode, b"a")

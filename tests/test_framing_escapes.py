@@ -51,8 +51,9 @@ class EscapeTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, unescape, text)
             self.assertEqual(str(error), reason, text)
 
-    def test_an_octal_number_over_a_byte_ends_early(self) -> None:
-        self.assertEqual(unescape("\\400"), b" 0")
+    def test_an_octal_number_over_a_byte_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            unescape("\\400")
 
     def test_every_byte_can_be_written_and_read(self) -> None:
         every = bytes(range(256))

@@ -1,6 +1,6 @@
 """Peers that no one here wrote: socat, and Twisted's own receivers, on real sockets.
 
-socat must be installed (`apt-get install socat`): without it its tests fail.
+socat must be installed (`apt-get install socat`): without it its tests are skipped, and fail where CI is set.
 """
 
 from __future__ import annotations
@@ -154,7 +154,10 @@ class SocatTests(PeerTestCase):
     def start(self, *arguments: str) -> Socat:
         program = shutil.which("socat")
         if program is None:
-            self.fail("socat is not installed, and this test needs it: apt-get install socat")
+            missing = "socat is not installed, and this test needs it: apt-get install socat"
+            if "CI" in os.environ:
+                self.fail(missing)
+            raise SkipTest(missing)
         socat = Socat()
         self.reactor.spawnProcess(socat, program, [program, *arguments], env=os.environ)
         self.addCleanup(socat.kill)

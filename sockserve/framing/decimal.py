@@ -109,7 +109,7 @@ class DecimalDecoder(FrameDecoder):
         at = 0
         while at < len(header) and header[at : at + 1].isdigit():
             if at == self._digits:
-                rule = f"more than the {at} digits that max_length ({self._limit}) needs"
+                rule = f"more digits than max_length ({self._limit}) needs, which is {at}"
                 return MalformedHeader(header[: at + 1], rule)
             if at == 1 and header[0] == ZERO:
                 return MalformedHeader(header[:2], "leading zero")

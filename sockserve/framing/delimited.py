@@ -65,7 +65,7 @@ def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
     frame = message + delimiter
     found = frame.find(delimiter)
     if found != length:
-        raise InvalidMessage(f"the message contains the delimiter {delimiter!r} at byte {found}")
+        raise InvalidMessage(f"the message contains the bytes {delimiter!r} that end it, at byte {found}")
     return frame
 
 

@@ -6,7 +6,7 @@ import re
 
 SIMPLE = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "\\": 92, "'": 39, '"': 34}
 NAMES = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\"}
-ESCAPE = re.compile(r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-3]?[0-7]{1,2})|(?P<simple>[abtnvfr\\'"]))""")
+ESCAPE = re.compile(r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<simple>[abtnvfr\\'"]))""")
 
 
 def unescape(text: str) -> bytes:
@@ -16,7 +16,7 @@ def unescape(text: str) -> bytes:
     while at < len(text):
         if text[at] == "\\":
             match = ESCAPE.match(text, at)
-            if match is None:
+            if match is None or (match["octal"] and int(match["octal"], 8) > 0xFF):
                 raise ValueError(f"bad escape {text[at : at + 4]!r}: use \\r \\n \\t \\xNN, octal \\NNN or \\\\")
             if match["hex"]:
                 result.append(int(match["hex"], 16))

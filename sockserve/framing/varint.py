@@ -60,7 +60,7 @@ class VarintDecoder(FrameDecoder):
                 shift += 7
             if byte & 0x80:
                 if at + 1 - start == self._groups:
-                    rule = f"more than the {self._groups} bytes that max_length ({self._limit}) needs"
+                    rule = f"more bytes than max_length ({self._limit}) needs, which is {self._groups}"
                     self._error = MalformedHeader(data[start : at + 1], rule)
                 self._needed = size - start + 1
                 break
