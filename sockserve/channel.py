@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
@@ -107,16 +107,14 @@ class Channel:
         """Nothing can be written any more."""
         return self._protocol.closing
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._messages()
+    def __aiter__(self) -> Self:
+        return self
 
-    async def _messages(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                message = await self.read()
-            except ChannelClosed:
-                return
-            yield message
+    async def __anext__(self) -> bytes:
+        try:
+            return await self.read()
+        except ChannelClosed:
+            raise StopAsyncIteration from None
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next message.
@@ -146,7 +144,8 @@ class Channel:
         """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
         protocol = self._protocol
         if protocol.lossReason is not None:
-            raise protocol.lossReason
+            # Raised many times, it would collect a traceback of all of them.
+            raise protocol.lossReason.with_traceback(None)
         if protocol.sending_ended:
             raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
         protocol.sendMessage(message)
@@ -190,7 +189,7 @@ class ReadProtocol(MessageProtocol):
         error = self._error or self._ended_with
         if error is not None:
             self._error = None
-            return fail(error)
+            return fail(error.with_traceback(None))
         reading: Deferred[bytes] = Deferred(self._forget)
         self._readers.append(reading)
         self.releaseReading("reader")
@@ -229,9 +228,8 @@ class ReadProtocol(MessageProtocol):
         self._finish_reading(ChannelClosed("this side has closed the connection"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.started:
-            # What has arrived is still there to be read.
-            self.releaseReading("reader")
+        # What has arrived is still there to be read.
+        self.deliverRest()
         super().connectionLost(reason)
         if self.started:
             self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
@@ -268,7 +266,11 @@ class ConversationProtocol(ReadProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        run(self._talk(Channel(self))).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
+        run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
+
+    async def _converse(self) -> None:
+        # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
+        await self._talk(Channel(self))
 
     def _talk_failed(self, failure: Failure) -> None:
         if failure.check(TruncatedMessage):

@@ -103,6 +103,7 @@ class MessageProtocol(Protocol):
     _ending: Ending
     _outgoing: Framing
     _since: datetime
+    _local: IAddress
     _established: datetime | None = None
     # Why reading is held up, and whether the transport reads.
     _holds: frozenset[str] = frozenset()
@@ -117,6 +118,8 @@ class MessageProtocol(Protocol):
     # Bad frames skipped in this read.
     _skipped = 0
     _end_told = False
+    # The connection is lost, and what had arrived is being delivered.
+    _gone = False
     _messages_sent = 0
     _bytes_sent = 0
     _bytes_received = 0
@@ -137,8 +140,8 @@ class MessageProtocol(Protocol):
     def framingFailed(self, error: FramingError) -> None:
         """The peer sent a bad frame, or ended its stream inside one. Logs it in one line; several in a read, in two.
 
-        When this returns, the connection is closed with everything flushed; only with on_bad_frame "skip", and where
-        the end of the bad frame can be found, it goes on.
+        When this returns, the messages have ended (`messagesEnded`), and the connection closes with everything flushed;
+        only with on_bad_frame "skip", and where the end of the bad frame can be found, it goes on.
         """
         over = isinstance(error, TruncatedMessage) or self._delivery.failed
         if not over:
@@ -150,7 +153,7 @@ class MessageProtocol(Protocol):
         log.warn("{peer}: {error}; {action}", peer=self.peer, error=error, action=action)
 
     def messagesEnded(self) -> None:
-        """The peer has shut down its sending side, and all its messages were delivered.
+        """The peer has shut down its sending side or sent a bad frame, and all messages before that were delivered.
 
         Closes the connection; override it to send more first, and call `loseConnection` when done.
         """
@@ -181,7 +184,7 @@ class MessageProtocol(Protocol):
             id=self.id,
             socket=self.socket,
             peer=transport.getPeer(),
-            local=transport.getHost(),
+            local=self._local_address(),
             framing=self._delivery.framing,
             sending=self._outgoing,
             certificate=cast("X509 | None", certificate),
@@ -267,7 +270,7 @@ class MessageProtocol(Protocol):
 
         Each reason holds for itself, until it is released.
         """
-        if self._ending.closing:
+        if self._ending.closing or self._gone:
             return
         self._holds |= {reason}
         self._delivery.held = True
@@ -306,7 +309,8 @@ class MessageProtocol(Protocol):
         if not self._ending.closing:
             self._flush()
             self._stop()
-            self._ending.close()
+            if not self._gone:
+                self._ending.close()
 
     def drain(self) -> None:
         """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now."""
@@ -337,6 +341,7 @@ class MessageProtocol(Protocol):
         transport = self.transport
         framing = as_framing(self.framing)
         self.started = True
+        self._local = transport.getHost()
         self._outgoing = framing
         self._delivery = Delivery(framing, self, transport)
         self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
@@ -348,7 +353,7 @@ class MessageProtocol(Protocol):
         self._bytes_received += len(data)
         if self.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
-        if self._ending.closing:
+        if self._ending.closing or self._end_told:
             return
         delivery = self._delivery
         delivery.receive(data)
@@ -380,6 +385,14 @@ class MessageProtocol(Protocol):
         if self.gate is not None:
             self.gate.leave(self)
 
+    def deliverRest(self) -> None:
+        """Called first in a `connectionLost`: deliver what had arrived before that, whatever held it up."""
+        if self.started and not self._ending.closing:
+            self._gone = True
+            self._holds = frozenset()
+            self._delivery.held = False
+            self._run()
+
     def connectionEstablished(self) -> None:
         """The first message is about to be delivered."""
         self._established = datetime.now(UTC)
@@ -392,26 +405,27 @@ class MessageProtocol(Protocol):
         """Deliver what was received; then send the answers."""
         delivery = self._delivery
         try:
-            delivery.run()
+            if not self._end_told:
+                delivery.run()
         except Exception:
             self._callback_failed()
         if self._skipped > 1:
             log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self._skipped - 1)
         self._skipped = 0
-        if delivery.failed or self.transport.disconnecting:
+        if self.transport.disconnecting:
             self.loseConnection()
         self._flush()
-        if (self._ending.peer_ended or self._draining) and not delivery.held:
+        if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
 
     def _end(self) -> None:
-        """The peer has ended its stream and all its messages are delivered: say so, once."""
+        """The peer has ended its stream, or a bad frame has, and all messages are delivered: say so, once."""
         if self._end_told:
             return
         self._end_told = True
         try:
-            if not self._draining:
+            if not self._draining and not self._delivery.failed:
                 self._delivery.finish()
             if not self._ending.closing:
                 self.messagesEnded()
@@ -423,14 +437,21 @@ class MessageProtocol(Protocol):
         self.loseConnection()
 
     def _adjust_reading(self) -> None:
-        wanted = not self._holds and not self._draining
+        wanted = not self._holds and not self._draining and not self._delivery.failed
         ending = self._ending
-        if wanted != self._reading and not ending.closing and not ending.peer_ended:
+        if wanted != self._reading and not ending.closing and not ending.peer_ended and not self._gone:
             self._reading = wanted
             if wanted:
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
+
+    def _local_address(self) -> IAddress:
+        try:
+            return cast("IAddress", self.transport.getHost())
+        except AttributeError:
+            # Twisted's sockets forget it when the connection is lost.
+            return self._local
 
     # Sending and closing.
 
@@ -484,7 +505,9 @@ class MessageProtocol(Protocol):
         self._blocked = False
         self._ending.moving()
         self._tell_writers()
-        self.writingResumed()
+        # A writer may have filled the transport again.
+        if not self._blocked:
+            self.writingResumed()
 
     def _tell_writers(self) -> None:
         writers, self._writers = self._writers, ()
