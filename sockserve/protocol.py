@@ -497,6 +497,9 @@ class MessageProtocol(Protocol):
         self.abortConnection()
 
     def _block(self) -> None:
+        if self._blocked:
+            # Twisted's transports say it again at every write.
+            return
         self._blocked = True
         self._ending.stalled()
         self.writingPaused()

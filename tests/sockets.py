@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -111,8 +111,14 @@ class SocketCase(TestCase):
     def serve(self, server: SocketServer) -> SocketServer:
         """Start it, and stop it behind the test."""
         server.startService()
-        self.addCleanup(lambda: maybeDeferred(server.stopService) if server.running else None)
+        self.addCleanup(self._stop, server)
         return server
+
+    async def _stop(self, server: SocketServer) -> None:
+        if server.running:
+            await server.stopService()
+        while server.channels:
+            await turn()
 
     async def client(
         self, server: SocketServer | Port, port: int = 0, make: Callable[[], Client] = Client, *, paused: bool = False

@@ -6,6 +6,7 @@ reading pauses while the queue is full.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
@@ -113,7 +114,7 @@ class Answering(MessageProtocol):
             answer = checked(answer)
             if answer is not None:
                 self.sendMessage(answer)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             log.failure("{peer}: the handler failed; closing", peer=self.peer)
             self.loseConnection()
 

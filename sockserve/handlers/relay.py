@@ -72,11 +72,15 @@ class RelayProtocol(MessageProtocol):
 
     def pass_on(self, messages: list[bytes]) -> None:
         """Send what another client said."""
+        if self.closing:
+            return
+        # What fills the transport is not counted: a client that reads must have time to take a long message.
+        reads = self._waiting is None
         try:
             self.sendMessages(messages)
         except FramingError:
             self._pass_on_each(messages)
-        if self._waiting is None:
+        if reads or self._waiting is None:
             return
         self._waiting += sum(map(len, messages))
         if self._waiting > self._relay.backlog:
