@@ -1,11 +1,69 @@
-"""What users write, turned into checked values: sizes, so far."""
+"""What users write, in a file or on the command line, turned into checked values.
+
+Checking opens nothing. It imports the modules that handlers name, and it ends with the first thing that is wrong: a
+ConfigError, one line with the place, what is accepted and, where there is one, the nearest known name.
+"""
 
 from __future__ import annotations
 
+import difflib
+import json
+import os
 import re
+import reprlib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.endpoints import serverFromString
+
+from sockserve.framing import parse
+from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
+from sockserve.handlers import NAMES as HANDLERS
+from sockserve.handlers import conversation_maker, maker
+from sockserve.handlers.answer import DEFAULT_MAX_PENDING
+from sockserve.limits import WhenFull
+from sockserve.server import Listen, Server, SocketServer
+
+if TYPE_CHECKING:
+    from sockserve.framing import Framing
+
+T = TypeVar("T")
+
+DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
+DEFAULT_TIMEOUT = 10.0
 
 SIZE = re.compile(r"([0-9]{1,15}) ?(k|M|)", re.ASCII)
 UNITS = {"": 1, "k": 1024, "M": 1024 * 1024}
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|min|)", re.ASCII)
+SECONDS = {"ms": 0.001, "s": 1, "": 1, "min": 60}
+FOREVER = 1e9
+COUNTS = range(1, 10**9)
+
+# What stands before the first named argument of an endpoint string, as far as it makes the address.
+ADDRESS = {
+    "tcp": ("port", "interface"),
+    "tcp6": ("port", "interface"),
+    "ssl": ("port",),
+    "udp": ("port", "interface"),
+    "unix": ("address",),
+}
+
+Place = Callable[[str], str]
+"""Where users wrote a setting, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
+
+
+class ConfigError(ValueError):
+    """A setting that is not accepted. str() is one line, such as:
+
+    orders.toml: socket.orders.when_full: 'waiting' is unknown; accepted: wait, refuse (did you mean 'wait'?)
+    """
+
+    def __init__(self, place: str, reason: object) -> None:
+        super().__init__(" ".join(f"{place}: {reason}".splitlines()))
 
 
 def parse_size(text: str) -> int:
@@ -18,3 +76,339 @@ def parse_size(text: str) -> int:
     if size < 1:
         raise ValueError(f"{text!r} is not a size in bytes; accepted: 1 or more, such as 4096, 64k or 16M")
     return size
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds: a number above 0, or one with ms, s or min behind it.
+
+    Zero is refused: some would mean "at once" by it, others "never". Raises ValueError.
+    """
+    seconds = 0.0
+    if not isinstance(value, str):
+        seconds = value if value < FOREVER else 0.0
+    elif match := DURATION.fullmatch(value):
+        seconds = float(match[1]) * SECONDS[match[2]]
+    if not seconds > 0:
+        raise ValueError(f"{value!r} is not a time; accepted: more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)")
+    return float(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key accepts.
+
+    accepted: in words, for messages.
+    convert: from a value as TOML has it to the checked one. Raises TypeError for another type, and ValueError, with
+        what is accepted, for another value.
+    from_text: from the text of a command line to what TOML would have. Raises ValueError in the same way.
+    """
+
+    accepted: str
+    convert: Callable[[Any], object]
+    from_text: Callable[[str], object] = str
+
+
+def _of(*types: type) -> Callable[[object], Any]:
+    def convert(value: object) -> object:
+        # For Python, but not for users, true is a number.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise TypeError
+        return value
+
+    return convert
+
+
+def _choice(*names: str) -> Key:
+    def convert(value: object) -> object:
+        text = _of(str)(value)
+        if text not in names:
+            raise ValueError(f"{text!r} is unknown; accepted: {', '.join(names)}{_nearest(str(text), names)}")
+        return text
+
+    return Key(", ".join(names), convert)
+
+
+def _count(value: object) -> object:
+    if _of(int)(value) not in COUNTS:
+        raise ValueError(f"{value} is out of range; accepted: {COUNTS[0]} to {COUNTS[-1]}")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a whole number; accepted: {COUNTS[0]} to {COUNTS[-1]}")
+    return int(text)
+
+
+ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
+LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
+FRAMING = "the name of a framing, such as windev"
+BOOLEAN = Key("true, false", _of(bool))
+SIZE_KEY = Key("a size in bytes, such as 4096, 64k or 16M", lambda value: parse_size(str(_of(int, str)(value))))
+DURATION_KEY = Key(
+    "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
+)
+COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
+
+SOCKET_KEYS = {
+    "listen": Key(LISTEN, _of(str, list, dict)),
+    "framing": Key(FRAMING, _of(str)),
+    "handler": Key(", ".join(HANDLERS), _of(str)),
+    "conversation": Key("MODULE:CALLABLE", _of(str)),
+    "max_length": SIZE_KEY,
+    "on_bad_frame": _choice("close", "skip"),
+    "threads": BOOLEAN,
+    "max_pending": COUNT_KEY,
+    "max_connections": COUNT_KEY,
+    "when_full": _choice("wait", "refuse"),
+    "close_timeout": DURATION_KEY,
+    "log_traffic": BOOLEAN,
+}
+"""The settings of a named socket."""
+
+LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
+"""The settings of an endpoint that has a framing of its own."""
+
+FILE_KEYS = {"drain_timeout": DURATION_KEY, "socket": Key("a table [socket.NAME] for each socket", _of(dict))}
+"""The settings of the whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketConfig:
+    """The checked settings of one named socket; their meaning is that of the arguments of SocketServer.
+
+    framing: with max_length and on_bad_frame in it, as have all framings in listen.
+    """
+
+    name: str
+    listen: tuple[str | Listen, ...]
+    framing: Framing
+    handler: str = "echo"
+    conversation: str | None = None
+    max_length: int = DEFAULT_MAX_LENGTH
+    threads: bool = False
+    max_pending: int = DEFAULT_MAX_PENDING
+    max_connections: int | None = None
+    when_full: WhenFull = "wait"
+    close_timeout: float = DEFAULT_TIMEOUT
+    log_traffic: bool = False
+
+    def server(self, reactor: object = None, *, drain_timeout: float = DEFAULT_TIMEOUT) -> SocketServer:
+        """The service that these settings describe, not started. reactor: None: the global one."""
+        return SocketServer(
+            self.name,
+            self.listen,
+            self.framing,
+            self.handler,
+            conversation=self.conversation,
+            max_length=self.max_length,
+            threads=self.threads,
+            max_pending=self.max_pending,
+            max_connections=self.max_connections,
+            when_full=self.when_full,
+            close_timeout=self.close_timeout,
+            drain_timeout=drain_timeout,
+            log_traffic=self.log_traffic,
+            reactor=reactor,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """sockets: at least one. drain_timeout: seconds for their connections to end when the program stops."""
+
+    sockets: tuple[SocketConfig, ...]
+    drain_timeout: float = DEFAULT_TIMEOUT
+
+    def server(self, reactor: object = None) -> Server:
+        """The service that runs all sockets, not started. reactor: None: the global one."""
+        return Server(socket.server(reactor, drain_timeout=self.drain_timeout) for socket in self.sockets)
+
+
+def load(path: str | os.PathLike[str], reactor: object = None) -> Config:
+    """Read a TOML file. Raises ConfigError.
+
+    reactor: what endpoints are checked with; None: the global one.
+    """
+    file = os.fspath(path)
+    try:
+        # Some editors begin a file with a byte order mark.
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, f"is not UTF-8: {error.reason} at byte {error.start}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(file, f"is not TOML: {error}") from None
+    values = checked(table, FILE_KEYS, lambda key: f"{file}: {key}")
+    sockets = []
+    for name, settings in values.get("socket", {}).items():
+        here = f"{file}: {path_of(name)}"
+        if not isinstance(settings, dict):
+            raise ConfigError(here, f"found {_described(settings)}; accepted: a table [socket.NAME]")
+        if not name.strip() or not name.isprintable():
+            raise ConfigError(here, f"{name!r} is no name for a socket; accepted: printable characters")
+        sockets.append(check_socket(name, settings, partial("{}.{}".format, here), reactor))
+    if not sockets:
+        raise ConfigError(file, "has no socket; accepted: a table [socket.NAME] for each, with listen in it")
+    check_addresses(sockets, lambda socket: f"{file}: {path_of(socket.name)}.listen")
+    return Config(tuple(sockets), values.get("drain_timeout", DEFAULT_TIMEOUT))
+
+
+def check_socket(name: str, settings: Mapping[str, object], place: Place, reactor: object = None) -> SocketConfig:
+    """The checked settings of one named socket. Raises ConfigError.
+
+    settings: see SOCKET_KEYS, values as TOML has them.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    values = checked(settings, SOCKET_KEYS, place)
+    max_length = values.get("max_length", DEFAULT_MAX_LENGTH)
+    on_bad_frame = values.pop("on_bad_frame", "close")
+
+    def framing(where: str, name: str) -> Framing:
+        return _tried(place(where), parse, name, max_length=max_length, on_bad_frame=on_bad_frame)
+
+    values["framing"] = framing("framing", values.get("framing", "raw"))
+    if "handler" in values and "conversation" in values:
+        raise ConfigError(place("conversation"), "handler is set too; accepted: one of the two")
+    if "conversation" in values:
+        _tried(place("conversation"), conversation_maker, values["conversation"])
+    else:
+        _tried(place("handler"), maker, values.get("handler", "echo"), max_length=max_length, reactor=reactor)
+    if not values.get("listen"):
+        found = "an empty value" if "listen" in values else "nothing"
+        raise ConfigError(place("listen"), f"found {found}; accepted: {LISTEN}")
+    listen: list[str | Listen] = []
+    for where, item in _numbered(values["listen"]):
+        entry = _entry(item, where, place)
+        endpoint = entry["endpoint"]
+        _check_endpoint(endpoint, place(where), reactor)
+        own = entry.get("framing")
+        listen.append(endpoint if own is None else Listen(endpoint, framing(f"{where}.framing", own)))
+    values["listen"] = tuple(listen)
+    config = SocketConfig(name=name, **values)
+    # What is left to find is what an endpoint and the other settings make of each other.
+    _tried(place("listen"), config.server, reactor)
+    return config
+
+
+def check_addresses(sockets: Iterable[SocketConfig], place: Callable[[SocketConfig], str]) -> None:
+    """Raises ConfigError when two endpoints have one address. Port 0 is another port each time.
+
+    place: where the endpoints of a socket were written.
+    """
+    owners: dict[tuple[object, ...], str] = {}
+    for socket in sockets:
+        for item in socket.listen:
+            endpoint = str(item.endpoint if isinstance(item, Listen) else item)
+            address = _address(endpoint)
+            if address in owners:
+                owner = owners[address]
+                raise ConfigError(
+                    place(socket), f"{endpoint!r}: socket {owner!r} listens there already; accepted: once"
+                )
+            if "0" not in address:
+                owners[address] = socket.name
+
+
+def checked(table: Mapping[str, object], keys: Mapping[str, Key], place: Place) -> dict[str, Any]:
+    """The values of a table, converted. Raises ConfigError for an unknown key and for a value that is not accepted."""
+    values = {}
+    for name, value in table.items():
+        if name not in keys:
+            reason = f"unknown key; accepted: {', '.join(keys)}{_nearest(name, keys)}"
+            raise ConfigError(place(name if name.isprintable() else repr(name)), reason)
+        try:
+            values[name] = keys[name].convert(value)
+        except TypeError:
+            raise ConfigError(place(name), f"found {_described(value)}; accepted: {keys[name].accepted}") from None
+        except ValueError as error:
+            raise ConfigError(place(name), error) from None
+    return values
+
+
+def _tried(place: str, check: Callable[..., T], *args: object, **settings: object) -> T:
+    try:
+        return check(*args, **settings)
+    except ValueError as error:
+        raise ConfigError(place, error) from error
+
+
+def _check_endpoint(text: str, place: str, reactor: object) -> None:
+    # Not Twisted's: the named socket checks these itself.
+    if text.startswith("udp:"):
+        return
+    try:
+        serverFromString(reactor, text)
+    except Exception as error:  # Twisted's endpoint parsers raise what they like
+        raise ConfigError(place, f"{text!r}: {' '.join(str(error).split())}; accepted: {ENDPOINT}") from None
+
+
+def _numbered(listen: object) -> list[tuple[str, object]]:
+    """Each endpoint of a `listen`, behind the path to it."""
+    if isinstance(listen, list):
+        return [(f"listen[{number}]", item) for number, item in enumerate(listen)]
+    return [("listen", listen)]
+
+
+def _entry(item: object, where: str, place: Place) -> dict[str, Any]:
+    """One endpoint of a `listen` by LISTEN_KEYS."""
+    if isinstance(item, str):
+        return {"endpoint": item}
+    if not isinstance(item, dict):
+        raise ConfigError(place(where), f"found {_described(item)}; accepted: {LISTEN}")
+    entry = checked(item, LISTEN_KEYS, lambda key: place(f"{where}.{key}"))
+    if "endpoint" not in entry:
+        raise ConfigError(place(where), f"has no endpoint; accepted: {ENDPOINT}")
+    return entry
+
+
+def _address(endpoint: str) -> tuple[object, ...]:
+    """What is the same for two endpoint strings when they cannot both be open, as far as the strings tell.
+
+    A port stands there as text, "0" for one that the system chooses.
+    """
+    parts = re.findall(r"(?:[^:\\]|\\.)+", endpoint)
+    if parts[0] == "haproxy":
+        return _address(endpoint.removeprefix("haproxy:"))
+    names = ADDRESS.get(parts[0])
+    if names is None:
+        return (endpoint,)
+    kind = "tcp" if parts[0] == "ssl" else parts[0]
+    pairs = [re.split(r"(?<!\\)=", part, maxsplit=1) for part in parts[1:]]
+    found = dict(zip(names, [pair[0] for pair in pairs if len(pair) == 1], strict=False))
+    found.update({pair[0]: pair[1] for pair in pairs if len(pair) == 2})
+    if kind == "unix":
+        return kind, Path(_plain(found["address"])).absolute()
+    interface = _plain(found.get("interface", "127.0.0.1" if kind == "udp" else ""))
+    return kind, str(int(found["port"])), "" if interface in ("0.0.0.0", "::") else interface  # noqa: S104 - compared
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def path_of(name: str) -> str:
+    """The path of a named socket's table, as TOML writes it: `socket.orders`."""
+    return f"socket.{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else json.dumps(name)}"
+
+
+def _described(value: object) -> str:
+    """What a value is, in TOML's words, and the value where it is short."""
+    match value:
+        case bool():
+            return f"a boolean, {str(value).lower()}"
+        case str() | int() | float():
+            kind = {str: "a string", int: "an integer", float: "a float"}[type(value)]
+            return f"{kind}, {reprlib.repr(value)}"
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+    return f"a date or time, {value}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1, 0.7)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -52,6 +52,7 @@ class SocketServer(Service):
     handler: what answers a message: "echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "module:callable", or a
         function `answer(message, channel)`, see sockserve.handlers.answer.
     conversation: instead of a handler: `async def talk(channel)`, or "module:callable".
+    max_length: bytes, for the framing that a "forward:" names.
     threads, max_pending: see sockserve.handlers.answer.Answering.
     max_connections: connections served at once; None: any number.
     when_full: "wait": further clients are connected and served in turn. "refuse": they are closed at once.
@@ -75,6 +76,7 @@ class SocketServer(Service):
         handler: str | Function = "echo",
         *,
         conversation: str | Conversation | None = None,
+        max_length: int | None = None,
         threads: bool = False,
         max_pending: int = DEFAULT_MAX_PENDING,
         max_connections: int | None = None,
@@ -95,7 +97,7 @@ class SocketServer(Service):
         if conversation is not None:
             make = conversation_maker(conversation)
         else:
-            make = maker(handler, max_pending=max_pending, threads=threads, reactor=reactor)
+            make = maker(handler, max_pending=max_pending, threads=threads, max_length=max_length, reactor=reactor)
         one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
         several = cast("Iterable[Endpoint | Listen]", [listen] if one else listen)
         self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
