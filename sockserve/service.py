@@ -2,57 +2,107 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
-from sockserve.config import parse_size
-from sockserve.framing import NAMES, parse
-from sockserve.server import SocketServer
+from sockserve.config import (
+    DEFAULT_LISTEN,
+    FILE_KEYS,
+    SOCKET_KEYS,
+    Config,
+    ConfigError,
+    check_addresses,
+    check_socket,
+    checked,
+    load,
+    path_of,
+)
+from sockserve.framing import NAMES
+from sockserve.handlers import NAMES as HANDLERS
+from sockserve.server import Server
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
-
-    from sockserve.framing import Framing
-    from sockserve.framing.bounds import OnBadFrame
+    from twisted.internet.interfaces import IReactorCore
 
 log = Logger()
 
 NAME = "twistd sockserve"
-DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
 
 
 class Options(usage.Options):
-    """What follows `twistd sockserve` on the command line."""
+    """What follows `twistd sockserve` on the command line.
+
+    config: what it describes, once it is parsed. reactor: what endpoints are made with; None: the global one.
+    """
 
     synopsis = "[options]"
     longdesc = (
-        "Echo messages: each client gets back what it sends, framed as it sent it, to the last byte, also when it "
-        f"shuts down its sending side first. Framings: {', '.join(NAMES)}. N is a number of bytes; DELIM, START and "
-        r"END are bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. Sizes take k "
-        "and M (1024, 1024 * 1024)."
+        "Serve messages over stream sockets. Without options: echo, each client gets back what it sends, to the last "
+        "byte, also when it shuts down its sending side first. The options describe one named socket; a file that "
+        f"--config names, any number. Framings: {', '.join(NAMES)}. N is a number of bytes; DELIM, START and END are "
+        r"bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. "
+        f"Handlers: {', '.join(HANDLERS)}; modules are looked for in the current directory first. Sizes take k and M "
+        "(1024, 1024 * 1024), times ms, s and min."
     )
+    # The defaults stand in the texts: an option that was not given has to be told from one that was.
     optParameters = [
-        ["framing", "f", "raw", "How messages are told apart in the stream."],
-        ["max-length", None, "1M", "The longest message accepted or sent, in bytes, framing bytes not counted."],
-        ["on-bad-frame", None, "close", "close: the first bad frame ends the connection. skip: go on behind it."],
+        ["framing", "f", None, "How messages are told apart in the stream. [default: raw]"],
+        ["handler", None, None, "What answers a message. [default: echo]"],
+        ["conversation", None, None, "Instead of a handler: the coroutine function MODULE:CALLABLE, run per client."],
+        [
+            "max-length",
+            None,
+            None,
+            "The longest message accepted or sent, in bytes, framing bytes not counted. [default: 1M]",
+        ],
+        [
+            "on-bad-frame",
+            None,
+            None,
+            "close: the first bad frame ends the connection. skip: go on behind it. [default: close]",
+        ],
+        ["max-connections", None, None, "Clients served at once. [default: any number]"],
+        [
+            "when-full",
+            None,
+            None,
+            "wait: further clients are connected and served in turn. refuse: they are closed. [default: wait]",
+        ],
+        [
+            "max-pending",
+            None,
+            None,
+            "Answers of MODULE:CALLABLE under way for one client; then its reading pauses. [default: 100]",
+        ],
+        [
+            "drain-timeout",
+            None,
+            None,
+            "The time that all clients have to take what they are owed at the end. [default: 10s]",
+        ],
+        ["config", None, None, "A TOML file with all settings, and no other option beside it."],
     ]
-    optFlags = [["log-traffic", None, "Log the number of bytes of every read and write, with the peer's address."]]
+    optFlags = [
+        ["threads", None, "Call the handler MODULE:CALLABLE in threads, because it blocks."],
+        ["log-traffic", None, "Log the number of bytes of every read and write, with the peer's address."],
+    ]
 
-    framing: Framing
-    endpoints: list[IStreamServerEndpoint]
+    config: Config
 
     def __init__(self, reactor: IReactorCore | None = None) -> None:
         super().__init__()
         self["listen"] = []
-        self._reactor = reactor
+        self.reactor = reactor
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to listen: a Twisted endpoint, such as tcp6:7000 or unix:/run/x.sock; repeatable. [default: %s]"""
@@ -72,43 +122,81 @@ class Options(usage.Options):
         Under twistd, which would print its whole help first and all of it to standard output, the line goes to
         standard error and the program ends with status 1.
         """
+        if self.parent is not None:
+            # twistd looks for modules beside its own script; users mean those beside them.
+            sys.path.insert(0, str(Path.cwd()))
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
+            line = " ".join(str(error).splitlines()) + self._hint(str(error))
             if self.parent is None:
-                raise
-            sys.exit(f"{NAME}: {error}")
+                raise usage.UsageError(line) from None
+            sys.exit(f"{NAME}: {line}")
 
     def parseArgs(self, *args: str) -> None:
         if args:
             raise usage.UsageError(f"unexpected argument {args[0]!r}: all settings are options, see --help")
 
     def postOptions(self) -> None:
+        given = {name: value for name, value in self.items() if value not in (None, 0, [])}
         try:
-            max_length = parse_size(self["max-length"])
-        except ValueError as error:
-            raise usage.UsageError(f"--max-length: {error}") from None
-        on_bad_frame: OnBadFrame = self["on-bad-frame"]
-        if on_bad_frame not in ("close", "skip"):
-            raise usage.UsageError(f"--on-bad-frame: {on_bad_frame!r} is unknown; accepted: close, skip")
-        try:
-            self.framing = parse(self["framing"], max_length=max_length, on_bad_frame=on_bad_frame)
-        except ValueError as error:
-            raise usage.UsageError(f"--framing: {error}") from None
-        self.endpoints = [self._endpoint(text) for text in self["listen"] or [DEFAULT_LISTEN]]
+            self.config = self._from_file(given) if "config" in given else self._from_options(given)
+        except ConfigError as error:
+            raise usage.UsageError(str(error)) from error
 
-    def _endpoint(self, text: str) -> IStreamServerEndpoint:
-        if self._reactor is None:
-            from twisted.internet import reactor
+    def listenOf(self, socket: str) -> str:
+        """Where the endpoints of the socket with that name were written, for messages."""
+        return "--listen" if self["config"] is None else f"{self['config']}: {path_of(socket)}.listen"
 
-            self._reactor = cast("IReactorCore", reactor)
-        try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
-        except Exception as error:  # Twisted's endpoint parsers raise what they like
-            reason = " ".join(str(error).split())
-            accepted = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
-            raise usage.UsageError(f"--listen: {text!r}: {reason}; accepted: {accepted}") from None
-        return endpoint
+    def _from_file(self, given: dict[str, Any]) -> Config:
+        others = [_option(name) for name in given if name != "config"]
+        if others:
+            raise ConfigError("--config", f"all settings are in the file; not accepted beside it: {', '.join(others)}")
+        return load(given["config"], self.reactor)
+
+    def _from_options(self, given: dict[str, Any]) -> Config:
+        """One named socket, with the name of what answers."""
+        settings: dict[str, object] = {"listen": [DEFAULT_LISTEN]}
+        whole: dict[str, object] = {}
+        for name, value in given.items():
+            key = name.replace("-", "_")
+            table, keys = (settings, SOCKET_KEYS) if key in SOCKET_KEYS else (whole, FILE_KEYS)
+            try:
+                match value:
+                    case str():
+                        table[key] = keys[key].from_text(value)
+                    case int():
+                        table[key] = True
+                    case _:
+                        table[key] = value
+            except ValueError as error:
+                raise ConfigError(_option(key), error) from None
+        name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
+        socket = check_socket(name, settings, _option, self.reactor)
+        check_addresses([socket], lambda _: "--listen")
+        return Config((socket,), **checked(whole, FILE_KEYS, _option))
+
+    def _hint(self, problem: str) -> str:
+        """The nearest option, behind a message about one that does not exist."""
+        match = re.fullmatch(r"option --(.+) not recognized", problem, re.DOTALL)
+        names = [name.removesuffix("=") for name in self.longOpt]
+        near = difflib.get_close_matches(match[1], names, 1) if match else []
+        return f" (did you mean --{near[0]}?)" if near else ""
+
+
+def _option(key: str) -> str:
+    """The option for a key such as max_length or listen[1]."""
+    return "--" + key.partition("[")[0].replace("_", "-")
+
+
+def _name(handler: str) -> str:
+    """The short name of a handler."""
+    return "forward" if handler.startswith("forward:") else _last_name(handler)
+
+
+def _last_name(text: str) -> str:
+    """`answer` for shop.orders:answer and shop.orders:Shop.answer."""
+    return re.split(r"[.:]", text)[-1]
 
 
 class StartError(SystemExit, Exception):
@@ -121,23 +209,34 @@ class StartError(SystemExit, Exception):
 
 
 class Program(MultiService):
-    """All services of one twistd process."""
+    """All services of one twistd process.
+
+    place: where the endpoints of the socket with that name were written.
+    """
+
+    def __init__(self, server: Server, place: Callable[[str], str]) -> None:
+        super().__init__()
+        self._place = place
+        server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        try:
-            super().privilegedStartService()
-        except (CannotListenError, OSError, OverflowError) as error:
-            line = f"{NAME}: --listen: {error}"
-            log.critical("{line}", line=line)
-            # twistd has put its log in the place of sys.stderr.
-            if sys.__stderr__ is not None:
-                print(line, file=sys.__stderr__)
-            raise StartError(line) from error
+        """Open the ports. Raises StartError for the first that cannot be opened."""
+        for service in self:
+            for part in service if isinstance(service, Server) else [service]:
+                try:
+                    part.privilegedStartService()
+                except (CannotListenError, OSError, OverflowError) as error:
+                    self._fail(str(part.name), error)
+
+    def _fail(self, socket: str, error: Exception) -> NoReturn:
+        line = f"{NAME}: {self._place(socket)}: {error}"
+        log.critical("{line}", line=line)
+        # twistd has put its log in the place of sys.stderr.
+        if sys.__stderr__ is not None:
+            print(line, file=sys.__stderr__)
+        raise StartError(line) from error
 
 
 def makeService(options: Options) -> MultiService:
     """The service that checked options describe. Starting it raises StartError for a port that cannot be opened."""
-    program = Program()
-    socket = SocketServer("echo", options.endpoints, options.framing, log_traffic=bool(options["log-traffic"]))
-    socket.setServiceParent(program)
-    return program
+    return Program(options.config.server(options.reactor), options.listenOf)

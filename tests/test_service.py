@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve import __version__
-from sockserve.config import parse_size
+from sockserve.channel import Channel
+from sockserve.config import DEFAULT_LISTEN, SocketConfig
 from sockserve.framing import NAMES, parse
 from sockserve.protocol import MessageFactory
-from sockserve.server import SocketServer
+from sockserve.server import Server
 from sockserve.service import Options, makeService
 from tests.twistd import failing, running
 
 
+def answer(message: bytes, _channel: Channel) -> bytes:
+    return message
+
+
+class Shop:
+    order = staticmethod(answer)
+
+
 def options(*arguments: str) -> Options:
-    parsed = Options(MemoryReactor())
+    parsed = Options(MemoryReactorClock())
     parsed.parseOptions(arguments)
     return parsed
 
 
 class OptionsTests(SynchronousTestCase):
     def test_without_any_it_is_raw_echo_on_the_port_of_the_winsock_sample(self) -> None:
-        reactor = MemoryReactor()
+        reactor = MemoryReactorClock()
         parsed = Options(reactor)
         parsed.parseOptions([])
         service = makeService(parsed)
@@ -41,12 +51,52 @@ class OptionsTests(SynchronousTestCase):
     def test_listen_may_be_given_several_times(self) -> None:
         service = makeService(options("--listen", "tcp:1", "-l", "tcp6:2", "-l", "unix:/run/x"))
         (server,) = service.services
-        assert isinstance(server, SocketServer)
-        self.assertEqual(len(server._listen), 3)
+        assert isinstance(server, Server)
+        self.assertEqual(len(server.sockets["echo"]._listen), 3)
 
     def test_framing_max_length_and_policy_make_one_framing(self) -> None:
         parsed = options("--framing", "standard:\\x00", "--max-length", "64k", "--on-bad-frame", "skip")
-        self.assertEqual(parsed.framing, parse("standard:\\x00", max_length=65536, on_bad_frame="skip"))
+        self.assertEqual(
+            parsed.config.sockets[0].framing, parse("standard:\\x00", max_length=65536, on_bad_frame="skip")
+        )
+
+    def test_the_options_of_a_socket_become_its_settings(self) -> None:
+        arguments = (
+            "--max-connections 5 --when-full refuse --max-pending 7 --threads --log-traffic --drain-timeout 2min"
+        )
+        config = options("--handler", "tests.test_service:answer", *arguments.split()).config
+        (socket_config,) = config.sockets
+        self.assertEqual(config.drain_timeout, 120)
+        expected = SocketConfig(
+            name="answer",
+            listen=(DEFAULT_LISTEN,),
+            framing=parse("raw"),
+            handler="tests.test_service:answer",
+            threads=True,
+            max_pending=7,
+            max_connections=5,
+            when_full="refuse",
+            log_traffic=True,
+        )
+        self.assertEqual(socket_config, expected)
+
+    def test_the_socket_is_named_by_what_answers(self) -> None:
+        for option, value, name in (
+            ("--handler", "echo", "echo"),
+            ("--handler", "discard", "discard"),
+            ("--handler", "relay", "relay"),
+            ("--handler", "forward:tcp:localhost:1,int32", "forward"),
+            ("--handler", "tests.test_service:answer", "answer"),
+            ("--handler", "tests.test_service:Shop.order", "order"),
+            ("--conversation", "tests.test_service:answer", "answer"),
+        ):
+            with self.subTest(value=value):
+                self.assertEqual(options(option, value).config.sockets[0].name, name)
+
+    def test_outside_twistd_the_module_path_stays_as_it_is(self) -> None:
+        before = list(sys.path)
+        options()
+        self.assertEqual(sys.path, before)
 
     def test_wrong_values_name_the_option_and_what_it_accepts(self) -> None:
         for arguments, *words in (
@@ -59,8 +109,29 @@ class OptionsTests(SynchronousTestCase):
             (["--listen", "carrier-pigeon:1"], "--listen", "carrier-pigeon", "tcp:27015"),
             (["--listen", "tcp:http"], "--listen", "'tcp:http'", "tcp:27015"),
             (["--listen", ""], "--listen", "tcp:27015"),
+            (["--listen", "udp:x"], "--listen", "'udp:x'"),
+            (["--listen", "tcp:7000", "--listen", "tcp:port=7000"], "--listen", "'tcp:port=7000'", "already"),
+            (["--handler", "eco"], "--handler", "did you mean 'echo'", "discard", "MODULE:CALLABLE"),
+            (["--handler", "no_such_module:answer"], "--handler", "cannot import no_such_module"),
+            (["--handler", "math:nothing"], "--handler", "math has no nothing"),
+            (["--handler", "forward:carrier-pigeon"], "--handler", "forward:ENDPOINT[,FRAMING]"),
+            (["--conversation", "talk"], "--conversation", "MODULE:CALLABLE"),
+            (["--conversation", "math:sin", "--handler", "echo"], "--conversation", "handler is set too", "one of"),
+            (["--when-full", "waiting"], "--when-full", "wait, refuse", "did you mean 'wait'"),
+            (["--max-connections", "0"], "--max-connections", "0 is out of range", "1 to"),
+            (["--max-connections", "many"], "--max-connections", "'many'", "1 to"),
+            (["--max-pending", "1.5"], "--max-pending", "'1.5'", "1 to"),
+            (["--drain-timeout", "10 h"], "--drain-timeout", "'10 h'", "10s, 500ms, 2min"),
+            (["--drain-timeout", "0"], "--drain-timeout", "'0'", "more than 0"),
             (["echo"], "'echo'", "--help"),
-            (["--framin", "raw", "--bogus"], "bogus"),
+            (["--framin", "raw", "--bogus"], "option --bogus not recognized"),
+            (["--frame", "raw"], "option --frame not recognized", "did you mean --framing?"),
+            (["--max-conections=1"], "option --max-conections not recognized", "did you mean --max-connections?"),
+            (["--listne\n", "x"], "did you mean --listen?"),
+            (["--threads=yes"], "--threads"),
+            (["--config", "x.toml", "--threads"], "--config", "all settings are in the file", "--threads"),
+            (["--config", "x.toml", "--listen", "tcp:1", "--framing", ""], "--config", "--framing, --listen"),
+            (["--config", "no-such.toml"], "no-such.toml: cannot be read: No such file"),
         ):
             with self.subTest(arguments=arguments):
                 line = str(self.assertRaises(UsageError, options, *arguments))
@@ -69,21 +140,13 @@ class OptionsTests(SynchronousTestCase):
                     self.assertIn(word, line)
 
     def test_help_tells_every_option_with_its_default(self) -> None:
-        text = " ".join(str(Options(MemoryReactor())).split())
+        text = " ".join(str(Options(MemoryReactorClock())).split())
         for word in ("--listen=", "tcp:27015:interface=127.0.0.1", "--framing=", "[default: raw]", "--max-length="):
+            self.assertIn(word, text)
+        for word in ("--handler=", "[default: echo]", "--config=", "--threads", "[default: 10s]", "--when-full="):
             self.assertIn(word, text)
         for word in ("[default: 1M]", "--on-bad-frame=", "[default: close]", "--log-traffic", "envelope:START:END"):
             self.assertIn(word, text)
-
-
-class SizeTests(SynchronousTestCase):
-    def test_plain_k_and_M(self) -> None:
-        self.assertEqual([parse_size(text) for text in ("1", "64k", "16M")], [1, 65536, 16 << 20])
-
-    def test_anything_else_is_refused_in_one_line(self) -> None:
-        for text in ("", "0", "-1", "1.5M", "1G", "k", "1 1", "0x10", "\u0661", "9" * 99):
-            with self.subTest(text=text):
-                self.assertIn("accepted", str(self.assertRaises(ValueError, parse_size, text)))
 
 
 class TwistdTests(SynchronousTestCase):
