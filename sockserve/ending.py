@@ -29,6 +29,7 @@ class Ending:
         "_abort",
         "_call_later",
         "_deadline",
+        "_producing",
         "_sending_ended",
         "_stall_check",
         "_stalled",
@@ -53,6 +54,8 @@ class Ending:
         self._deadline: IDelayedCall | None = None
         self._stall_check: IDelayedCall | None = None
         self._stalled = False
+        # The transport tells us when the peer does not read.
+        self._producing = True
         self._sending_ended = False
         self.peer_ended = False
         self.closing = False
@@ -78,7 +81,7 @@ class Ending:
         closing with bytes unread would reset the connection and could destroy what was sent last.
         """
         transport = self._transport
-        transport.unregisterProducer()
+        self._unregister()
         self.closing = True
         self._deadline = self._call_later(self._timeout, self._give_up)
         if self.peer_ended or not can_half_close(transport):
@@ -99,10 +102,15 @@ class Ending:
             self._half_close()
 
     def _half_close(self) -> None:
-        # A transport with a producer waits for more from it before it ends.
-        self._transport.unregisterProducer()
+        self._unregister()
         if can_half_close(self._transport):
             self._transport.loseWriteConnection()
+
+    def _unregister(self) -> None:
+        # A transport with a producer waits for more from it before it ends.
+        if self._producing:
+            self._producing = False
+            self._transport.unregisterProducer()
 
     def over(self) -> None:
         """The connection is lost: stop the clocks."""

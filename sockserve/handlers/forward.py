@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
@@ -57,6 +58,8 @@ class Bridged(MessageProtocol):
             self.other.releaseReading("other side")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.other is not None:
+            self.deliverRest()
         super().connectionLost(reason)
         other, self.other = self.other, None
         if other is not None:
@@ -111,13 +114,13 @@ class Client(Bridged):
     def _connected(self, target: IProtocol) -> None:
         assert isinstance(target, Target)
         self._connecting = None
-        target.socket = self.socket
+        target.socket, target.reactor = self.socket, self.reactor
         self.other, target.other = target, self
         self.releaseReading("target")
 
     def _refused(self, failure: Failure) -> None:
         self._connecting = None
-        if not failure.check(CancelledError):
+        if not failure.check(CancelledError, ConnectingCancelledError):
             log.warn(
                 "{peer}: no connection to {target}: {error}; closing",
                 peer=self.peer,
