@@ -211,6 +211,14 @@ class ClientProtocol(ReadProtocol):
         if not self.ready.called:
             self.ready.callback(self)
 
+    def writingPaused(self) -> None:
+        """The peer does not read; it is still read from. Two sides that each wait for the other to read wait for ever:
+        a server waits for its client, so a client must not wait for its server. `Channel.write` does wait.
+        """
+
+    def writingResumed(self) -> None:
+        """Nothing was held up."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         self._over = True

@@ -34,6 +34,7 @@ FLOORS = {
     "config": 7,
     "service": 8,
     "commands": 8,
+    "__main__": 9,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 

@@ -1,0 +1,9 @@
+"""`python -m sockserve`: the same as the command `sockserve`."""
+
+from __future__ import annotations
+
+import sys
+
+from sockserve.commands import main
+
+sys.exit(main())

@@ -1,0 +1,372 @@
+"""`sockserve send`: send messages over one connection, print the answers, and say whether all of them came.
+
+Without message arguments each line of standard input is a message, sent as soon as it has come. raw has no messages:
+there standard input is sent as it is, line ends included, and what is counted is bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+
+from sockserve.channel import ChannelClosed
+from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
+from sockserve.commands.stdio import Input, Output
+from sockserve.config import parse_duration, parse_size
+from sockserve.framing import NAMES, parse
+from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
+from sockserve.framing.errors import FramingError
+from sockserve.framing.raw import Raw
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from twisted.internet.base import ReactorBase
+    from twisted.internet.interfaces import IDelayedCall
+
+    from sockserve.channel import Channel
+    from sockserve.framing import Framing
+
+NAME = "sockserve send"
+INTERRUPTED = 130
+
+EPILOG = f"""\
+framings: {", ".join(NAMES)}
+
+Exit status: 0 when as many answers came as messages were sent (with raw: as many bytes), and the peer closed behind
+them; over TLS, where a client cannot end its side alone, this command closes. 1 when not, with one line that says what
+is missing. 2 for wrong arguments. 130 when interrupted.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """`send` and its arguments."""
+    parser = subparsers.add_parser(
+        "send",
+        help="send messages and print the answers",
+        description="Send each MESSAGE over one connection, print each answer in a line of its own as it comes, end "
+        "our side of the stream behind the last message, and wait for the peer to close. With raw, answers are "
+        "printed as they are, without line ends.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("endpoint", metavar="ENDPOINT", help=ACCEPTED)
+    add(
+        "messages",
+        metavar="MESSAGE",
+        nargs="*",
+        default=[],
+        help="without any: each line of standard input, without its line end; with raw: all of standard input as it is",
+    )
+    add("--framing", "-f", metavar="NAME", default="raw", help="how messages are told apart (default: raw)")
+    add(
+        "--timeout",
+        "-t",
+        metavar="S",
+        type=_checked(parse_duration),
+        default=10.0,
+        help="the longest wait for the connection, for the next answer, and for the peer's end, such as 500ms, 2s or "
+        "1min (default: 10s)",
+    )
+    add("--hex", action="store_true", help="messages are written in hexadecimal, and answers are printed so")
+    add("--repeat", "-n", metavar="N", type=_checked(_count), default=1, help="send each message N times in a row")
+    add(
+        "--max-length",
+        metavar="BYTES",
+        type=_checked(parse_size),
+        default=DEFAULT_MAX_LENGTH,
+        help="the longest message sent or accepted; k and M are 1024 and 1024 * 1024 (default: 1M)",
+    )
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Gives the exit status."""
+    error = cast("argparse.ArgumentParser", arguments.parser).error
+    try:
+        framing = parse(arguments.framing, max_length=arguments.max_length)
+    except ValueError as problem:
+        error(f"argument --framing: {problem}")
+    messages: list[bytes] = []
+    for text in map(os.fsencode, arguments.messages):
+        try:
+            messages.append(_from_hex(text) if arguments.hex else text)
+            framing.encode(messages[-1])
+        except (ValueError, FramingError) as problem:
+            error(f"argument MESSAGE: {os.fsdecode(_short(text))!r}: {problem}")
+    if sys.__stdout__ is None:
+        return 1
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        # At once, whatever is waited for.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    # What a signal that stops the reactor leaves.
+    status = [128 + signal.SIGTERM]
+
+    async def main(reactor: ReactorBase) -> None:
+        try:
+            as_endpoint(arguments.endpoint, reactor)
+        except ValueError as problem:
+            _complain(f"argument ENDPOINT: {problem}")
+            status[0] = 2
+            return
+        line = await _exchange(reactor, arguments, framing, messages)
+        if line:
+            _complain(f"{arguments.endpoint}: {line}")
+        status[0] = 0 if line is None else 1
+
+    try:
+        task.react(main)
+    except SystemExit as end:
+        return int(end.code) if end.code else status[0]
+
+
+def _complain(line: str) -> None:
+    if sys.__stderr__ is not None:
+        print(f"{NAME}: {line}", file=sys.__stderr__)
+
+
+async def _exchange(
+    reactor: ReactorBase, arguments: argparse.Namespace, framing: Framing, messages: list[bytes]
+) -> str | None:
+    """Connect, send and print. None when all is well; else what is missing, or "" when nobody wants to know."""
+    try:
+        channel = await connect(
+            arguments.endpoint, framing, timeout=arguments.timeout, close_timeout=arguments.timeout, reactor=reactor
+        )
+    except Exception as error:  # one line for all that Twisted's endpoints may raise
+        return " ".join(str(error).split()) or type(error).__name__
+    source = Input(reactor)
+    pieces: AsyncIterator[bytes]
+    if messages:
+        pieces = _listed(messages)
+    elif isinstance(framing, Raw) and not arguments.hex:
+        pieces = _unchanged(source)
+    else:
+        pieces = _lines(source, framing.max_length, as_hex=arguments.hex)
+    exchange = _Exchange(reactor, channel, pieces, arguments.timeout, arguments.repeat, as_hex=arguments.hex)
+    try:
+        return await exchange.run()
+    except BrokenPipeError:
+        # Nobody reads what we print, and nobody wants to know.
+        return ""
+    except OSError as error:
+        return f"standard output: {error.strerror}"
+
+
+class _Exchange:
+    """Messages out and answers in, on one connection, and what is still missing.
+
+    Waiting is limited while something is owed: an answer, or, behind our end, the peer's. The clock starts anew with
+    every answer and every message sent, and it stands while what was received is being printed.
+    """
+
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        channel: Channel,
+        messages: AsyncIterator[bytes],
+        timeout: float,
+        repeat: int,
+        *,
+        as_hex: bool,
+    ) -> None:
+        self._reactor = reactor
+        self._channel = channel
+        self._messages = messages
+        self._timeout = timeout
+        self._repeat = repeat
+        self._hex = as_hex
+        self._raw = isinstance(channel.info.framing, Raw)
+        self._can_end = channel.info.certificate is None
+        self._output = Output(reactor)
+        # Messages, or bytes with raw.
+        self._sent = 0
+        self._received = 0
+        self._input_ended = False
+        self._input_problem: str | None = None
+        self._clock: IDelayedCall | None = None
+        self._printing = False
+        self._timed_out = False
+
+    async def run(self) -> str | None:
+        """None when all that was owed came; else what is missing."""
+        sending = Deferred.fromCoroutine(self._send())
+        # How it ends, if not as it should.
+        end = ""
+        try:
+            await self._print_answers()
+        except FramingError as error:
+            end = f"a bad frame: {error}"
+        except ConnectionLost as error:
+            end = f"the connection was lost: {error}"
+        finally:
+            self._stop_clock()
+        if not self._input_ended:
+            # The end of the input may be on its way; nothing else that we could wait for is.
+            sending.addTimeout(min(1.0, self._timeout), self._reactor, lambda *_: None)
+            await sending
+        if self._raw and self._received and (self._hex or os.isatty(1)):
+            self._output.write(b"\n")
+        await self._output.written()
+        if self._timed_out or not self._input_ended:
+            self._channel.abort()
+        await disconnect(self._channel)
+        return self._missing(end)
+
+    async def _send(self) -> None:
+        channel = self._channel
+        try:
+            async for message in self._messages:
+                for _ in range(self._repeat):
+                    self._sent += len(message) if self._raw else 1
+                    self._restart_clock()
+                    await channel.write(message)
+                    self._restart_clock()
+        except (ChannelClosed, ConnectionLost):
+            return
+        except (ValueError, FramingError) as error:
+            self._input_problem = str(error)
+        except OSError as error:
+            self._input_problem = f"standard input: {error.strerror}"
+        self._input_ended = True
+        channel.end()
+        self._restart_clock()
+
+    async def _print_answers(self) -> None:
+        output = self._output
+        try:
+            while True:
+                answer = await self._channel.read()
+                self._received += len(answer) if self._raw else 1
+                text = answer.hex().encode() if self._hex else answer
+                output.write(text if self._raw else text + b"\n")
+                if output.full:
+                    self._printing = True
+                    self._stop_clock()
+                    await output.written()
+                    self._printing = False
+                self._restart_clock()
+        except ChannelClosed as closed:
+            if isinstance(closed.__cause__, FramingError):
+                raise closed.__cause__ from None
+
+    def _restart_clock(self) -> None:
+        if self._printing or self._channel.closed:
+            return
+        owed = self._received < self._sent
+        if self._input_ended and not owed and not self._can_end:
+            self._stop_clock()
+            self._channel.close()
+        elif not owed and not self._input_ended:
+            self._stop_clock()
+        elif self._clock is None:
+            self._clock = self._reactor.callLater(self._timeout, self._give_up)
+        else:
+            self._clock.reset(self._timeout)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _give_up(self) -> None:
+        self._clock = None
+        self._timed_out = True
+        self._channel.abort()
+
+    def _missing(self, end: str) -> str | None:
+        """What is wrong, in one line; `end`: how the answers ended, if not as they should."""
+        if self._input_problem is not None:
+            return self._input_problem
+        seconds = f"{self._timeout:g} seconds"
+        counted = f"{self._received} of {self._sent} {'bytes came back' if self._raw else 'answers came'}"
+        missing = self._received < self._sent
+        if self._timed_out:
+            return f"{counted}, " + (f"then none for {seconds}" if missing else f"but no end within {seconds}")
+        if end:
+            return f"{counted}, then {end}"
+        if not self._input_ended:
+            return f"{counted} before the peer closed, but standard input has not ended"
+        return f"{counted} before the peer closed" if missing else None
+
+
+async def _listed(messages: list[bytes]) -> AsyncIterator[bytes]:
+    for message in messages:
+        yield message
+
+
+async def _unchanged(source: Input) -> AsyncIterator[bytes]:
+    while piece := await source.read():
+        yield piece
+
+
+async def _lines(source: Input, max_length: int, *, as_hex: bool) -> AsyncIterator[bytes]:
+    """Each line without its line end; the last one may have none. Raises ValueError for a line that is no message."""
+    longest = max_length * 3 + 2 if as_hex else max_length + 1
+    held = bytearray()
+    number = 0
+    searched = 0
+    while True:
+        piece = await source.read()
+        held += piece
+        start = 0
+        while (end := held.find(b"\n", max(start, searched))) >= 0 or (not piece and start < len(held)):
+            end = end if end >= 0 else len(held)
+            line = bytes(held[start:end])
+            start = end + 1
+            number += 1
+            try:
+                yield _from_hex(line) if as_hex else line
+            except ValueError as error:
+                raise ValueError(f"line {number} of standard input: {error}") from None
+        if not piece:
+            return
+        del held[:start]
+        searched = len(held)
+        if searched > longest:
+            raise ValueError(
+                f"line {number + 1} of standard input is longer than the limit of {max_length} bytes (max_length)"
+            )
+
+
+def _from_hex(text: bytes) -> bytes:
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        shown = text if len(text) <= 40 else text[:40] + b"..."
+        raise ValueError(
+            f"{os.fsdecode(shown)!r} is not hexadecimal; accepted: two digits a byte, such as 48 65 6c"
+        ) from None
+
+
+def _short(text: bytes) -> bytes:
+    return text if len(text) <= 40 else text[:40] + b"..."
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
+        raise ValueError(f"{text!r} is not a number of times; accepted: 1 or more")
+    return int(text)
+
+
+def _checked(parser: Callable[[str], float]) -> Callable[[str], float]:
+    """The same for argparse, which shows the text of its own error only."""
+
+    def checked(text: str) -> float:
+        try:
+            return parser(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
