@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
@@ -17,6 +22,7 @@ from sockserve.framing import NAMES, parse
 from sockserve.protocol import MessageFactory
 from sockserve.server import Server
 from sockserve.service import Options, makeService
+from tests import twistd
 from tests.twistd import failing, running
 
 
@@ -156,6 +162,11 @@ class TwistdTests(SynchronousTestCase):
         (line,) = ended.stderr.splitlines()
         self.assertTrue(line.startswith("twistd sockserve: --framing: unknown framing 'windef'"), line)
 
+    def test_an_unknown_option_is_one_line_with_the_nearest_one(self) -> None:
+        ended = failing("--framng", "windev")
+        self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+        self.assertEqual(ended.stderr, "twistd sockserve: option --framng not recognized (did you mean --framing?)\n")
+
     def test_a_port_in_use_is_one_line_on_standard_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as holder:
             port = holder.getsockname()[1]
@@ -189,3 +200,175 @@ class TwistdTests(SynchronousTestCase):
             f"{host}:{port}: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing\n", log
         )
         self.assertNotIn("Traceback", log)
+
+
+class DirectoryTests(SynchronousTestCase):
+    """twistd in a directory with the user's modules and files, which Python does not look at by itself."""
+
+    def setUp(self) -> None:
+        # Not of trial: a path in there may be too long for a unix socket.
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
+        changed = patch.dict(os.environ, PYTHONPATH=str(twistd.ROOT))
+        changed.start()
+        self.addCleanup(changed.stop)
+        self.patch(twistd, "ROOT", self.directory)
+        executable, *rest = twistd.TWISTD
+        self.patch(twistd, "TWISTD", (executable, "-P", *rest))
+
+    def write(self, name: str, text: str) -> str:
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return name
+
+    def connect(self, address: str) -> socket.socket:
+        """A client of an address as twistd logged it."""
+        if address.startswith("unix:"):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(address.removeprefix("unix:"))
+        else:
+            host, _, port = address.rpartition(":")
+            client = socket.create_connection((host, int(port)))
+        client.settimeout(twistd.PATIENCE)
+        self.addCleanup(client.close)
+        return client
+
+    def receive(self, client: socket.socket, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count and (data := client.recv(count - len(received))):
+            received += data
+        return bytes(received)
+
+    def test_a_file_with_two_sockets_whose_handler_runs_in_threads(self) -> None:
+        # Two calls have to be under way at once for either to end.
+        self.write(
+            "shop/orders.py",
+            "from threading import Barrier\n"
+            "both = Barrier(2)\n"
+            "def answer(message, channel):\n"
+            "    both.wait(20)\n"
+            "    return message.upper()\n",
+        )
+        config = f"""
+            drain_timeout = "10s"
+
+            [socket.orders]
+            listen = ["tcp:0:interface=127.0.0.1", "unix:{self.directory}/orders.sock"]
+            framing = "windev"
+            handler = "shop.orders:answer"
+            threads = true
+            max_connections = 500
+
+            [socket.scale]
+            listen = "tcp:0:interface=127.0.0.1"
+            framing = "envelope:\\\\x02:\\\\x03"
+            handler = "forward:unix:{self.directory}/orders.sock,windev"
+            max_connections = 1
+            when_full = "wait"
+            """
+        with running("--config", self.write("sockserve.toml", config), listen=3) as server:
+            orders, unix, scale = server.addresses
+            self.assertEqual(unix, f"unix:{self.directory}/orders.sock")
+            near, far = self.connect(orders), self.connect(scale)
+            near.sendall(b"4\r\nnear")
+            far.sendall(b"\x02far\x03")
+            self.assertEqual(self.receive(near, 7), b"4\r\nNEAR")
+            self.assertEqual(self.receive(far, 5), b"\x02FAR\x03")
+            log = server.stop()
+        self.assertIn("scale listens on 127.0.0.1:", log)
+        self.assertNotIn("Traceback", log)
+
+    def test_max_length_holds_on_both_sides_of_a_bridge(self) -> None:
+        config = f"""
+            [socket.bridge]
+            listen = "tcp:0:interface=127.0.0.1"
+            framing = "windev"
+            handler = "forward:unix:{self.directory}/target,int32"
+            max_length = "2M"
+            [socket.target]
+            listen = "unix:{self.directory}/target"
+            framing = "int32"
+            max_length = "2M"
+            """
+        message = bytes(2 << 20)
+        frame = b"%d\r\n%b" % (len(message), message)
+        with running("--config", self.write("sockserve.toml", config), listen=2) as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(frame)
+            self.assertEqual(self.receive(client, len(frame)), frame)
+
+    def test_a_handler_in_a_file_of_the_current_directory(self) -> None:
+        self.write("reverse.py", "def answer(message, channel):\n    return message[::-1]\n")
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "netstring", "--handler", "reverse:answer"
+        with running(*options) as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(b"3:abc,")
+            self.assertEqual(self.receive(client, 6), b"3:cba,")
+            log = server.stop()
+        self.assertIn("answer listens on 127.0.0.1:", log)
+
+    def test_a_conversation_in_a_file_of_the_current_directory(self) -> None:
+        self.write("hello.py", "async def talk(channel):\n    await channel.write(b'hello ' + await channel.read())\n")
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "netstring", "--conversation", "hello:talk"
+        with running(*options) as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(b"3:you,")
+            self.assertEqual(self.receive(client, 100), b"9:hello you,")
+
+    def test_what_a_slow_reader_is_owed_arrives_before_the_program_ends(self) -> None:
+        size = 32 << 20
+        self.write("large.py", f"def answer(message, channel):\n    return bytes({size})\n")
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "int32", "--handler", "large:answer"
+        with running(*options, "--max-length", "32M", "--drain-timeout", f"{twistd.PATIENCE}s") as server:
+            slow, idle = self.connect(server.addresses[0]), self.connect(server.addresses[0])
+            slow.sendall(b"\0\0\0\x02go")
+            self.assertEqual(self.receive(slow, 4), size.to_bytes(4))
+            server.process.send_signal(signal.SIGTERM)
+            # The idle client is owed nothing: its end of stream says that the program is stopping.
+            self.assertEqual(idle.recv(1), b"")
+            self.assertIsNone(server.process.poll())
+            self.assertEqual(self.receive(slow, size + 1), bytes(size))
+            self.assertEqual(server.process.wait(twistd.PATIENCE), -signal.SIGTERM)
+            log = server.stop()
+        self.assertNotIn("aborted", log)
+        self.assertNotIn("Traceback", log)
+
+    def test_who_does_not_read_is_cut_off_after_drain_timeout(self) -> None:
+        self.write("large.py", f"def answer(message, channel):\n    return bytes({32 << 20})\n")
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "int32", "--handler", "large:answer"
+        with running(*options, "--max-length", "32M", "--drain-timeout", "1ms") as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(b"\0\0\0\x02go")
+            self.receive(client, 4)
+            log = server.stop()
+        self.assertIn("answer: 1 connections aborted, they were not done within 0.001 seconds (drain_timeout)", log)
+
+    def test_a_mistake_in_the_file_is_one_line_on_standard_error(self) -> None:
+        name = self.write("sockserve.toml", "[socket.orders]\nlisten = 'tcp:0'\nwhen_full = 'waiting'\n")
+        ended = failing("--config", name)
+        self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+        self.assertEqual(
+            ended.stderr,
+            "twistd sockserve: sockserve.toml: socket.orders.when_full: "
+            "'waiting' is unknown; accepted: wait, refuse (did you mean 'wait'?)\n",
+        )
+
+    def test_a_mistake_in_the_last_socket_opens_none(self) -> None:
+        path = self.directory / "orders.sock"
+        name = self.write("x.toml", f"[socket.a]\nlisten = 'unix:{path}'\n[socket.b]\nlisten = 'tcp:x'\n")
+        ended = failing("--config", name)
+        self.assertIn("x.toml: socket.b.listen: 'tcp:x'", ended.stderr)
+        self.assertEqual((ended.returncode, path.exists()), (1, False))
+
+    def test_a_port_in_use_is_told_with_the_socket_that_wants_it(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            wanted = f"127.0.0.1:{holder.getsockname()[1]}"
+            port = wanted.rpartition(":")[2]
+            text = f"[socket.a]\nlisten = 'tcp:0'\n[socket.b]\nlisten = 'tcp:{port}:interface=127.0.0.1'\n"
+            ended = failing("--config", self.write("x.toml", text))
+        self.assertEqual(ended.returncode, 1)
+        (line,) = ended.stderr.splitlines()
+        self.assertTrue(
+            line.startswith(f"twistd sockserve: x.toml: socket.b.listen: Couldn't listen on {wanted}"), line
+        )
