@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
@@ -275,5 +276,5 @@ class ConversationProtocol(ReadProtocol):
     def _talk_failed(self, failure: Failure) -> None:
         if failure.check(TruncatedMessage):
             log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
-        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError):
+        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
             log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)

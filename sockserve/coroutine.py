@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -17,42 +18,91 @@ def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return Deferred.fromCoroutine(coroutine)
-    return Deferred.fromFuture(loop.create_task(_Mixed(coroutine, loop).drive()))
+    return Deferred.fromFuture(cast("asyncio.Future[T]", _Mixed(coroutine, loop)))
 
 
 class _Mixed:
-    """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a future."""
+    """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a future.
+
+    Who cancels the task, asyncio.timeout for one, is shown asyncio's CancelledError, whatever the coroutine awaits.
+    Who cancels the Deferred of `run` is shown Twisted's at a Deferred, as without asyncio.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> None:
         self._coroutine = coroutine
         self._loop = loop
+        # The Deferred of `run` was cancelled.
+        self._given_up = False
+        # A cancellation that met a result: the next await shows it, if it still holds then.
+        self._postponed: asyncio.CancelledError | None = None
+        self._task = loop.create_task(self._drive())
 
-    async def drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
+    # What Deferred.fromFuture calls.
+
+    def cancel(self) -> bool:
+        self._given_up = True
+        return self._task.cancel()
+
+    def add_done_callback(self, function: Callable[[asyncio.Future[Any]], object]) -> None:
+        self._task.add_done_callback(function)
+
+    async def _drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
         return await self
 
     def __await__(self) -> Generator[Any, Any, Any]:
         coroutine = self._coroutine
-        step, value = coroutine.send, None
+        step: Callable[[Any], Any] = coroutine.send
+        value: Any = None
         while True:
             try:
                 awaited = step(value)
             except StopIteration as stop:
                 return stop.value
             step, value = coroutine.send, None
-            if isinstance(awaited, Deferred):
-                try:
-                    yield from self._future(awaited)
-                except asyncio.CancelledError:
-                    # The coroutine finds Twisted's CancelledError in it, as it does elsewhere.
-                    awaited.cancel()
+            error: BaseException | None
+            postponed, self._postponed = self._postponed, None
+            if postponed is not None and self._task.cancelling():
+                _give_up(awaited)
+                error = postponed
+            elif isinstance(awaited, Deferred):
+                error = yield from self._wait(awaited)
             else:
                 try:
                     value = yield awaited
-                except BaseException as error:  # an asyncio cancellation too is the coroutine's business
-                    step, value = coroutine.throw, error
+                    continue
+                except BaseException as raised:  # an asyncio cancellation too is the coroutine's business
+                    error = raised
+            if error is not None:
+                step, value = coroutine.throw, error
+
+    def _wait(self, deferred: Deferred[Any]) -> Generator[Any, Any, asyncio.CancelledError | None]:
+        """Wait until it has a result, which stays there for the coroutine to take; or return a cancellation."""
+        cancelled: asyncio.CancelledError | None = None
+        while True:
+            future = self._future(deferred)
+            try:
+                yield from future
+                break
+            except asyncio.CancelledError as error:
+                if not future.cancelled():
+                    # The result was there first, and must not be lost.
+                    self._postponed = error
+                    break
+                if not self._given_up:
+                    cancelled = error
+                deferred.cancel()
+        if cancelled is None:
+            return None
+        taken: list[object] = []
+
+        def take(failure: Failure) -> None:
+            taken.append(failure.trap(CancelledError, asyncio.CancelledError))
+
+        deferred.addErrback(take)
+        return cancelled if taken else None
 
     def _future(self, deferred: Deferred[Any]) -> asyncio.Future[None]:
-        """Done when the Deferred has its result, which stays there for the coroutine to take."""
+        """Done when the Deferred has its result."""
         future: asyncio.Future[None] = self._loop.create_future()
 
         def fired(result: object) -> object:
@@ -62,3 +112,11 @@ class _Mixed:
 
         deferred.addBoth(fired)
         return future
+
+
+def _give_up(awaited: object) -> None:
+    if isinstance(awaited, Deferred):
+        awaited.addErrback(lambda _: None)
+        awaited.cancel()
+    elif isinstance(awaited, asyncio.Future):
+        awaited.cancel()

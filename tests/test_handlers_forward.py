@@ -165,10 +165,13 @@ class BridgeTests(SynchronousTestCase):
         bridge = Bridge().reach()
         bridge.client.connectionLost(Failure(ConnectionDone()))
         bridge.target.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual([bridge.client.other, bridge.target.other], [None, None])
-        for side in (bridge.client, bridge.target):
-            assert isinstance(side.reactor, Clock)
-            self.assertEqual(side.reactor.getDelayedCalls(), [])
+        self.assertEqual([side.other for side in (bridge.client, bridge.target)], [None, None])
+        self.assertEqual([delayed(side) for side in (bridge.client, bridge.target)], [[], []])
+
+
+def delayed(side: Bridged) -> list[Any]:
+    assert isinstance(side.reactor, Clock)
+    return side.reactor.getDelayedCalls()
 
 
 class CannotCrossTests(SynchronousTestCase):
