@@ -232,8 +232,9 @@ class ReadProtocol(MessageProtocol):
         # What has arrived is still there to be read.
         self.deliverRest()
         super().connectionLost(reason)
-        if self.started:
-            self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
+
+    def connectionOver(self) -> None:
+        self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""

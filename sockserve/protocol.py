@@ -382,8 +382,12 @@ class MessageProtocol(Protocol):
                     self._delivery.finish()
             self._ending.over()
             self._tell_writers()
+            self.connectionOver()
         if self.gate is not None:
             self.gate.leave(self)
+
+    def connectionOver(self) -> None:
+        """The connection is lost; called before the gate may start another one."""
 
     def deliverRest(self) -> None:
         """Called first in a `connectionLost`: deliver what had arrived before that, whatever held it up."""

@@ -241,7 +241,11 @@ class Server(MultiService):
         if name in self.sockets:
             raise ValueError(f"there is a socket named {name!r} already")
         self.sockets[name] = socket
-        socket.setServiceParent(self)
+        try:
+            socket.setServiceParent(self)
+        except Exception:
+            self.remove(name)
+            raise
 
     def remove(self, name: str) -> Deferred[None]:
         """Stop and forget one. Fires when it is drained. Raises KeyError."""

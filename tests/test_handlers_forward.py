@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -166,12 +166,11 @@ class BridgeTests(SynchronousTestCase):
         bridge.client.connectionLost(Failure(ConnectionDone()))
         bridge.target.connectionLost(Failure(ConnectionDone()))
         self.assertEqual([side.other for side in (bridge.client, bridge.target)], [None, None])
-        self.assertEqual([delayed(side) for side in (bridge.client, bridge.target)], [[], []])
+        self.assertEqual((delayed(bridge.client), delayed(bridge.target)), ([], []))
 
 
-def delayed(side: Bridged) -> list[Any]:
-    assert isinstance(side.reactor, Clock)
-    return side.reactor.getDelayedCalls()
+def delayed(side: MessageProtocol) -> list[object]:
+    return [*cast("Clock", side.reactor).getDelayedCalls()]
 
 
 class CannotCrossTests(SynchronousTestCase):

@@ -13,7 +13,6 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import connectionDone
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -88,8 +87,7 @@ class Answering(MessageProtocol):
         if not self._slots:
             self.loseConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
+    def connectionOver(self) -> None:
         slots, self._slots = self._slots, deque()
         for slot in slots:
             if slot.deferred is not None:
