@@ -13,10 +13,10 @@ from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.error import ConnectError, SSLError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IHandshakeListener, IProtocol, ISSLTransport, IStreamClientEndpoint
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from sockserve.channel import Channel, Conversation, ConversationProtocol, ReadProtocol
 from sockserve.protocol import MessageFactory
@@ -180,7 +180,6 @@ def _reactor(reactor: object) -> IReactorTime:
     return cast("IReactorTime", reactor)
 
 
-@implementer(IHandshakeListener)
 class ClientProtocol(ReadProtocol):
     """Ready when the connection is there, and over TLS when both sides have agreed on it."""
 
@@ -201,10 +200,18 @@ class ClientProtocol(ReadProtocol):
     def connectionMade(self) -> None:
         super().connectionMade()
         if ISSLTransport.providedBy(self.transport):
+            self._listen_to_handshake()
             # Nobody reads messages yet, but the handshake has to be read. What comes behind it waits here.
             self.transport.resumeProducing()
         else:
             self.ready.callback(self)
+
+    def _listen_to_handshake(self) -> None:
+        # Not for the whole class: in front of a protocol that provides this, Twisted's endpoints hide that it provides
+        # IHalfCloseableProtocol. The other one here is what the endpoint has put in front of this.
+        for listener in (self, getattr(self.transport, "wrappedProtocol", None)):
+            if isinstance(listener, Protocol):
+                alsoProvides(listener, IHandshakeListener)
 
     def handshakeCompleted(self) -> None:
         self.transport.pauseProducing()

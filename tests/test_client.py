@@ -196,6 +196,23 @@ class ConnectTests(ClientTestCase):
             self.assertEqual(await channel.read(), b"x")
             await disconnect(channel)
 
+    async def test_what_we_send_behind_the_peers_end_arrives(self) -> None:
+        received: Deferred[list[bytes]] = Deferred()
+
+        async def ending(channel: Channel) -> None:
+            channel.end()
+            received.callback([message async for message in channel])
+
+        address = self.address(self.serve(ending))
+        channel = await connect(address, "windev")
+        with self.assertRaises(ChannelClosed):
+            await channel.read()
+        self.assertFalse(channel.closed)
+        for number in range(100):
+            channel.send(b"%d" % number)
+        await disconnect(channel)
+        self.assertEqual(await received, [b"%d" % number for number in range(100)])
+
     async def test_an_echo_of_more_than_both_sides_can_keep(self) -> None:
         """Our writes wait for the server, which waits for our reads: these must go on."""
         channel = await connect(self.address(self.serve(framing="raw")), "raw")
@@ -430,6 +447,33 @@ class TLSTests(ClientTestCase):
         self.assertEqual(certificate.to_cryptography().subject.rfc4514_string(), "CN=localhost")
         await disconnect(channel)
 
+    async def test_the_older_endpoint_for_tls(self) -> None:
+        server = self.serve(endpoint=self.authority.listen())
+        folder = quoteStringArgument(str(self.authority.folder))
+        endpoint = f"ssl:127.0.0.1:{self.port(server)}:hostname=localhost:caCertsDir={folder}"
+        channel = await connect(endpoint, "windev")
+        await channel.write(b"secret")
+        self.assertEqual(await channel.read(), b"secret")
+        await disconnect(channel)
+
+    async def test_a_service_over_tls(self) -> None:
+        server = self.serve(endpoint=self.authority.listen())
+        folder = quoteStringArgument(str(self.authority.folder))
+        for endpoint in (
+            self.authority.trusting(self.port(server)),
+            f"ssl:127.0.0.1:{self.port(server)}:hostname=localhost:caCertsDir={folder}",
+        ):
+            answered: Deferred[bytes] = Deferred()
+
+            async def talk(channel: Channel, answered: Deferred[bytes] = answered) -> None:
+                await channel.write(b"secret")
+                answered.callback(await channel.read())
+
+            service = reconnecting(endpoint, "windev", talk)
+            service.startService()
+            self.assertEqual(await answered, b"secret")
+            await service.stopService()
+
     async def test_what_comes_with_the_handshake_waits_for_a_reader(self) -> None:
         port, server = await self.silent(Greeting, self.authority.listen())
         channel = await connect(self.authority.trusting(port), "windev")
@@ -519,6 +563,23 @@ class ReconnectingTests(ClientTestCase):
         await second
         await service.stopService()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_what_a_conversation_sends_behind_the_peers_end_arrives(self) -> None:
+        received: Deferred[list[bytes]] = Deferred()
+
+        async def ending(channel: Channel) -> None:
+            channel.end()
+            received.callback([message async for message in channel])
+
+        async def talk(channel: Channel) -> None:
+            async for _ in channel:
+                pass
+            await channel.write(b"last")
+
+        service = reconnecting(self.address(self.serve(ending)), "windev", talk)
+        service.startService()
+        self.assertEqual(await received, [b"last"])
+        await service.stopService()
 
     async def test_an_attempt_that_fails_is_logged_and_the_policy_is_asked(self) -> None:
         server = self.serve()
