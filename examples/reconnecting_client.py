@@ -1,0 +1,30 @@
+"""A client that comes back: it prints what a server says, and connects again whenever the connection is lost.
+
+The waits between attempts grow from a second to a minute. In a twistd application the service has a parent, which
+starts and stops it. Run it as: python reconnecting_client.py tcp:localhost:7000
+"""
+
+import sys
+
+from twisted.internet import defer, task
+from twisted.internet.interfaces import IReactorCore
+
+from sockserve.channel import Channel
+from sockserve.client import reconnecting
+
+
+async def talk(channel: Channel) -> None:
+    await channel.write(b"here I am")
+    async for message in channel:
+        print(message.decode(), flush=True)
+
+
+async def main(reactor: IReactorCore, endpoint: str) -> None:
+    service = reconnecting(endpoint, "windev", talk, reactor=reactor)
+    service.startService()
+    # What is owed is sent before the program ends.
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    await defer.Deferred()
+
+
+task.react(main, sys.argv[1:])

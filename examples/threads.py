@@ -1,0 +1,31 @@
+"""A handler that blocks: it hashes each message for a long time, in the threads of the reactor.
+
+Each client's answers come in the order of its messages, and the other clients go on meanwhile. Threads are for calls
+that block, not for connections: those all have the reactor, which is select, poll, epoll or a completion port, as
+`twistd --reactor` says. Run it as: python threads.py tcp:7000:interface=127.0.0.1
+"""
+
+import hashlib
+import sys
+
+from twisted.internet import defer, task
+from twisted.internet.interfaces import IReactorCore
+
+from sockserve.channel import Channel
+from sockserve.server import SocketServer
+
+
+def slow_hash(message: bytes, _: Channel) -> bytes:
+    # In a thread: what is done with the channel, if anything, has to go through reactor.callFromThread.
+    return hashlib.pbkdf2_hmac("sha256", message, b"salt", 100_000).hex().encode()
+
+
+async def main(reactor: IReactorCore, endpoint: str) -> None:
+    server = SocketServer("hashes", endpoint, "buffered", slow_hash, threads=True, max_pending=10, reactor=reactor)
+    server.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
+    print("listens on", server.ports[0].getHost(), flush=True)
+    await defer.Deferred()
+
+
+task.react(main, sys.argv[1:])

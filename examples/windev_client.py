@@ -1,0 +1,39 @@
+"""A client as WINDEV writes it, with the WLanguage function names beside each step, and every way a read can end.
+
+It sends each argument behind the endpoint and prints the answers. Run it as:
+python windev_client.py tcp:localhost:27015 "Hello World"
+or over TLS, as SocketConnectSSL does: python windev_client.py tls:example.org:27015 "Hello World"
+"""
+
+import sys
+
+from twisted.internet import error, task
+
+from sockserve.channel import ChannelClosed, ReadTimeout
+from sockserve.client import connect, disconnect
+from sockserve.framing.errors import TruncatedMessage
+
+
+async def main(reactor: object, endpoint: str, *requests: str) -> None:
+    channel = await connect(endpoint, "windev", timeout=5, reactor=reactor)  # SocketConnect, or SocketConnectSSL
+    for request in requests:
+        try:
+            await channel.write(request.encode())  # SocketWrite
+            answer = await channel.read(timeout=1)  # SocketRead(name, False, 1000)
+        # WLanguage returns an empty string for each of these, and for an empty message too.
+        except ReadTimeout:
+            print("no answer yet")
+        except ChannelClosed:
+            print("the server has closed")
+            break
+        except TruncatedMessage as problem:
+            print("an unfinished answer:", problem)
+        except error.ConnectionLost:
+            print("the connection is lost")
+            break
+        else:
+            print(answer.decode())
+    await disconnect(channel)  # SocketClose, and all that was written has arrived before it
+
+
+task.react(main, sys.argv[1:])

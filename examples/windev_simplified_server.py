@@ -1,0 +1,33 @@
+"""PC SOFT's simplified server: one client at a time, with the WLanguage function names beside each step.
+
+Further clients are connected and wait for their turn. A WINDEV client talks to it with SocketConnect, SocketWrite and
+SocketRead as they are. Run it as: python windev_simplified_server.py tcp:27015:interface=127.0.0.1
+"""
+
+import sys
+
+from twisted.internet import defer, task
+from twisted.internet.interfaces import IReactorCore
+
+from sockserve.channel import Channel
+from sockserve.server import SocketServer
+
+
+async def talk(channel: Channel) -> None:
+    request = await channel.read()  # SocketRead: the client counts as connected with its first message
+    await channel.write(b"You said: " + request)  # SocketWrite
+    channel.close()  # SocketClose: the next client's turn
+
+
+async def main(reactor: IReactorCore, endpoint: str) -> None:
+    # SocketCreate("Server", port). windev is WINDEV's own framing, the one it uses unless told otherwise.
+    server = SocketServer(
+        "Server", endpoint, "windev", conversation=talk, max_connections=1, when_full="wait", reactor=reactor
+    )
+    server.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
+    print("listens on", server.ports[0].getHost(), flush=True)
+    await defer.Deferred()
+
+
+task.react(main, sys.argv[1:])
