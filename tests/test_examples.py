@@ -208,9 +208,9 @@ class WinsockAndWindevTests(ProgramTestCase):
         self.assertEqual(client.rest(), b"2\r\nOKHello World<EOF>")
 
     def test_the_standard_server_denies(self) -> None:
-        denied = self.client(self.server("windev_standard_server.py", "127.0.0.1")[1])
+        _, port = self.server("windev_standard_server.py", "127.0.0.1")
         with self.assertRaises(ConnectionResetError):
-            denied.rest()
+            self.client(port).rest()
 
     def test_the_client_tells_the_ends_of_a_read_apart(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
