@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
-from sockserve.coroutine import run
+from sockserve.coroutine import run, wait
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.protocol import MessageProtocol
 
@@ -130,7 +130,7 @@ class Channel:
         protocol = self._protocol
         if not isinstance(protocol, ReadProtocol):
             raise TypeError("the messages of this channel go to its handler: only a conversation can read")
-        return await protocol.read(timeout)
+        return await wait(protocol.read(timeout))
 
     async def write(self, message: bytes) -> None:
         """Send one message; waits while the peer does not read.
@@ -139,7 +139,7 @@ class Channel:
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
         self.send(message)
-        await self._protocol.whenWritable()
+        await wait(self._protocol.whenWritable())
 
     def send(self, message: bytes) -> None:
         """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
@@ -235,6 +235,12 @@ class ReadProtocol(MessageProtocol):
 
     def connectionOver(self) -> None:
         self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
+
+    def writingPaused(self) -> None:
+        """The peer does not read; it is still read from, when somebody wants to: `Channel.write` is what waits."""
+
+    def writingResumed(self) -> None:
+        """Nothing was held up."""
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""

@@ -201,8 +201,6 @@ class ClientProtocol(ReadProtocol):
         super().connectionMade()
         if ISSLTransport.providedBy(self.transport):
             self._listen_to_handshake()
-            # Nobody reads messages yet, but the handshake has to be read. What comes behind it waits here.
-            self.transport.resumeProducing()
         else:
             self.ready.callback(self)
 
@@ -214,17 +212,8 @@ class ClientProtocol(ReadProtocol):
                 alsoProvides(listener, IHandshakeListener)
 
     def handshakeCompleted(self) -> None:
-        self.transport.pauseProducing()
         if not self.ready.called:
             self.ready.callback(self)
-
-    def writingPaused(self) -> None:
-        """The peer does not read; it is still read from. Two sides that each wait for the other to read wait for ever:
-        a server waits for its client, so a client must not wait for its server. `Channel.write` does wait.
-        """
-
-    def writingResumed(self) -> None:
-        """Nothing was held up."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)

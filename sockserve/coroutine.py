@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
+
+# The tasks in which Deferreds can be awaited.
+_mixed_tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
@@ -21,6 +25,21 @@ def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     return Deferred.fromFuture(cast("asyncio.Future[T]", _Mixed(coroutine, loop)))
 
 
+async def wait(deferred: Deferred[T]) -> T:
+    """Its result, in any coroutine: one of Twisted's, one of `run`, or one that an asyncio task drives by itself."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None or task in _mixed_tasks:
+        return await deferred
+    return cast("T", await _Mixed(_result(deferred), task.get_loop(), task))
+
+
+async def _result(deferred: Deferred[T]) -> T:
+    return await deferred
+
+
 class _Mixed:
     """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a future.
 
@@ -28,14 +47,23 @@ class _Mixed:
     Who cancels the Deferred of `run` is shown Twisted's at a Deferred, as without asyncio.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        loop: asyncio.AbstractEventLoop,
+        task: asyncio.Task[Any] | None = None,
+    ) -> None:
+        """task: that awaits this; None: one of its own."""
         self._coroutine = coroutine
         self._loop = loop
         # The Deferred of `run` was cancelled.
         self._given_up = False
         # A cancellation that met a result: the next await shows it, if it still holds then.
         self._postponed: asyncio.CancelledError | None = None
-        self._task = loop.create_task(self._drive())
+        if task is None:
+            task = loop.create_task(self._drive())
+            _mixed_tasks.add(task)
+        self._task = task
 
     # What Deferred.fromFuture calls.
 

@@ -31,13 +31,17 @@ class Admission:
     def __init__(
         self, limit: int | None = None, when_full: WhenFull = "wait", accepting: Callable[[bool], None] | None = None
     ) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"max_connections must be at least 1, not {limit}")
+        if when_full not in ("wait", "refuse"):
+            raise ValueError(f"when_full must be 'wait' or 'refuse', not {when_full!r}")
         self._limit = limit
         self._when_full = when_full
         self._accepting = accepting
         self._waiting: deque[MessageProtocol] = deque()
         self._last_id = 0
         self._open = True
-        self._drained: Deferred[None] | None = None
+        self._draining: list[Deferred[None]] = []
         self.running: dict[int, MessageProtocol] = {}
 
     def enter(self, protocol: MessageProtocol) -> bool:
@@ -90,7 +94,7 @@ class Admission:
         for protocol in list(self.running.values()):
             protocol.drain()
         drained: Deferred[None] = Deferred()
-        self._drained = drained
+        self._draining.append(drained)
         self._check_drained()
         return drained
 
@@ -114,6 +118,7 @@ class Admission:
         return [protocol for protocol in self.running.values() if not protocol.flushed]
 
     def _check_drained(self) -> None:
-        if self._drained is not None and not self._unfinished():
-            drained, self._drained = self._drained, None
-            drained.callback(None)
+        if self._draining and not self._unfinished():
+            draining, self._draining = self._draining, []
+            for drained in draining:
+                drained.callback(None)

@@ -357,7 +357,9 @@ class MessageProtocol(Protocol):
             return
         delivery = self._delivery
         delivery.receive(data)
-        if not delivery.held and not delivery.running:
+        if delivery.held:
+            self._adjust_reading()
+        elif not delivery.running:
             self._run()
 
     def readConnectionLost(self) -> None:
@@ -442,6 +444,9 @@ class MessageProtocol(Protocol):
 
     def _adjust_reading(self) -> None:
         wanted = not self._holds and not self._draining and not self._delivery.failed
+        if not wanted and not self._bytes_received and ISSLTransport.providedBy(self.transport):
+            # The handshake has to be read, or nothing will ever be written. What comes behind it is held up.
+            return
         ending = self._ending
         if wanted != self._reading and not ending.closing and not ending.peer_ended and not self._gone:
             self._reading = wanted

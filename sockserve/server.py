@@ -10,6 +10,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,7 +25,6 @@ from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReactorUDP
-    from twisted.internet.tcp import Port
 
     from sockserve.framing import Framing
 
@@ -163,10 +163,12 @@ class SocketServer(Service):
 
     def _accept(self, wanted: bool) -> None:
         for port in self.ports:
-            if wanted:
-                cast("Port", port).startReading()
-            else:
-                cast("Port", port).stopReading()
+            # Not those of datagrams, and none that the reactor has closed.
+            if isinstance(port, Port) and port.connected:
+                if wanted:
+                    port.startReading()
+                else:
+                    port.stopReading()
 
     def _opened(self, port: IListeningPort) -> None:
         self.ports.append(port)

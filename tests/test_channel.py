@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from operator import methodcaller
 from typing import Any, TypeVar
@@ -386,7 +387,7 @@ class WritingTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertEqual(transport.value(), b"1\r\n11\r\n2")
 
-    def test_a_writer_that_fills_the_transport_again_as_it_wakes_still_holds_up_reading(self) -> None:
+    def test_a_writer_that_fills_the_transport_again_as_it_wakes_waits_again(self) -> None:
         channel, protocol, transport = opened()
         start(ending(channel.read()))
         transport.slow = True
@@ -398,11 +399,22 @@ class WritingTests(SynchronousTestCase):
         writing = start(write_on())
         transport.producer.resumeProducing()
         self.assertNoResult(writing)
-        self.assertEqual(transport.producerState, "paused")
         transport.producer.resumeProducing()
         transport.producer.resumeProducing()
         self.successResultOf(writing)
-        self.assertEqual(transport.producerState, "producing")
+        protocol.abortConnection()
+
+    def test_a_peer_that_does_not_read_is_read_from_when_somebody_asks(self) -> None:
+        """Else a conversation that reads in one task and writes in another waits for a peer that waits for it."""
+        channel, protocol, transport = opened()
+        transport.slow = True
+        writing = start(channel.write(b"much"))
+        reading = start(channel.read())
+        protocol.dataReceived(b"1\r\na")
+        self.assertEqual(self.successResultOf(reading), b"a")
+        self.assertNoResult(writing)
+        transport.producer.resumeProducing()
+        self.successResultOf(writing)
         protocol.abortConnection()
 
     def test_behind_the_end(self) -> None:
@@ -579,14 +591,16 @@ class ConversationTests(SynchronousTestCase):
             async for message in channel:
                 await channel.write(message)
 
+        ended = []
         for _ in range(20):
             protocol, _ = self.conversing(talk)
+            ended.append(weakref.ref(protocol))
             protocol.dataReceived(b"1\r\na")
             protocol.readConnectionLost()
             protocol.connectionLost(Failure(ConnectionDone()))
         del protocol
         gc.collect()
-        self.assertEqual([thing for thing in gc.get_objects() if isinstance(thing, ConversationProtocol)], [])
+        self.assertEqual([protocol for protocol in ended if protocol() is not None], [])
 
 
 async def echo(channel: Channel) -> None:

@@ -447,6 +447,19 @@ class TLSTests(ClientTestCase):
         self.assertEqual(certificate.to_cryptography().subject.rfc4514_string(), "CN=localhost")
         await disconnect(channel)
 
+    async def test_a_server_that_speaks_first(self) -> None:
+        async def greet(channel: Channel) -> None:
+            await channel.write(b"welcome")
+            async for message in channel:
+                await channel.write(message)
+
+        server = self.serve(greet, endpoint=self.authority.listen())
+        channel = await connect(self.authority.trusting(self.port(server)), "windev")
+        self.assertEqual(await channel.read(), b"welcome")
+        await channel.write(b"thanks")
+        self.assertEqual(await channel.read(), b"thanks")
+        await disconnect(channel)
+
     async def test_the_older_endpoint_for_tls(self) -> None:
         server = self.serve(endpoint=self.authority.listen())
         folder = quoteStringArgument(str(self.authority.folder))

@@ -109,6 +109,38 @@ class AsyncioTests(SynchronousTestCase):
         else:
             self.assertEqual(lines, [])
 
+    def test_reads_and_writes_in_tasks_of_their_own(self) -> None:
+        self.check(
+            """
+            async def talk(channel):
+                try:
+                    await asyncio.wait_for(channel.read(), 0.01)
+                except TimeoutError:
+                    print("late")
+                client.send(b"1\\r\\na1\\r\\nb1\\r\\nc")
+                print(await asyncio.wait_for(channel.read(), 5))
+                print(*await asyncio.gather(channel.read(), channel.read()))
+                await asyncio.create_task(channel.write(b"done"))
+                waiting = asyncio.create_task(channel.read())
+                await asyncio.sleep(0)
+                waiting.cancel()
+                try:
+                    await waiting
+                except asyncio.CancelledError:
+                    print("cancelled")
+                client.send(b"1\\r\\nd")
+                print(await channel.read())
+
+            async def main():
+                global client
+                server, client = await serve(conversation=talk)
+                await client.ended
+                print(bytes(client.received))
+                await server.stopService()
+            """,
+            "late b'a' b'b' b'c' cancelled b'd' b'4\\r\\ndone'",
+        )
+
     def test_a_conversation_that_awaits_both_kinds(self) -> None:
         self.check(
             """

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError, ConnectError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -317,3 +317,50 @@ class DrainTests(SocketCase):
             await client.lost
         await stopped
         never.callback(None)
+
+
+class EdgeTests(SocketCase):
+    async def test_stopping_it_twice_waits_for_the_same_end(self) -> None:
+        waiting: Deferred[bytes] = Deferred()
+        server = self.serve(SocketServer("slow", LOCAL, "windev", lambda _message, _channel: waiting))
+        client = await self.client(server)
+        client.send(b"1\r\na")
+        while not server.channels or not server.channels[1].info.messages_received:
+            await turn()
+        stops = [server.stopService(), server.stopService()]
+        ends: list[object] = []
+        for stop in stops:
+            stop.addCallback(ends.append)
+        self.assertEqual(ends, [])
+        waiting.callback(b"b")
+        for stop in stops:
+            await stop
+        self.assertEqual(bytes(await client.until(4)), b"1\r\nb")
+
+    async def test_waiting_clients_do_not_stop_datagrams_and_a_closed_port_is_left_alone(self) -> None:
+        server = self.serve(SocketServer("mixed", [LOCAL, "udp:0"], max_connections=1))
+        first, second = await self.client(server), await self.client(server)
+        stream, datagrams = cast("list[Any]", server.ports)
+        while stream in reactor.getReaders():
+            await turn()
+        self.assertIn(datagrams, reactor.getReaders())
+        # As the reactor does at its end, without the service.
+        await maybeDeferred(stream.stopListening)
+        first.end()
+        await first.ended
+        second.send(b"served")
+        self.assertEqual(await second.until(6), b"served")
+
+    def test_settings_that_mean_nothing_are_refused(self) -> None:
+        async def answer(message: bytes, _: object) -> bytes:
+            return message
+
+        for options, words in (
+            ({"max_connections": 0}, "max_connections"),
+            ({"handler": answer, "max_pending": 0}, "max_pending"),
+            ({"when_full": "waiting"}, "when_full"),
+            ({"handler": answer, "threads": True}, "threads"),
+        ):
+            with self.subTest(options=options):
+                error = self.assertRaises(ValueError, SocketServer, "name", LOCAL, **options)
+                self.assertIn(words, str(error))

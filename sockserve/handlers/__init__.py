@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import clientFromString
@@ -54,6 +55,10 @@ def maker(
         return _forward(handler, max_length, reactor).client
     else:
         function = cast("Function", load(handler, accepted=NAMES))
+    if threads and iscoroutinefunction(function):
+        raise ValueError("threads are for a handler that blocks, not for a coroutine function")
+    if max_pending < 1:
+        raise ValueError(f"max_pending must be at least 1, not {max_pending}")
     return lambda: Answering(function, max_pending=max_pending, threads=threads)
 
 
