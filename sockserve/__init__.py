@@ -1,10 +1,23 @@
-"""sockserve: messages over stream sockets, none lost. Import from the modules:
+"""sockserve: messages over stream sockets, none lost. Import from the modules, from the ground up:
 
 framing     messages to frames and back; pure, no Twisted
 address     how addresses are written in logs
+units       sizes and times as users write them
+info        what is known of a connection
+coroutine   coroutines on Twisted's and asyncio's terms
+delivery    reads in, messages out: between a decoder and callbacks
+ending      how a connection ends
 protocol    one framing on one connection: MessageProtocol, MessageFactory, Echo
-server      a named socket as a Twisted service
-service     the twistd plugin: options and makeService
+channel     the pull side: Channel, conversations
+limits      who may connect, and how many at once
+handlers    what answers: functions, echo, discard, relay, forward
+datagram    UDP endpoints
+server      named sockets as Twisted services
+client      connect, once or again and again
+keys        the settings there are
+config      TOML and options to checked values
+service     the twistd plugin
+commands    the sockserve command
 """
 
 __version__ = "0.1.0"

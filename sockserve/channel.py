@@ -63,7 +63,7 @@ class Connection(Protocol):
     def closing(self) -> bool: ...
 
     @property
-    def sending_ended(self) -> bool: ...
+    def sendingEnded(self) -> bool: ...
 
     def sendMessage(self, message: bytes) -> None: ...
 
@@ -147,7 +147,7 @@ class Channel:
         if protocol.lossReason is not None:
             # Raised many times, it would collect a traceback of all of them.
             raise protocol.lossReason.with_traceback(None)
-        if protocol.sending_ended:
+        if protocol.sendingEnded:
             raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
         protocol.sendMessage(message)
 
@@ -214,7 +214,7 @@ class ReadProtocol(MessageProtocol):
             self._tell_one_reader()
         else:
             super().framingFailed(error)
-            if self.framing_failed:
+            if self.framingHasFailed:
                 self._finish_reading(ChannelClosed("the peer sent a bad frame"), error)
 
     def messagesEnded(self) -> None:

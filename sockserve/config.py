@@ -6,7 +6,6 @@ ConfigError, one line with the place, what is accepted and, where there is one, 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -22,9 +21,9 @@ from twisted.internet.endpoints import serverFromString
 
 from sockserve.framing import parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
-from sockserve.handlers import NAMES as HANDLERS
 from sockserve.handlers import conversation_maker, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING
+from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, Key, nearest
 from sockserve.limits import WhenFull
 from sockserve.server import Listen, Server, SocketServer
 
@@ -33,15 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
 DEFAULT_TIMEOUT = 10.0
-
-SIZE = re.compile(r"([0-9]{1,15}) ?(k|M|)", re.ASCII)
-UNITS = {"": 1, "k": 1024, "M": 1024 * 1024}
-DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|min|)", re.ASCII)
-SECONDS = {"ms": 0.001, "s": 1, "": 1, "min": 60}
-FOREVER = 1e9
-COUNTS = range(1, 10**9)
 
 # What stands before the first named argument of an endpoint string, as far as it makes the address.
 ADDRESS = {
@@ -64,113 +55,6 @@ class ConfigError(ValueError):
 
     def __init__(self, place: str, reason: object) -> None:
         super().__init__(" ".join(f"{place}: {reason}".splitlines()))
-
-
-def parse_size(text: str) -> int:
-    """Bytes: a whole number, at least 1, with k (1024) or M (1024 * 1024) behind it if wished.
-
-    Raises ValueError.
-    """
-    match = SIZE.fullmatch(text)
-    size = int(match[1]) * UNITS[match[2]] if match else 0
-    if size < 1:
-        raise ValueError(f"{text!r} is not a size in bytes; accepted: 1 or more, such as 4096, 64k or 16M")
-    return size
-
-
-def parse_duration(value: str | float) -> float:
-    """Seconds: a number above 0, or one with ms, s or min behind it.
-
-    Zero is refused: some would mean "at once" by it, others "never". Raises ValueError.
-    """
-    seconds = 0.0
-    if not isinstance(value, str):
-        seconds = value if value < FOREVER else 0.0
-    elif match := DURATION.fullmatch(value):
-        seconds = float(match[1]) * SECONDS[match[2]]
-    if not seconds > 0:
-        raise ValueError(f"{value!r} is not a time; accepted: more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)")
-    return float(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a key accepts.
-
-    accepted: in words, for messages.
-    convert: from a value as TOML has it to the checked one. Raises TypeError for another type, and ValueError, with
-        what is accepted, for another value.
-    from_text: from the text of a command line to what TOML would have. Raises ValueError in the same way.
-    """
-
-    accepted: str
-    convert: Callable[[Any], object]
-    from_text: Callable[[str], object] = str
-
-
-def _of(*types: type) -> Callable[[object], Any]:
-    def convert(value: object) -> object:
-        # For Python, but not for users, true is a number.
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise TypeError
-        return value
-
-    return convert
-
-
-def _choice(*names: str) -> Key:
-    def convert(value: object) -> object:
-        text = _of(str)(value)
-        if text not in names:
-            raise ValueError(f"{text!r} is unknown; accepted: {', '.join(names)}{_nearest(str(text), names)}")
-        return text
-
-    return Key(", ".join(names), convert)
-
-
-def _count(value: object) -> object:
-    if _of(int)(value) not in COUNTS:
-        raise ValueError(f"{value} is out of range; accepted: {COUNTS[0]} to {COUNTS[-1]}")
-    return value
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
-        raise ValueError(f"{text!r} is not a whole number; accepted: {COUNTS[0]} to {COUNTS[-1]}")
-    return int(text)
-
-
-ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
-LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
-FRAMING = "the name of a framing, such as windev"
-BOOLEAN = Key("true, false", _of(bool))
-SIZE_KEY = Key("a size in bytes, such as 4096, 64k or 16M", lambda value: parse_size(str(_of(int, str)(value))))
-DURATION_KEY = Key(
-    "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
-)
-COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
-
-SOCKET_KEYS = {
-    "listen": Key(LISTEN, _of(str, list, dict)),
-    "framing": Key(FRAMING, _of(str)),
-    "handler": Key(", ".join(HANDLERS), _of(str)),
-    "conversation": Key("MODULE:CALLABLE", _of(str)),
-    "max_length": SIZE_KEY,
-    "on_bad_frame": _choice("close", "skip"),
-    "threads": BOOLEAN,
-    "max_pending": COUNT_KEY,
-    "max_connections": COUNT_KEY,
-    "when_full": _choice("wait", "refuse"),
-    "close_timeout": DURATION_KEY,
-    "log_traffic": BOOLEAN,
-}
-"""The settings of a named socket."""
-
-LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
-"""The settings of an endpoint that has a framing of its own."""
-
-FILE_KEYS = {"drain_timeout": DURATION_KEY, "socket": Key("a table [socket.NAME] for each socket", _of(dict))}
-"""The settings of the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +201,7 @@ def checked(table: Mapping[str, object], keys: Mapping[str, Key], place: Place) 
     values = {}
     for name, value in table.items():
         if name not in keys:
-            reason = f"unknown key; accepted: {', '.join(keys)}{_nearest(name, keys)}"
+            reason = f"unknown key; accepted: {', '.join(keys)}{nearest(name, keys)}"
             raise ConfigError(place(name if name.isprintable() else repr(name)), reason)
         try:
             values[name] = keys[name].convert(value)
@@ -407,8 +291,3 @@ def _described(value: object) -> str:
         case list():
             return "a list"
     return f"a date or time, {value}"
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1, 0.7)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -146,7 +146,7 @@ class Sender:
         return not self._socket.transport.connected
 
     @property
-    def sending_ended(self) -> bool:
+    def sendingEnded(self) -> bool:
         return self.closing
 
     def sendMessage(self, message: bytes) -> None:

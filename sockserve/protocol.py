@@ -202,7 +202,7 @@ class MessageProtocol(Protocol):
         return self._ending.closing
 
     @property
-    def sending_ended(self) -> bool:
+    def sendingEnded(self) -> bool:
         """Nothing can be sent any more."""
         return self._ending.sending_ended
 
@@ -212,7 +212,7 @@ class MessageProtocol(Protocol):
         return self._ending.closing and self._ending.flushed
 
     @property
-    def framing_failed(self) -> bool:
+    def framingHasFailed(self) -> bool:
         """A bad frame has ended the incoming messages."""
         return self._delivery.failed
 

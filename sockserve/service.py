@@ -15,20 +15,10 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
-from sockserve.config import (
-    DEFAULT_LISTEN,
-    FILE_KEYS,
-    SOCKET_KEYS,
-    Config,
-    ConfigError,
-    check_addresses,
-    check_socket,
-    checked,
-    load,
-    path_of,
-)
+from sockserve.config import Config, ConfigError, check_addresses, check_socket, checked, load, path_of
 from sockserve.framing import NAMES
 from sockserve.handlers import NAMES as HANDLERS
+from sockserve.keys import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
 from sockserve.server import Server
 
 if TYPE_CHECKING:

@@ -11,9 +11,11 @@ from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.channel import Channel
-from sockserve.config import SOCKET_KEYS, Config, ConfigError, SocketConfig, load, parse_duration, parse_size
+from sockserve.config import Config, ConfigError, SocketConfig, load
 from sockserve.framing import NAMES, parse
+from sockserve.keys import SOCKET_KEYS
 from sockserve.server import Listen
+from sockserve.units import parse_duration, parse_size
 
 KEYS = ", ".join(SOCKET_KEYS)
 

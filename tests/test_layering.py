@@ -24,6 +24,7 @@ FLOORS = {
     "delivery": 1,
     "ending": 1,
     "info": 1,
+    "units": 1,
     "protocol": 2,
     "limits": 3,
     "channel": 3,
@@ -31,10 +32,11 @@ FLOORS = {
     "datagram": 5,
     "server": 6,
     "client": 6,
-    "config": 7,
-    "service": 8,
-    "commands": 8,
-    "__main__": 9,
+    "keys": 7,
+    "config": 8,
+    "service": 9,
+    "commands": 9,
+    "__main__": 10,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 

@@ -17,8 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve import __version__
 from sockserve.channel import Channel
-from sockserve.config import DEFAULT_LISTEN, SocketConfig
+from sockserve.config import SocketConfig
 from sockserve.framing import NAMES, parse
+from sockserve.keys import DEFAULT_LISTEN
 from sockserve.protocol import MessageFactory
 from sockserve.server import Server
 from sockserve.service import Options, makeService

@@ -18,7 +18,6 @@ from sockserve.address import format_address
 from sockserve.channel import Channel, ChannelClosed, ConversationProtocol, ReadProtocol, ReadTimeout
 from sockserve.client import as_endpoint, connect, disconnect, reconnecting
 from sockserve.commands import main
-from sockserve.config import parse_duration, parse_size
 from sockserve.framing import Decoder, Framing, parse
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.decoder import State
@@ -32,6 +31,7 @@ from sockserve.framing.varint import Varint
 from sockserve.info import ConnectionInfo
 from sockserve.protocol import Echo, MessageFactory, MessageProtocol
 from sockserve.server import Listen, Server, SocketServer
+from sockserve.units import parse_duration, parse_size
 
 assert_type(__version__, str)
 

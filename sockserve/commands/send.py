@@ -21,11 +21,11 @@ from twisted.internet.error import ConnectionLost
 from sockserve.channel import ChannelClosed
 from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
 from sockserve.commands.stdio import Input, Output
-from sockserve.config import parse_duration, parse_size
 from sockserve.framing import NAMES, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
+from sockserve.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from typing import Any

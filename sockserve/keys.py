@@ -1,0 +1,101 @@
+"""The settings there are, by their names in a file: what each accepts, in words, and how it becomes a checked value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sockserve.handlers import NAMES as HANDLERS
+from sockserve.units import parse_duration, parse_size
+
+DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
+COUNTS = range(1, 10**9)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key accepts.
+
+    accepted: in words, for messages.
+    convert: from a value as TOML has it to the checked one. Raises TypeError for another type, and ValueError, with
+        what is accepted, for another value.
+    from_text: from the text of a command line to what TOML would have. Raises ValueError in the same way.
+    """
+
+    accepted: str
+    convert: Callable[[Any], object]
+    from_text: Callable[[str], object] = str
+
+
+def _of(*types: type) -> Callable[[object], Any]:
+    def convert(value: object) -> object:
+        # For Python, but not for users, true is a number.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise TypeError
+        return value
+
+    return convert
+
+
+def _choice(*names: str) -> Key:
+    def convert(value: object) -> object:
+        text = _of(str)(value)
+        if text not in names:
+            raise ValueError(f"{text!r} is unknown; accepted: {', '.join(names)}{nearest(str(text), names)}")
+        return text
+
+    return Key(", ".join(names), convert)
+
+
+def _count(value: object) -> object:
+    if _of(int)(value) not in COUNTS:
+        raise ValueError(f"{value} is out of range; accepted: {COUNTS[0]} to {COUNTS[-1]}")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a whole number; accepted: {COUNTS[0]} to {COUNTS[-1]}")
+    return int(text)
+
+
+ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
+LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
+FRAMING = "the name of a framing, such as windev"
+BOOLEAN = Key("true, false", _of(bool))
+SIZE_KEY = Key("a size in bytes, such as 4096, 64k or 16M", lambda value: parse_size(str(_of(int, str)(value))))
+DURATION_KEY = Key(
+    "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
+)
+COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
+
+SOCKET_KEYS = {
+    "listen": Key(LISTEN, _of(str, list, dict)),
+    "framing": Key(FRAMING, _of(str)),
+    "handler": Key(", ".join(HANDLERS), _of(str)),
+    "conversation": Key("MODULE:CALLABLE", _of(str)),
+    "max_length": SIZE_KEY,
+    "on_bad_frame": _choice("close", "skip"),
+    "threads": BOOLEAN,
+    "max_pending": COUNT_KEY,
+    "max_connections": COUNT_KEY,
+    "when_full": _choice("wait", "refuse"),
+    "close_timeout": DURATION_KEY,
+    "log_traffic": BOOLEAN,
+}
+"""The settings of a named socket."""
+
+LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
+"""The settings of an endpoint that has a framing of its own."""
+
+FILE_KEYS = {"drain_timeout": DURATION_KEY, "socket": Key("a table [socket.NAME] for each socket", _of(dict))}
+"""The settings of the whole."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Words for a message: the name that was perhaps meant, or nothing."""
+    near = difflib.get_close_matches(name, names, 1, 0.7)
+    return f" (did you mean {near[0]!r}?)" if near else ""
