@@ -378,7 +378,7 @@ class MessageProtocol(Protocol):
         if self.started:
             if not self._ending.closing:
                 if not reason.check(ConnectionDone):
-                    self.lossReason = ConnectionLost(reason.getErrorMessage())
+                    self.lossReason = _loss(reason)
                 self._stop()
                 if not self._ending.peer_ended:
                     self._delivery.finish()
@@ -525,6 +525,13 @@ class MessageProtocol(Protocol):
         writers, self._writers = self._writers, ()
         for waiting in writers:
             waiting.callback(None)
+
+
+def _loss(reason: Failure) -> ConnectionLost:
+    """A ConnectionLost of this connection's own: Twisted has one for all."""
+    if isinstance(reason.value, ConnectionLost):
+        return ConnectionLost(*reason.value.args)
+    return ConnectionLost(reason.getErrorMessage())
 
 
 @implementer(IPushProducer)

@@ -94,7 +94,8 @@ class Target(Bridged):
         client = self.other
         super().connectionLost(reason)
         if client is not None and self.lossReason is not None:
-            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=self.lossReason)
+            error = str(self.lossReason).rstrip(".")
+            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=error)
 
 
 class Client(Bridged):
