@@ -2,6 +2,7 @@
 
 Further clients are connected and wait for their turn. A WINDEV client talks to it with SocketConnect, SocketWrite and
 SocketRead as they are. Run it as: python windev_simplified_server.py tcp:27015:interface=127.0.0.1
+or over TLS, as SocketCreateSSL does: python windev_simplified_server.py ssl:27015:privateKey=key_and_certificate.pem
 """
 
 import sys

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -40,6 +34,7 @@ from sockserve.channel import Channel, ChannelClosed, Conversation
 from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect, reconnecting
 from sockserve.framing import parse
 from sockserve.server import SocketServer
+from tests.authority import Authority
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 
@@ -381,56 +376,6 @@ class EndpointTests(SynchronousTestCase):
     def test_escapes(self) -> None:
         self.assertEqual(repr(as_endpoint(r"tcp:\:\:1:7000", reactor)), "<HostnameEndpoint [::1]:7000>")
         self.assertEqual(repr(as_endpoint(r"tcp:fe80\:\:1%a\=b:7", reactor)), "<HostnameEndpoint [fe80::1%a=b]:7>")
-
-
-class Authority:
-    """A certificate authority of its own, and a server's certificate for localhost."""
-
-    def __init__(self, path: str) -> None:
-        self.folder = folder = Path(path).absolute()
-        folder.mkdir(parents=True)
-        key = ec.generate_private_key(ec.SECP256R1())
-        own = self._certificate("An authority of the tests", key, None)
-        (folder / "ca.pem").write_bytes(own.public_bytes(serialization.Encoding.PEM))
-        server_key = ec.generate_private_key(ec.SECP256R1())
-        server = self._certificate("localhost", server_key, (own, key))
-        self.server = folder / "server.key"
-        self.server.write_bytes(
-            server_key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + server.public_bytes(serialization.Encoding.PEM)
-        )
-
-    def _certificate(
-        self,
-        name: str,
-        key: ec.EllipticCurvePrivateKey,
-        by: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
-    ) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
-        alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(by[0].subject if by else subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .sign(by[1] if by else key, hashes.SHA256())
-        )
-
-    def listen(self) -> str:
-        """The endpoint of a server with that certificate, on any port."""
-        return f"ssl:0:interface=127.0.0.1:privateKey={quoteStringArgument(str(self.server))}"
-
-    def trusting(self, port: int, host: str = "localhost") -> str:
-        """The endpoint of a client that trusts this authority."""
-        return f"tls:{host}:{port}:trustRoots={quoteStringArgument(str(self.folder))}"
 
 
 class TLSTests(ClientTestCase):

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from sockserve import __version__
 from sockserve.channel import Channel, Conversation
 from sockserve.server import SocketServer
-from tests.test_client import Authority
+from tests.authority import Authority
 
 ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "sockserve")

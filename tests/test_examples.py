@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import NAMES
 from sockserve.service import Options
+from tests.authority import Authority
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 20.0
@@ -193,6 +194,12 @@ class WinsockAndWindevTests(ProgramTestCase):
         self.assertEqual(first.rest(), b"13\r\nYou said: one")
         first.close()
         self.assertEqual(second.rest(), b"13\r\nYou said: two")
+
+    def test_the_simplified_server_and_the_client_over_tls(self) -> None:
+        authority = Authority(self.mktemp())
+        server = Program(self, "windev_simplified_server.py", authority.listen())
+        client = Program(self, "windev_client.py", authority.trusting(server.port()), "secret")
+        self.assertEqual(client.ends(), (0, ["You said: secret"]))
 
     def test_the_standard_server_and_the_client(self) -> None:
         _, port = self.server("windev_standard_server.py")
