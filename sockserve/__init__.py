@@ -7,6 +7,7 @@ info        what is known of a connection
 coroutine   coroutines on Twisted's and asyncio's terms
 delivery    reads in, messages out: between a decoder and callbacks
 ending      how a connection ends
+sending     messages out: answers as one write, and a peer that does not read
 protocol    one framing on one connection: MessageProtocol, MessageFactory, Echo
 channel     the pull side: Channel, conversations
 limits      who may connect, and how many at once

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -25,6 +25,7 @@ from sockserve.ending import Ending
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.info import ConnectionInfo
+from sockserve.sending import Sending
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 log = Logger()
-
-# Bytes of answers to one read that may wait for its end.
-_BATCH_SIZE = 256 * 1024
 
 
 @lru_cache(maxsize=64)
@@ -101,26 +99,19 @@ class MessageProtocol(Protocol):
     # State. Defaults in the class keep an idle connection small.
     _delivery: Delivery
     _ending: Ending
-    _outgoing: Framing
+    _sending: Sending
     _since: datetime
     _local: IAddress
     _established: datetime | None = None
     # Why reading is held up, and whether the transport reads.
     _holds: frozenset[str] = frozenset()
     _reading = True
-    # Frames that wait for the end of the delivery, and their bytes.
-    _frames: list[bytes]
-    _frames_size = 0
-    # The peer does not read; who waits for it.
-    _blocked = False
-    _writers: tuple[Deferred[None], ...] = ()
     _draining = False
     # Bad frames skipped in this read.
     _skipped = 0
     _end_told = False
     # The connection is lost, and what had arrived is being delivered.
     _gone = False
-    _messages_sent = 0
     _bytes_sent = 0
     _bytes_received = 0
 
@@ -186,12 +177,12 @@ class MessageProtocol(Protocol):
             peer=transport.getPeer(),
             local=self._local_address(),
             framing=self._delivery.framing,
-            sending=self._outgoing,
+            sending=self._sending.framing,
             certificate=cast("X509 | None", certificate),
             connected=self._since,
             established=self._established,
             messages_received=self._delivery.count,
-            messages_sent=self._messages_sent,
+            messages_sent=self._sending.count,
             bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
         )
@@ -229,28 +220,26 @@ class MessageProtocol(Protocol):
 
         Does nothing once the connection is closing, or behind `endMessages`.
         """
-        self._send(self._outgoing.encode(message), 1)
+        sending = self._sending
+        sending.send(sending.framing.encode(message), 1, later=self._delivery.running)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
         """Send several messages at once: all, or none when one of them raises FramingError."""
         messages = list(messages)
-        self._send(self._outgoing.encode_all(messages), len(messages))
+        sending = self._sending
+        sending.send(sending.framing.encode_all(messages), len(messages), later=self._delivery.running)
 
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
         What shutdown(SD_SEND) is in Winsock. Over TLS the peer sees it when the connection closes.
         """
-        self._flush()
+        self._sending.flush()
         self._ending.end_sending()
 
     def whenWritable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it has gone, or when the connection ends."""
-        if not self._blocked or self._ending.closing:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._writers += (waiting,)
-        return waiting
+        return self._sending.when_writable()
 
     def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
         """Change the framing, of both directions or one of them. Raises ValueError for an unknown name.
@@ -261,7 +250,7 @@ class MessageProtocol(Protocol):
         """
         framing = as_framing(framing)
         if outgoing:
-            self._outgoing = framing
+            self._sending.framing = framing
         if incoming:
             self._delivery.set_framing(framing)
 
@@ -307,7 +296,7 @@ class MessageProtocol(Protocol):
         After `close_timeout` seconds the connection is given up.
         """
         if not self._ending.closing:
-            self._flush()
+            self._sending.flush()
             self._stop()
             if not self._gone:
                 self._ending.close()
@@ -325,7 +314,7 @@ class MessageProtocol(Protocol):
         """Close at once, without sending what is owed."""
         if not self._ending.closing:
             self._stop()
-        self._frames.clear()
+        self._sending.drop()
         self.transport.abortConnection()
 
     # What Twisted calls.
@@ -342,11 +331,10 @@ class MessageProtocol(Protocol):
         framing = as_framing(self.framing)
         self.started = True
         self._local = transport.getHost()
-        self._outgoing = framing
         self._delivery = Delivery(framing, self, transport)
         self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
-        self._frames = []
-        transport.registerProducer(_BackPressure(self), True)
+        self._sending = Sending(framing, self._ending, self, self._write)
+        transport.registerProducer(self._sending, True)
         super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -383,7 +371,7 @@ class MessageProtocol(Protocol):
                 if not self._ending.peer_ended:
                     self._delivery.finish()
             self._ending.over()
-            self._tell_writers()
+            self._sending.wake()
             self.connectionOver()
         if self.gate is not None:
             self.gate.leave(self)
@@ -420,7 +408,7 @@ class MessageProtocol(Protocol):
         self._skipped = 0
         if self.transport.disconnecting:
             self.loseConnection()
-        self._flush()
+        self._sending.flush()
         if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
@@ -464,25 +452,6 @@ class MessageProtocol(Protocol):
 
     # Sending and closing.
 
-    def _send(self, frames: bytes, count: int) -> None:
-        if self._ending.sending_ended:
-            return
-        self._messages_sent += count
-        if self._delivery.running:
-            self._frames.append(frames)
-            self._frames_size += len(frames)
-            if self._frames_size > _BATCH_SIZE:
-                self._flush()
-        else:
-            self._write(frames)
-
-    def _flush(self) -> None:
-        if self._frames:
-            frames = b"".join(self._frames)
-            self._frames.clear()
-            self._frames_size = 0
-            self._write(frames)
-
     def _write(self, data: bytes) -> None:
         self._bytes_sent += len(data)
         if self.log_traffic:
@@ -495,7 +464,7 @@ class MessageProtocol(Protocol):
             log.info("{peer}: Connection closing...", peer=self.peer)
         self._ending.closing = True
         self._delivery.drop()
-        self._tell_writers()
+        self._sending.wake()
 
     def _give_up(self) -> None:
         log.info(
@@ -505,55 +474,12 @@ class MessageProtocol(Protocol):
         )
         self.abortConnection()
 
-    def _block(self) -> None:
-        if self._blocked:
-            # Twisted's transports say it again at every write.
-            return
-        self._blocked = True
-        self._ending.stalled()
-        self.writingPaused()
-
-    def _unblock(self) -> None:
-        self._blocked = False
-        self._ending.moving()
-        self._tell_writers()
-        # A writer may have filled the transport again.
-        if not self._blocked:
-            self.writingResumed()
-
-    def _tell_writers(self) -> None:
-        writers, self._writers = self._writers, ()
-        for waiting in writers:
-            waiting.callback(None)
-
 
 def _loss(reason: Failure) -> ConnectionLost:
     """A ConnectionLost of this connection's own: Twisted has one for all."""
     if isinstance(reason.value, ConnectionLost):
         return ConnectionLost(*reason.value.args)
     return ConnectionLost(reason.getErrorMessage())
-
-
-@implementer(IPushProducer)
-class _BackPressure:
-    """Told by the transport that the peer does not read, or reads again.
-
-    Not the protocol itself: its pauseProducing is the user's, and one must not undo the other.
-    """
-
-    __slots__ = ("_protocol",)
-
-    def __init__(self, protocol: MessageProtocol) -> None:
-        self._protocol = protocol
-
-    def pauseProducing(self) -> None:
-        self._protocol._block()
-
-    def resumeProducing(self) -> None:
-        self._protocol._unblock()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; connectionLost tells the protocol."""
 
 
 class MessageFactory(Factory[MessageProtocol]):

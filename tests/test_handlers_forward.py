@@ -307,7 +307,7 @@ class SocketTests(SocketCase):
         client.send(wire)
         client.end()
         bridge: Any = None
-        while bridge is None or not bridge._blocked:
+        while bridge is None or not bridge._sending.blocked:
             await turn()
             bridge = next((side.other for side in running(server) if side.other is not None), None)
         for _ in range(50):

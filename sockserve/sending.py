@@ -1,0 +1,110 @@
+"""The sending side of one connection: frames that wait for the end of a delivery, and a peer that does not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from sockserve.ending import Ending
+from sockserve.framing import Framing
+
+# Bytes of answers to one read that may wait for its end.
+_BATCH_SIZE = 256 * 1024
+
+
+class Receiver(Protocol):
+    """The callbacks; see MessageProtocol."""
+
+    def writingPaused(self) -> None: ...
+
+    def writingResumed(self) -> None: ...
+
+
+@implementer(IPushProducer)
+class Sending:
+    """Told by the transport that the peer does not read, or reads again.
+
+    It is the transport's producer, and not the protocol: that one's pauseProducing is the user's, and neither must undo
+    the other.
+
+    framing: of the messages to come.
+    count: messages sent.
+    blocked: the peer does not read.
+    """
+
+    __slots__ = ("_ending", "_frames", "_receiver", "_size", "_waiting", "_write", "blocked", "count", "framing")
+
+    def __init__(self, framing: Framing, ending: Ending, receiver: Receiver, write: Callable[[bytes], None]) -> None:
+        self.framing = framing
+        self.count = 0
+        self._ending = ending
+        self._receiver = receiver
+        self._write = write
+        # Frames that wait for the end of the delivery, and their bytes.
+        self._frames: list[bytes] = []
+        self._size = 0
+        self.blocked = False
+        # Who waits for a peer that reads.
+        self._waiting: list[Deferred[None]] = []
+
+    def send(self, frames: bytes, count: int, *, later: bool) -> None:
+        """Write so many messages; `later`: at `flush`, or when many bytes wait for it. Nothing behind the end."""
+        if self._ending.sending_ended:
+            return
+        self.count += count
+        if later:
+            self._frames.append(frames)
+            self._size += len(frames)
+            if self._size > _BATCH_SIZE:
+                self.flush()
+        else:
+            self._write(frames)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._frames:
+            frames = b"".join(self._frames)
+            self.drop()
+            self._write(frames)
+
+    def drop(self) -> None:
+        """Forget what waits."""
+        self._frames.clear()
+        self._size = 0
+
+    def when_writable(self) -> Deferred[None]:
+        """Fires when the peer reads: at once, or when all that waits for it has gone, or at `wake`."""
+        if not self.blocked or self._ending.closing:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def wake(self) -> None:
+        """Nobody is to wait any longer."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def pauseProducing(self) -> None:
+        if self.blocked:
+            # Twisted's transports say it again at every write.
+            return
+        self.blocked = True
+        self._ending.stalled()
+        self._receiver.writingPaused()
+
+    def resumeProducing(self) -> None:
+        self.blocked = False
+        self._ending.moving()
+        self.wake()
+        # A writer may have filled the transport again.
+        if not self.blocked:
+            self._receiver.writingResumed()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; connectionLost tells the protocol."""
