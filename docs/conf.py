@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 project = "sockserve"
+project_copyright = "2026, the sockserve authors"
 author = "The sockserve authors"
 release = version = sockserve.__version__
 
