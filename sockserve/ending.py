@@ -22,7 +22,9 @@ class Ending:
     abort: called when the time is over and something is still owed.
 
     peer_ended: the peer has ended its stream.
-    closing: `close` was called.
+    sending_ended: nothing more may be sent.
+    closing: nothing is delivered any more either.
+    flushed: our end of the stream is with the kernel, and all before it.
     """
 
     __slots__ = (
@@ -30,7 +32,6 @@ class Ending:
         "_call_later",
         "_deadline",
         "_producing",
-        "_sending_ended",
         "_stall_check",
         "_stalled",
         "_timeout",
@@ -38,6 +39,7 @@ class Ending:
         "closing",
         "flushed",
         "peer_ended",
+        "sending_ended",
     )
 
     def __init__(
@@ -56,23 +58,21 @@ class Ending:
         self._stalled = False
         # The transport tells us when the peer does not read.
         self._producing = True
-        self._sending_ended = False
+        self.sending_ended = False
         self.peer_ended = False
         self.closing = False
-        # Our end of the stream is with the kernel, and all before it.
         self.flushed = False
 
     def end_sending(self) -> None:
         """Send our end of stream behind what is owed; reading goes on. TLS cannot: there it waits for `close`."""
         if not self.sending_ended:
-            self._sending_ended = True
+            self.sending_ended = True
             if not self._stalled:
                 self._half_close()
 
-    @property
-    def sending_ended(self) -> bool:
-        """Nothing more may be sent."""
-        return self._sending_ended or self.closing
+    def stop(self) -> None:
+        """Nothing is delivered or sent any more; `close` or an abort follows, or the connection is lost."""
+        self.closing = self.sending_ended = True
 
     def close(self) -> None:
         """Send what is owed, then close.
@@ -82,7 +82,7 @@ class Ending:
         """
         transport = self._transport
         self._unregister()
-        self.closing = True
+        self.stop()
         self._deadline = self._call_later(self._timeout, self._give_up)
         if self.peer_ended or not can_half_close(transport):
             transport.loseConnection()
@@ -98,7 +98,7 @@ class Ending:
 
     def moving(self) -> None:
         self._stalled = False
-        if self._sending_ended:
+        if self.sending_ended and not self.closing:
             self._half_close()
 
     def _half_close(self) -> None:

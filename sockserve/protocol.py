@@ -462,7 +462,7 @@ class MessageProtocol(Protocol):
         """Deliver nothing more."""
         if self.log_traffic:
             log.info("{peer}: Connection closing...", peer=self.peer)
-        self._ending.closing = True
+        self._ending.stop()
         self._delivery.drop()
         self._sending.wake()
 
