@@ -2,6 +2,7 @@
 
 framing     messages to frames and back; pure, no Twisted
 address     how addresses are written in logs
+nearest     the name that was perhaps meant
 units       sizes and times as users write them
 info        what is known of a connection
 coroutine   coroutines on Twisted's and asyncio's terms

@@ -23,8 +23,9 @@ from sockserve.framing import parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.handlers import conversation_maker, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING
-from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, Key, nearest
+from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, Key
 from sockserve.limits import WhenFull
+from sockserve.nearest import nearest
 from sockserve.server import Listen, Server, SocketServer
 
 if TYPE_CHECKING:

@@ -61,17 +61,22 @@ class DatagramSocket(DatagramProtocol):
     ) -> None:
         self.name = name
         self.framing = framing
-        self.info: ConnectionInfo | None = None
         self._function = function
         self._max_pending = max_pending
         self._threads = threads
         self._log_traffic = log_traffic
         self._pending = 0
         self._dropped = 0
+        self._last: Sender | None = None
+
+    @property
+    def info(self) -> ConnectionInfo | None:
+        """Of the last sender."""
+        return None if self._last is None else self._last.info
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         sender = Sender(self, addr, len(datagram))
-        self.info = sender.info
+        self._last = sender
         if self._log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=sender.peer, count=len(datagram))
         if self._pending >= self._max_pending:
@@ -113,7 +118,7 @@ class Sender:
         self.address = address
         self._socket = socket
         self._size = size
-        self._sent: list[int] = []
+        self._messages_sent = self._bytes_sent = 0
         self._since = datetime.now(UTC)
 
     @property
@@ -136,9 +141,9 @@ class Sender:
             connected=self._since,
             established=self._since,
             messages_received=1,
-            messages_sent=len(self._sent),
+            messages_sent=self._messages_sent,
             bytes_received=self._size,
-            bytes_sent=sum(self._sent),
+            bytes_sent=self._bytes_sent,
         )
 
     @property
@@ -151,7 +156,8 @@ class Sender:
 
     def sendMessage(self, message: bytes) -> None:
         self._socket.send(message, self)
-        self._sent.append(len(message))
+        self._messages_sent += 1
+        self._bytes_sent += len(message)
 
     def whenWritable(self) -> Deferred[None]:
         return succeed(None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sockserve.handlers import NAMES as HANDLERS
+from sockserve.nearest import nearest
 from sockserve.units import parse_duration, parse_size
 
 DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
@@ -93,9 +93,3 @@ LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(
 
 FILE_KEYS = {"drain_timeout": DURATION_KEY, "socket": Key("a table [socket.NAME] for each socket", _of(dict))}
 """The settings of the whole."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Words for a message: the name that was perhaps meant, or nothing."""
-    near = difflib.get_close_matches(name, names, 1, 0.7)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -24,6 +24,7 @@ FLOORS = {
     "delivery": 1,
     "ending": 1,
     "info": 1,
+    "nearest": 1,
     "units": 1,
     "sending": 2,
     "protocol": 3,

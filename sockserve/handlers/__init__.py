@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -19,6 +18,7 @@ from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Answering, Function
 from sockserve.handlers.discard import Discard
 from sockserve.handlers.forward import Forward
 from sockserve.handlers.relay import Relay
+from sockserve.nearest import nearest
 from sockserve.protocol import Echo, MessageProtocol
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
     """The callable that MODULE:CALLABLE names. Raises ValueError, in one line, when there is none."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
-        near = difflib.get_close_matches(name, accepted, 1, 0.7)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"{name!r} is unknown{hint}; accepted: {', '.join(accepted)}")
+        raise ValueError(f"{name!r} is unknown{nearest(name, accepted)}; accepted: {', '.join(accepted)}")
     try:
         found: Any = importlib.import_module(module_name)
     except Exception as error:

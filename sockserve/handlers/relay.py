@@ -59,10 +59,6 @@ class RelayProtocol(MessageProtocol):
     def messagesReceived(self, messages: list[bytes]) -> None:
         self._relay.send(messages, self)
 
-    def messagesEnded(self) -> None:
-        """It has nothing more to say, and may go on listening: its own end closes the connection."""
-        self.loseConnection()
-
     def writingPaused(self) -> None:
         """It does not read; what it says is still passed on."""
         self._waiting = 0
