@@ -20,7 +20,7 @@ from zope.interface import implementer
 from sockserve.address import format_address
 from sockserve.channel import Channel
 from sockserve.framing.raw import Raw
-from sockserve.handlers.answer import Function, call, checked
+from sockserve.handlers.answer import FAILURES, Function, call, checked
 from sockserve.info import ConnectionInfo
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class DatagramSocket(DatagramProtocol):
             datagram = checked(answer)
             if datagram is not None and self.transport.connected:
                 self.send(datagram, sender)
-        except Exception:
+        except FAILURES:
             log.failure("{peer}: the handler failed", peer=sender.peer)
 
 

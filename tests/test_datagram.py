@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorUDP
 from twisted.internet.protocol import DatagramProtocol
@@ -108,6 +109,20 @@ class DatagramTests(TestCase):
         await client.enough
         self.assertEqual(client.received, [b"good"])
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
+    async def test_a_handler_that_asyncio_has_cancelled_fails_like_any_other(self) -> None:
+        def cancelled(message: bytes, _: Channel) -> Deferred[bytes]:
+            return fail(asyncio.CancelledError()) if message == b"bad" else succeed(message)
+
+        address = self.serve(cancelled)
+        client = self.client(1)
+        with capturedLogs() as events:
+            for datagram in (b"bad", b"good"):
+                client.transport.write(datagram, address)
+            await client.enough
+        self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 1)
+        lines = [formatEvent(event) or "" for event in events]
+        self.assertEqual(len([line for line in lines if "the handler failed" in line]), 1, lines)
 
     async def test_datagrams_beyond_max_pending_are_dropped_and_counted(self) -> None:
         waiting: list[Deferred[bytes]] = []

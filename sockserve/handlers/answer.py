@@ -34,6 +34,9 @@ Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 
 DEFAULT_MAX_PENDING = 100
 
+FAILURES = (Exception, asyncio.CancelledError)
+"""What a function may fail with: asyncio's cancellation is no Exception."""
+
 
 class _Slot:
     """The place of one answer in the order."""
@@ -112,7 +115,7 @@ class Answering(MessageProtocol):
             answer = checked(answer)
             if answer is not None:
                 self.sendMessage(answer)
-        except (Exception, asyncio.CancelledError):
+        except FAILURES:
             log.failure("{peer}: the handler failed; closing", peer=self.peer)
             self.loseConnection()
 
