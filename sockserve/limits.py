@@ -77,8 +77,9 @@ class Admission:
         elif self._waiting:
             following = self._waiting.popleft()
             self._admit(following)
-            following.start()
+            # In this order: when it starts, it may hold reading.
             following.transport.resumeProducing()
+            following.start()
         self._accept(not self._waiting)
         self._check_drained()
 

@@ -112,6 +112,8 @@ class MessageProtocol(Protocol):
     _end_told = False
     # The connection is lost, and what had arrived is being delivered.
     _gone = False
+    # Bytes that came before the start: a layer beneath had read them together with its own.
+    _early = b""
     _bytes_sent = 0
     _bytes_received = 0
 
@@ -336,8 +338,14 @@ class MessageProtocol(Protocol):
         self._sending = Sending(framing, self._ending, self, self._write)
         transport.registerProducer(self._sending, True)
         super().makeConnection(transport)
+        if self._early:
+            early, self._early = self._early, b""
+            self.dataReceived(early)
 
     def dataReceived(self, data: bytes) -> None:
+        if not self.started:
+            self._early += data
+            return
         self._bytes_received += len(data)
         if self.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.channel import Channel
+from sockserve.limits import Admission
+from sockserve.protocol import MessageProtocol
 from sockserve.server import SocketServer
 from tests.sockets import LOCAL, Client, SocketCase, turn
 
@@ -179,3 +184,25 @@ class LimitTests(SocketCase):
     async def served(self, server: SocketServer, count: int) -> None:
         while len(server.channels) != count:
             await turn()
+
+
+class Holding(MessageProtocol):
+    """Reads nothing."""
+
+    def connectionMade(self) -> None:
+        self.holdReading("test")
+
+
+class StartTests(SynchronousTestCase):
+    def test_one_that_had_to_wait_and_then_reads_nothing_is_not_read_from(self) -> None:
+        admission = Admission(1)
+        first, second = Holding(), Holding()
+        transport = StringTransport()
+        for protocol, below in ((first, StringTransport()), (second, transport)):
+            protocol.gate = admission
+            protocol.reactor = Clock()
+            protocol.makeConnection(below)
+        self.assertFalse(second.started)
+        first.connectionLost()
+        self.assertTrue(second.started)
+        self.assertEqual(transport.producerState, "paused")

@@ -43,6 +43,25 @@ class Recorder(MessageProtocol):
         self.errors.append(error)
 
 
+class Waiting:
+    """A gate that keeps everyone waiting."""
+
+    def enter(self, protocol: MessageProtocol) -> bool:
+        return False
+
+    def established(self, protocol: MessageProtocol) -> None:
+        pass
+
+    def flushed(self, protocol: MessageProtocol) -> None:
+        pass
+
+    def leave(self, protocol: MessageProtocol) -> None:
+        pass
+
+    def count(self, limit: str) -> None:
+        pass
+
+
 class CountingTransport(StringTransport):
     """Counts writes, and is slow when asked: then it holds its producer back at each write."""
 
@@ -537,3 +556,33 @@ class EchoTests(SynchronousTestCase):
                     protocol.dataReceived(chunk)
                 self.assertEqual(transport.value(), wire)
                 self.assertLessEqual(transport.writes, len(chunks))
+
+
+class EarlyTests(SynchronousTestCase):
+    """Bytes that a layer beneath has read before the gate lets the connection start."""
+
+    def waiting(self, **reactions: Callable[[Recorder], object]) -> Recorder:
+        protocol = Recorder("windev", **reactions)
+        protocol.gate = Waiting()
+        protocol.makeConnection(CountingTransport())
+        return protocol
+
+    def test_they_are_delivered_when_it_starts(self) -> None:
+        protocol = self.waiting()
+        for data in (b"1\r\na1", b"\r\nb1\r"):
+            protocol.dataReceived(data)
+        self.assertEqual(protocol.seen, [])
+        protocol.start()
+        self.assertEqual(protocol.seen, [b"a", b"b"])
+        protocol.dataReceived(b"\nc")
+        self.assertEqual(protocol.seen, [b"a", b"b", b"c"])
+        self.assertEqual(protocol.info.bytes_received, 12)
+
+    def test_what_they_hold_up_stays_held_up(self) -> None:
+        protocol = self.waiting(a=lambda protocol: protocol.pauseProducing())
+        protocol.dataReceived(b"1\r\na1\r\nb")
+        protocol.start()
+        self.assertEqual(protocol.seen, [b"a"])
+        self.assertEqual(protocol.transport.producerState, "paused")  # type: ignore[attr-defined]
+        protocol.resumeProducing()
+        self.assertEqual(protocol.seen, [b"a", b"b"])
