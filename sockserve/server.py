@@ -24,7 +24,7 @@ from sockserve.limits import Admission, WhenFull
 from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReactorUDP
+    from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
 
     from sockserve.framing import Framing
 
@@ -128,7 +128,7 @@ class SocketServer(Service):
         super().privilegedStartService()
         self._admission.open()
         for endpoint, factory in self._listen:
-            opening = endpoint.listen(factory)
+            opening = endpoint.listen(self._layers(factory))
             if opening.called and isinstance(opening.result, Failure):
                 failure = opening.result
                 opening.addErrback(lambda _: None)
@@ -160,6 +160,13 @@ class SocketServer(Service):
             count=count,
             seconds=seconds,
         )
+
+    def _layers(self, factory: SocketFactory) -> IProtocolFactory:
+        """What an endpoint listens with: the factory, in what is settled before its protocols are connected.
+
+        The order from the outside in: PROXY, TLS, the factory.
+        """
+        return factory
 
     def _accept(self, wanted: bool) -> None:
         for port in self.ports:
