@@ -9,17 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 from sockserve.channel import ChannelClosed
 from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
+from sockserve.commands.program import checked, complain, react
 from sockserve.commands.stdio import Input, Output
 from sockserve.framing import NAMES, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
 
 NAME = "sockserve send"
-INTERRUPTED = 130
 
 EPILOG = f"""\
 framings: {", ".join(NAMES)}
@@ -74,17 +72,17 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--timeout",
         "-t",
         metavar="S",
-        type=_checked(parse_duration),
+        type=checked(parse_duration),
         default=10.0,
         help="the longest wait for the connection, for the next answer, and for the peer's end, such as 500ms, 2s or "
         "1min (default: 10s)",
     )
     add("--hex", action="store_true", help="messages are written in hexadecimal, and answers are printed so")
-    add("--repeat", "-n", metavar="N", type=_checked(_count), default=1, help="send each message N times in a row")
+    add("--repeat", "-n", metavar="N", type=checked(_count), default=1, help="send each message N times in a row")
     add(
         "--max-length",
         metavar="BYTES",
-        type=_checked(parse_size),
+        type=checked(parse_size),
         default=DEFAULT_MAX_LENGTH,
         help="the longest message sent or accepted; k and M are 1024 and 1024 * 1024 (default: 1M)",
     )
@@ -107,33 +105,19 @@ def run(arguments: argparse.Namespace) -> int:
             error(f"argument MESSAGE: {os.fsdecode(_short(text))!r}: {problem}")
     if sys.__stdout__ is None:
         return 1
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        # At once, whatever is waited for.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    # What a signal that stops the reactor leaves.
-    status = [128 + signal.SIGTERM]
 
-    async def main(reactor: ReactorBase) -> None:
+    async def main(reactor: ReactorBase) -> int:
         try:
             as_endpoint(arguments.endpoint, reactor)
         except ValueError as problem:
-            _complain(f"argument ENDPOINT: {problem}")
-            status[0] = 2
-            return
+            complain(NAME, f"argument ENDPOINT: {problem}")
+            return 2
         line = await _exchange(reactor, arguments, framing, messages)
         if line:
-            _complain(f"{arguments.endpoint}: {line}")
-        status[0] = 0 if line is None else 1
+            complain(NAME, f"{arguments.endpoint}: {line}")
+        return 0 if line is None else 1
 
-    try:
-        task.react(main)
-    except SystemExit as end:
-        return int(end.code) if end.code else status[0]
-
-
-def _complain(line: str) -> None:
-    if sys.__stderr__ is not None:
-        print(f"{NAME}: {line}", file=sys.__stderr__)
+    return react(main)
 
 
 async def _exchange(
@@ -358,15 +342,3 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
         raise ValueError(f"{text!r} is not a number of times; accepted: 1 or more")
     return int(text)
-
-
-def _checked(parser: Callable[[str], float]) -> Callable[[str], float]:
-    """The same for argparse, which shows the text of its own error only."""
-
-    def checked(text: str) -> float:
-        try:
-            return parser(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked

@@ -1,0 +1,54 @@
+"""What every command needs of a program: arguments that are checked, and a run of the reactor that gives a status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+INTERRUPTED = 130
+
+T = TypeVar("T")
+
+
+def checked(parser: Callable[[str], T]) -> Callable[[str], T]:
+    """The same for argparse, which shows the text of its own error only."""
+
+    def check(text: str) -> T:
+        try:
+            return parser(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
+def react(main: Callable[[ReactorBase], Awaitable[int]]) -> int:
+    """Run the reactor until `main` is done. Gives its result, or what a signal leaves."""
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        # At once, whatever is waited for.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    status = [128 + signal.SIGTERM]
+
+    async def run(reactor: ReactorBase) -> None:
+        status[0] = await main(reactor)
+
+    try:
+        task.react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+    except SystemExit as end:
+        return int(end.code) if end.code else status[0]
+
+
+def complain(program: str, line: str) -> None:
+    """One line on standard error."""
+    if sys.__stderr__ is not None:
+        print(f"{program}: {line}", file=sys.__stderr__)
