@@ -7,6 +7,7 @@ import tracemalloc
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import Decoder, parse
+from sockserve.framing.decimal import Windev
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from tests.cases import EXAMPLES
 from tests.wire import drain
@@ -254,3 +255,96 @@ class LongHeldTests(SynchronousTestCase):
         decoder = framing.decoder()
         self.assertEqual(decoder.decode(wire[:3]), [])
         self.assertEqual(decoder.decode(wire[3:]), [b"a", long, b"b"])
+
+    def test_a_long_frame_behind_a_bad_one(self) -> None:
+        framing = parse("int32", max_length=300 * KIB, on_bad_frame="skip")
+        long = bytes(range(256)) * 800
+        bad = parse("int32").encode(bytes(400 * KIB))
+        wire = framing.encode_all([b"a", long, b"b"])
+        decoder = framing.decoder()
+        self.assertIsInstance(failure(decoder, bad + wire), MessageTooLong)
+        self.assertEqual(decoder.decode(b""), [b"a", long, b"b"])
+        self.assertIsInstance(failure(decoder, bad + wire), MessageTooLong)
+        self.assertEqual(decoder.scan(b""), (wire, 3))
+
+
+class ScanTests(SynchronousTestCase):
+    """What it says is compared with what `decode` says for every case of `tests.cases`, and by the properties."""
+
+    def test_whole_frames_are_given_back_without_a_copy(self) -> None:
+        for name in EXAMPLES.values():
+            framing = parse(name)
+            wire = framing.encode_all([b"Hello World"] * 3)
+            frames, count = framing.decoder().scan(wire)
+            self.assertIs(frames, wire, name)
+            self.assertEqual(count, {"raw": 1, "raw:5": 7}.get(name, 3), name)
+
+    def test_the_start_of_a_frame_is_held_and_goes_in_front_of_the_next_read(self) -> None:
+        for name in FRAMED:
+            framing = parse(name)
+            frame = framing.encode(b"Hello World")
+            decoder = framing.decoder()
+            self.assertEqual(decoder.scan(frame + frame[:-1]), (frame, 1), name)
+            self.assertEqual((decoder.state, decoder.pending), ("partial", len(frame) - 1), name)
+            self.assertEqual(decoder.scan(frame[-1:] + frame), (frame + frame, 2), name)
+            self.assertEqual((decoder.state, decoder.pending), ("idle", 0), name)
+
+    def test_decode_goes_on_where_scan_has_stopped(self) -> None:
+        decoder = parse("windev").decoder()
+        self.assertEqual(decoder.scan(b"1\r\na2\r\no"), (b"1\r\na", 1))
+        self.assertEqual(decoder.decode(b"k"), [b"ok"])
+
+    def test_good_frames_come_first_then_the_error(self) -> None:
+        decoder = parse("buffered", max_length=3, on_bad_frame="skip").decoder()
+        self.assertEqual(decoder.scan(b"a\r\nlong\r\nok\r\n"), (b"a\r\n", 1))
+        self.assertRaises(MessageTooLong, decoder.scan, b"")
+        self.assertEqual(decoder.scan(b""), (b"ok\r\n", 1))
+
+    def test_delimiters_that_share_bytes_are_told_apart_from_the_left(self) -> None:
+        for name, data, frames, count in (
+            ("standard:aa", b"aaa", b"aa", 1),
+            ("standard:aa", b"baaaa", b"baaaa", 2),
+            ("standard:abab", b"abababab", b"abababab", 2),
+            ("standard:abab", b"xababab", b"xabab", 1),
+            ("standard:\\r\\n\\r\\n", b"\r\n\r\n\r\n", b"\r\n\r\n", 1),
+        ):
+            self.assertEqual(parse(name).decoder().scan(data), (frames, count), name)
+
+    def test_frames_in_a_read_longer_than_the_limit(self) -> None:
+        for name in ("standard", "standard:aa"):
+            framing = parse(name, max_length=8)
+            wire = framing.encode_all([b"12345678", b"", b"1", b"1234567", b"12345678", b""])
+            self.assertEqual(framing.decoder().scan(wire), (wire, 6), name)
+
+
+class PendingTests(SynchronousTestCase):
+    def test_pending_is_the_number_of_bytes_held(self) -> None:
+        for name in FRAMED:
+            framing = parse(name)
+            frame = framing.encode(b"Hello World")
+            decoder = framing.decoder()
+            for at in range(len(frame)):
+                self.assertEqual(decoder.pending, at, name)
+                decoder.decode(frame[at : at + 1])
+            self.assertEqual(decoder.pending, 0, name)
+
+    def test_a_bad_frame_is_pending_until_it_is_reported(self) -> None:
+        for framing, left in (
+            (Windev(max_length=3), 0),
+            (Windev(max_length=3, on_bad_frame="skip"), len(b"2\r\nok")),
+        ):
+            decoder = framing.decoder()
+            decoder.decode(b"1\r\na4\r\nlong2\r\nok")
+            self.assertEqual(decoder.pending, len(b"4\r\nlong2\r\nok"))
+            failure(decoder)
+            self.assertEqual(decoder.pending, left)
+
+    def test_nothing_is_pending_behind_take(self) -> None:
+        decoder = parse("windev").decoder()
+        decoder.decode(b"5\r\nHe")
+        self.assertEqual((len(decoder.take()), decoder.pending), (5, 0))
+
+    def test_raw_holds_nothing(self) -> None:
+        decoder = parse("raw").decoder()
+        decoder.decode(b"abc")
+        self.assertEqual(decoder.pending, 0)

@@ -56,6 +56,8 @@ def framings(framing: Framing, decoder: Decoder) -> None:
     assert_type(framing.max_length, int)
     assert_type(framing.decoder(), Decoder)
     assert_type(decoder.decode(b""), list[bytes])
+    assert_type(decoder.scan(b""), tuple[bytes, int])
+    assert_type(decoder.pending, int)
     assert_type(decoder.state, State)
     assert_type(decoder.take(), bytes)
     assert_type(decoder.skip(b""), bool)

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sockserve.framing import Decoder, Framing
+from sockserve.framing.decoder import State
 from sockserve.framing.errors import FramingError
 
 Event = bytes | tuple[str, str]
+Scanned = tuple[bytes, int] | tuple[str, str]
 
 
 def events(framing: Framing, chunks: Iterable[bytes], *, end: bool = False) -> list[Event]:
     """Everything that `chunks`, one read each, make a fresh decoder say; `end`: the peer has closed behind them."""
-    decoder = framing.decoder()
+    decoder = CheckedDecoder(framing)
     seen: list[Event] = []
     for chunk in chunks:
         seen += drain(decoder, chunk)
@@ -29,7 +31,53 @@ def events(framing: Framing, chunks: Iterable[bytes], *, end: bool = False) -> l
     return seen
 
 
-def drain(decoder: Decoder, data: bytes) -> Iterator[Event]:
+class CheckedDecoder:
+    """Decodes, and checks at each call that `scan` says the same, also where the two are mixed."""
+
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
+        self._decoder, self._scanner, self._mixed = framing.decoder(), framing.decoder(), framing.decoder()
+        self._calls = 0
+
+    @property
+    def state(self) -> State:
+        return self._decoder.state
+
+    def decode(self, data: bytes) -> list[bytes]:
+        try:
+            messages = self._decoder.decode(data)
+        except FramingError as error:
+            self._check(data, described(error))
+            raise
+        self._check(data, (self._framing.encode_all(messages), len(messages)))
+        return messages
+
+    def finish(self) -> None:
+        try:
+            self._decoder.finish()
+        finally:
+            assert self._scanner.take() == self._mixed.take() == self._decoder.take()
+
+    def _check(self, data: bytes, expected: Scanned) -> None:
+        self._calls += 1
+        for decoder, scans in ((self._scanner, True), (self._mixed, self._calls % 2 == 0)):
+            said = scan(self._framing, decoder, data, scans=scans)
+            assert (said, decoder.state) == (expected, self.state), f"{said} is not {expected}"
+            assert decoder.pending == self._decoder.pending
+
+
+def scan(framing: Framing, decoder: Decoder, data: bytes, *, scans: bool) -> Scanned:
+    """What `scan` says; without `scans`, what it should, by `decode`."""
+    try:
+        if scans:
+            return decoder.scan(data)
+        messages = decoder.decode(data)
+    except FramingError as error:
+        return described(error)
+    return framing.encode_all(messages), len(messages)
+
+
+def drain(decoder: Decoder | CheckedDecoder, data: bytes) -> Iterator[Event]:
     """Feed `data` and call again until the decoder has nothing more to say."""
     while True:
         try:

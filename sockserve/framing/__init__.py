@@ -8,6 +8,7 @@ connection. Neither knows a socket: this package needs the standard library only
     decoder = framing.decoder()
     decoder.decode(b"11\\r\\nHello")             []
     decoder.decode(b" World2\\r\\nok")           [b"Hello World", b"ok"]
+    decoder.scan(b"2\\r\\nok2\\r\\nno")           (b"2\\r\\nok2\\r\\nno", 2)
     decoder.finish()                           None; inside a frame it raises TruncatedMessage
 """
 
@@ -35,7 +36,11 @@ class Decoder(Protocol):
     @property
     def state(self) -> State:
         """Where the bytes so far end: "idle" between two frames; "partial" inside one; "skipping" inside a bad one
-        that was reported; "failed" for good, behind a bad frame."""
+        that was reported; "failed" for good, behind a bad frame. It is read at every read: let it be an attribute."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are held: received, and part of nothing that was handed out."""
 
     def decode(self, data: bytes) -> list[bytes]:
         """All messages that `data` completes, in order.
@@ -45,10 +50,17 @@ class Decoder(Protocol):
         "close", or when the end of the bad frame cannot be found, every later call raises the same error.
         """
 
+    def scan(self, data: bytes) -> tuple[bytes, int]:
+        """The frames that `data` completes, as they stand on the wire, and how many they are.
+
+        `decode` without taking the frames apart, for who sends them back or drops them: the same errors, at the same
+        calls; no bytes where `decode` gives no messages. Calls of both may be mixed.
+        """
+
     def finish(self) -> None:
         """The peer sends no more. Raises TruncatedMessage inside a frame.
 
-        To be called when `decode` has given everything: it raises an error that is due, and gives no messages.
+        To be called when all was handed out: it raises an error that is due, and gives no messages.
         """
 
     def take(self) -> bytes:

@@ -58,8 +58,8 @@ class DecimalDecoder(FrameDecoder):
         self._mark = mark
         self._trailer = trailer
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
-        messages: list[bytes] = []
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
+        count = 0
         size = len(data)
         limit = self._limit
         digits = self._digits
@@ -100,9 +100,11 @@ class DecimalDecoder(FrameDecoder):
             if behind_payload and data[stop] != self._trailer[0]:
                 self._error = MalformedHeader(data[stop:end], f"{self._trailer!r} must follow the payload")
                 break
-            messages.append(data[payload:stop])
+            if messages is not None:
+                messages.append(data[payload:stop])
+            count += 1
             start = end
-        return messages, start
+        return start, count
 
     def _malformed(self, header: bytes) -> MalformedHeader | None:
         """The first thing wrong with a header, byte by byte, or None when it only needs more bytes."""

@@ -1,9 +1,10 @@
 """What all decoders share: they hold an unfinished frame, report a bad one, and skip it.
 
-Strategy: a framing's decoder supplies `_scan`, the fast loop over complete frames in one bytes object, and this class
+Strategy: a framing's decoder supplies `_walk`, the fast loop over complete frames in one bytes object, and this class
 does the rest. Bytes behind the last complete frame are kept in one bytearray that grows with what really arrived,
-never by an announced length. They are scanned again only when `_ready` says that they can hold a whole frame, so the
-work stays linear in the bytes received, however they were split.
+never by an announced length. They are put in front of the next read as long as they are no longer than it; a longer
+frame is looked at again only when `_ready` says that it can be whole. So the work stays linear in the bytes received,
+however they were split.
 
 A bad frame is found in one call and raised in the next (or at once, when no message came before it), so that good
 messages in front of it are never lost.
@@ -11,7 +12,7 @@ messages in front of it are never lost.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NoReturn
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
@@ -26,10 +27,12 @@ class FrameDecoder:
     """One direction of one connection: bytes in, messages out. See `sockserve.framing.Decoder` for the contract.
 
     The defaults here are those of a framing with a length in front; the others override `_ready`, `_recover`
-    and `skip`.
+    and `_skip`.
     """
 
     def __init__(self, framing: BoundedFraming) -> None:
+        # Kept up to date where it changes: it is read more often.
+        self.state: State = "idle"
         self._limit = framing.max_length
         self._may_skip = framing.on_bad_frame == "skip"
         # Bytes received and not yet given out.
@@ -41,20 +44,18 @@ class FrameDecoder:
         # Bytes of the whole bad frame, where they are known.
         self._bad_length = 0
         self._to_skip = 0
-        self._failed = False
 
     @property
-    def state(self) -> State:
-        if self._failed:
-            return "failed"
-        if self._to_skip:
-            return "skipping"
-        return "partial" if self._held else "idle"
+    def pending(self) -> int:
+        return len(self._held)
 
     def decode(self, data: bytes) -> list[bytes]:
-        if self._held or self._error is not None or self._to_skip:
-            return self._resume(data)
-        return self._messages(data)
+        messages: list[bytes] = []
+        self._feed(data, messages)
+        return messages
+
+    def scan(self, data: bytes) -> tuple[bytes, int]:
+        return self._feed(data, None)
 
     def finish(self) -> None:
         if self._error is not None:
@@ -65,78 +66,94 @@ class FrameDecoder:
     def take(self) -> bytes:
         held = bytes(self._held)
         self._held.clear()
-        if not self._failed:
+        if self.state != "failed":
             self._error = None
+            self._settle()
         return held
 
     def skip(self, data: bytes) -> bool:
-        self._held += data
-        count = min(self._to_skip, len(self._held))
-        del self._held[:count]
-        self._to_skip -= count
-        return self._to_skip == 0
+        found = self._skip(data)
+        self._settle()
+        return found
 
-    def _resume(self, data: bytes) -> list[bytes]:
-        if self._failed:
-            assert self._error is not None
-            raise self._error.with_traceback(None)
-        if self._error is not None:
-            self._held += data
+    # Below, `messages` is the list to fill, or None to count only.
+
+    def _feed(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
+        """The frames that `data` completes and their number; where messages are collected, only those."""
+        if self.state != "idle":
+            if self._error is not None or self._to_skip or len(self._held) > len(data):
+                return self._resume(data, messages)
+            data = bytes(self._held) + data
+            self._held.clear()
+        used, count = self._walk(data, messages)
+        if used == len(data):
+            self.state = "idle"
+            return data, count
+        self._held += memoryview(data)[used:]
+        self.state = "partial"
+        if self._error is not None and not used:
             self._report(self._error)
-        if self._to_skip:
-            if not self.skip(data):
-                return []
-        else:
-            self._held += data
-        if not self._ready():
-            if self._error is not None:
-                self._report(self._error)
-            return []
-        return self._held_messages()
+        return data[:used] if messages is None else b"", count
 
-    def _held_messages(self) -> list[bytes]:
-        """Scan what is held, in pieces: behind a bad frame we have to come back for the rest, perhaps many times."""
+    def _resume(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
+        """The same behind a bad frame, or inside a long one."""
+        due = self._error
+        if self.state == "failed":
+            assert due is not None
+            raise due.with_traceback(None)
+        if due is not None:
+            self._held += data
+            self._report(due)
+        if not self._to_skip:
+            self._held += data
+        elif not self._skip(data):
+            return b"", 0
+        found = self._walk_held(messages) if self._ready() else (b"", 0)
+        if self._error is not None and not found[1]:
+            self._report(self._error)
+        self._settle()
+        return found
+
+    def _walk_held(self, messages: list[bytes] | None) -> tuple[bytes, int]:
+        """Walk over what is held, in pieces: behind a bad frame we have to come back for the rest, perhaps often."""
         held = self._held
-        messages: list[bytes] = []
+        frames: list[bytes] = []
+        total = 0
         size = max(_PIECE, self._needed)
         while held and self._error is None:
             piece = bytes(held) if size >= len(held) else bytes(held[:size])
-            found, used = self._scan(piece)
-            messages += found
+            used, count = self._walk(piece, messages)
+            total += count
+            if messages is None:
+                frames.append(piece[:used])
             del held[:used]
             if len(piece) - used == len(held):
                 break
             if not used:
                 size = max(2 * size, self._needed)
-        if self._error is not None and not messages:
-            self._report(self._error)
-        return messages
+        return b"".join(frames), total
 
-    def _messages(self, data: bytes) -> list[bytes]:
-        messages, used = self._scan(data)
-        if used < len(data):
-            self._held += memoryview(data)[used:]
-        if self._error is not None and not messages:
-            self._report(self._error)
-        return messages
-
-    def _report(self, error: FramingError) -> None:
+    def _report(self, error: FramingError) -> NoReturn:
         """Raise the error that is due; from here on the decoder skips, or has failed for good."""
         if self._may_skip and self._recover(error):
             self._error = None
             self._needed = 0
-            self.skip(b"")
+            self._skip(b"")
+            self._settle()
         else:
-            self._failed = True
+            self.state = "failed"
             self._held.clear()
         raise error.with_traceback(None)
 
+    def _settle(self) -> None:
+        self.state = "skipping" if self._to_skip else "partial" if self._held else "idle"
+
     # What a framing supplies.
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
-        """All messages at the start of `data`, and the offset of the first byte that belongs to none of them.
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
+        """The bytes that the complete frames at the start of `data` have, and the number of these frames.
 
-        Sets `_error` (and `_bad_length`) when a bad frame starts there, else `_needed` when it is unfinished.
+        Sets `_error` (and `_bad_length`) when a bad frame starts behind them, else `_needed` when it is unfinished.
         """
         raise NotImplementedError
 
@@ -145,7 +162,7 @@ class FrameDecoder:
         raise NotImplementedError
 
     def _ready(self) -> bool:
-        """Whether `_held` is worth a scan. May set `_error` instead."""
+        """Whether `_held` is worth a walk. May set `_error` instead."""
         return len(self._held) >= self._needed
 
     def _recover(self, error: FramingError) -> bool:
@@ -154,3 +171,11 @@ class FrameDecoder:
             return False
         self._to_skip = self._bad_length
         return True
+
+    def _skip(self, data: bytes) -> bool:
+        """Drop what is held and `data`, no further than the end of the bad frame. True: it has come."""
+        self._held += data
+        count = min(self._to_skip, len(self._held))
+        del self._held[:count]
+        self._to_skip -= count
+        return self._to_skip == 0

@@ -84,10 +84,12 @@ class DelimitedDecoder(FrameDecoder):
     def __init__(self, framing: BoundedFraming, delimiter: bytes) -> None:
         super().__init__(framing)
         self._delimiter = delimiter
+        # Two delimiters can share bytes, such as "aa" in "aaa": then only a search from the left tells them apart.
+        self._overlaps = any(delimiter.startswith(delimiter[at:]) for at in range(1, len(delimiter)))
         # No delimiter starts in _held before this offset.
         self._searched = 0
 
-    def skip(self, data: bytes) -> bool:
+    def _skip(self, data: bytes) -> bool:
         self._held += data
         return self._skip_to(self._delimiter, len(self._delimiter))
 
@@ -108,30 +110,34 @@ class DelimitedDecoder(FrameDecoder):
             self._searched = max(self._searched, len(self._held) - len(mark) + 1)
         return found
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = 0
-        if len(data) > self._limit:
-            return self._scan_each(data)
-        messages = data.split(self._delimiter)
-        rest = messages.pop()
-        return messages, len(data) - len(rest)
-
-    def _scan_each(self, data: bytes) -> tuple[list[bytes], int]:
-        """The same with a look at each length, up to the first message that is too long."""
-        messages: list[bytes] = []
+        delimiter = self._delimiter
+        size = len(data)
+        # What ends within so many bytes is not too long: often all that there is, and then it is taken apart at once.
+        longest = self._limit + len(delimiter)
+        count = 0
         start = 0
-        while start < len(data):
-            stop = data.find(self._delimiter, start)
-            if stop < 0:
-                if not may_still_end(data[start:], self._delimiter, self._limit):
-                    self._error = MessageTooLong(self._limit)
-                break
-            if stop - start > self._limit:
-                self._error = MessageTooLong(self._limit)
-                break
-            messages.append(data[start:stop])
-            start = stop + len(self._delimiter)
-        return messages, start
+        while start < size:
+            end = min(start + longest, size)
+            if messages is None and not self._overlaps:
+                last = data.rfind(delimiter, start, end)
+                if last < 0:
+                    break
+                stop = last + len(delimiter)
+                count += data.count(delimiter, start, stop)
+            else:
+                found = data[start:end].split(delimiter)
+                stop = end - len(found.pop())
+                if not found:
+                    break
+                if messages is not None:
+                    messages += found
+                count += len(found)
+            start = stop
+        if size - start > self._limit and not may_still_end(data[start : start + longest], delimiter, self._limit):
+            self._error = MessageTooLong(self._limit)
+        return start, count
 
     def _ready(self) -> bool:
         end = self._find(self._delimiter)

@@ -45,16 +45,16 @@ class EnvelopeDecoder(DelimitedDecoder):
         # Skipping bytes that stand between two frames, up to the next start mark.
         self._in_garbage = False
 
-    def skip(self, data: bytes) -> bool:
+    def _skip(self, data: bytes) -> bool:
         if not self._in_garbage:
-            return super().skip(data)
+            return super()._skip(data)
         self._held += data
         self._in_garbage = not self._skip_to(self._start, 0)
         return not self._in_garbage
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = width = len(self._start)
-        messages: list[bytes] = []
+        count = 0
         start = 0
         while start < len(data):
             payload = start + width
@@ -70,9 +70,11 @@ class EnvelopeDecoder(DelimitedDecoder):
             if stop - payload > self._limit:
                 self._error = MessageTooLong(self._limit)
                 break
-            messages.append(data[payload:stop])
+            if messages is not None:
+                messages.append(data[payload:stop])
+            count += 1
             start = stop + len(self._delimiter)
-        return messages, start
+        return start, count
 
     def _malformed(self, header: bytes) -> MalformedHeader | None:
         """What is wrong with bytes where a start mark should be, or None when the rest of it may come."""
@@ -84,7 +86,7 @@ class EnvelopeDecoder(DelimitedDecoder):
     def _ready(self) -> bool:
         width = len(self._start)
         if not self._held.startswith(self._start):
-            # Short, and perhaps wrong: the scan tells.
+            # Short, and perhaps wrong: the walk tells.
             return True
         if self._find(self._delimiter) >= 0:
             return True

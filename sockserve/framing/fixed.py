@@ -40,10 +40,13 @@ class FixedDecoder(FrameDecoder):
         super().__init__(framing)
         self._size = self._needed = framing.size
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         size = self._size
-        end = len(data) - len(data) % size
-        return [data[start : start + size] for start in range(0, end, size)], end
+        count = len(data) // size
+        end = count * size
+        if messages is not None:
+            messages += [data[start : start + size] for start in range(0, end, size)]
+        return end, count
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         return TruncatedMessage(self._size, len(held))

@@ -52,8 +52,8 @@ class IntegerDecoder(FrameDecoder):
         self._size = framing.size
         self._byteorder = framing.byteorder
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
-        messages: list[bytes] = []
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
+        count = 0
         field = self._size
         last = field - 1 if self._byteorder == "big" else 0
         step = -1 if last else 1
@@ -71,14 +71,16 @@ class IntegerDecoder(FrameDecoder):
             if length > self._limit:
                 self._error = MessageTooLong(self._limit, length)
                 self._bad_length = stop - start
-                return messages, start
+                return start, count
             if stop > size:
                 self._needed = stop - start
-                return messages, start
-            messages.append(data[start + field : stop])
+                return start, count
+            if messages is not None:
+                messages.append(data[start + field : stop])
+            count += 1
             start = stop
         self._needed = field
-        return messages, start
+        return start, count
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         if len(held) < self._size:

@@ -37,17 +37,18 @@ class RawDecoder:
     """Holds nothing, refuses nothing."""
 
     def __init__(self, framing: Raw) -> None:
+        self.state: State = "idle"
+        self.pending = 0
         self._size = min(framing.read_size or framing.max_length, framing.max_length)
-
-    @property
-    def state(self) -> State:
-        return "idle"
 
     def decode(self, data: bytes) -> list[bytes]:
         size = self._size
         if len(data) <= size:
             return [data] if data else []
         return [data[start : start + size] for start in range(0, len(data), size)]
+
+    def scan(self, data: bytes) -> tuple[bytes, int]:
+        return data, -(-len(data) // self._size)
 
     def finish(self) -> None:
         pass

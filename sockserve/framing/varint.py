@@ -43,8 +43,8 @@ class VarintDecoder(FrameDecoder):
         super().__init__(framing)
         self._groups = len(encode_number(self._limit))
 
-    def _scan(self, data: bytes) -> tuple[list[bytes], int]:
-        messages: list[bytes] = []
+    def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
+        count = 0
         size = len(data)
         start = 0
         while start < size:
@@ -75,9 +75,11 @@ class VarintDecoder(FrameDecoder):
             if stop > size:
                 self._needed = stop - start
                 break
-            messages.append(data[at + 1 : stop])
+            if messages is not None:
+                messages.append(data[at + 1 : stop])
+            count += 1
             start = stop
-        return messages, start
+        return start, count
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         length = 0
