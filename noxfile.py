@@ -66,3 +66,10 @@ def bench(session: nox.Session) -> None:
     """Is the cost linear? CPU time against size."""
     session.install("-e", ".")
     session.run("python", "bench/linear.py", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """`nox -s fuzz -- SECONDS`: the harnesses in fuzz/ in turn; without seconds, the short run of .ci/run."""
+    session.install("-e", ".[test,fuzz]")
+    session.run("python", "-m", "fuzz", *(["--seconds", session.posargs[0]] if session.posargs else []))

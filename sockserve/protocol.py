@@ -304,8 +304,11 @@ class MessageProtocol(Protocol):
                 self._ending.close()
 
     def drain(self) -> None:
-        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now."""
-        if self._draining or self._ending.closing:
+        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now.
+
+        Does nothing when it has: that end is the one that counts, with the unfinished frame in front of it.
+        """
+        if self._draining or self._ending.closing or self._ending.peer_ended:
             return
         self._draining = True
         self._adjust_reading()

@@ -439,6 +439,18 @@ class SendingTests(SynchronousTestCase):
 
 
 class ClosingTests(SynchronousTestCase):
+    def test_an_unfinished_frame_at_the_end_of_stream_is_reported_when_a_drain_comes_behind_it(self) -> None:
+        protocol, transport = connect(Recorder())
+        protocol.dataReceived(b"5\r\nab")
+        protocol.pauseProducing()
+        protocol.readConnectionLost()
+        protocol.drain()
+        protocol.resumeProducing()
+        (error,) = protocol.errors
+        assert isinstance(error, TruncatedMessage)
+        self.assertEqual((error.expected, error.received), (5, 2))
+        self.assertTrue(transport.disconnecting)
+
     def test_close_in_the_callback_stops_delivery_and_flushes(self) -> None:
         def bye(protocol: Recorder) -> None:
             protocol.sendMessage(b"bye")

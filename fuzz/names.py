@@ -1,0 +1,31 @@
+"""Any text is the name of a framing or a ValueError of one line, and a framing's own name gives the same framing.
+
+An input is the name as UTF-8; bytes that are none are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sockserve.framing import NAMES, parse
+from tests.cases import CASES, EXAMPLES
+
+
+def seeds() -> Iterator[bytes]:
+    """All forms, in examples, and a few that are wrong."""
+    for name in {*NAMES, *EXAMPLES.values(), *(case.framing for case in CASES)}:
+        yield name.encode()
+    yield from (b"windef", b"standard:\\q", b"standard:\\400", b"fixed:0", b"fixed:2000000", b"envelope:a:b:c", b"raw:")
+
+
+def check(data: bytes) -> None:
+    name = data.decode(errors="ignore")
+    try:
+        framing = parse(name)
+    except ValueError as error:
+        line = str(error)
+        assert len(line.splitlines()) == 1, line
+        assert "accepted: " in line, line
+        return
+    assert parse(str(framing)) == framing
+    assert str(parse(str(framing))) == str(framing)

@@ -1,0 +1,90 @@
+"""Whatever is done to a connection, from outside or inside its callbacks, MessageProtocol does what the model does.
+
+The model is that of tests/model.py. An input is the framing (1 byte), then operations. The high bit of an operation's
+byte says that it is for the next callback that has none yet; the rest chooses it. A change of framing takes 2 bytes
+more, a message to send 1; a read takes 1 for its length, then its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
+
+from tests.cases import CASES
+from tests.model import END, FRAMINGS, WORDS, Action, Change, Pair, Send
+
+MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
+PLANNED = 0x80
+KINDS = (*WORDS, END, "change", "send", "read")
+
+
+def operation(kind: str, *data: int, planned: bool = False) -> bytes:
+    return bytes([KINDS.index(kind) | (PLANNED if planned else 0), *data])
+
+
+def seeds() -> Iterator[bytes]:
+    """Each wire case as one read and as two, behind each thing that a callback may do."""
+    for number, case in enumerate(CASES):
+        data = case.data[:200]
+        half = len(data) // 2
+        planned = KINDS[number % len(KINDS)]
+        framing = next((at for at, each in enumerate(FRAMINGS) if str(each) == case.framing), number % len(FRAMINGS))
+        yield b"".join((
+            bytes([framing]),
+            operation("change", number % len(FRAMINGS), 0, planned=True),
+            operation("send", number % 18, planned=True),
+            operation(planned, 1, 2, planned=True),
+            operation("read", half, *data[:half]),
+            operation("pause" if number % 2 else "block"),
+            operation("read", len(data) - half, *data[half:]),
+            operation("resume" if number % 2 else "unblock"),
+            operation(END if number % 3 else "drain"),
+        ))  # fmt: skip
+
+
+def script(data: bytes) -> Iterator[tuple[bool, Action]]:
+    """(planned, action) for each operation; the last one may be short of its bytes."""
+    rest = iter(data)
+    for first in rest:
+        planned = bool(first & PLANNED)
+        match KINDS[(first & ~PLANNED) % len(KINDS)]:
+            case "change":
+                number, directions = next(rest, 0), next(rest, 0)
+                yield planned, Change(FRAMINGS[number % len(FRAMINGS)], directions % 3 != 1, directions % 3 != 2)
+            case "send":
+                number = next(rest, 0)
+                message = MESSAGES[number % len(MESSAGES)]
+                yield planned, Send((message,) * (1 + number // len(MESSAGES) % 3))
+            case "read":
+                yield False, bytes(byte for _, byte in zip(range(next(rest, 0)), rest, strict=False))
+            case "end":
+                yield False, END
+            case word:
+                yield planned, word
+
+
+def check(data: bytes) -> None:
+    failures: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        pair = Pair(FRAMINGS[(data[0] if data else 0) % len(FRAMINGS)])
+        for planned, action in script(data[1:]):
+            if planned:
+                pair.plan(action)
+            elif not (pair.over and (isinstance(action, bytes) or action == END)):
+                pair.do(action)
+                assert pair.difference() is None, pair.difference()
+        for action in ("unblock", "resume"):
+            pair.do(action)
+            assert pair.difference() is None, pair.difference()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert not failures, failures[0]["log_failure"].getTraceback()

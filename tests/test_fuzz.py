@@ -1,0 +1,66 @@
+"""The harnesses in fuzz/ hold for the inputs that fuzzing starts from, and see what they are for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from fuzz import TARGETS, decoder, names, protocol
+from sockserve.framing.decoder import FrameDecoder
+from sockserve.framing.delimited import Standard
+from sockserve.protocol import MessageProtocol
+
+
+class HarnessTests(SynchronousTestCase):
+    def test_each_has_its_invariant_and_its_seeds_hold(self) -> None:
+        for name in TARGETS:
+            with self.subTest(target=name):
+                harness = import_module(f"fuzz.{name}")
+                self.assertIn(".", harness.__doc__)
+                seeds = list(harness.seeds())
+                self.assertGreater(len(seeds), 20)
+                for seed in seeds:
+                    harness.check(seed)
+
+    def test_inputs_of_any_bytes_hold_as_well(self) -> None:
+        chance = random.Random(1)
+        for name in TARGETS:
+            harness = import_module(f"fuzz.{name}")
+            for _ in range(300):
+                harness.check(chance.randbytes(chance.randrange(60)))
+
+    def test_every_file_in_the_folder_is_a_target(self) -> None:
+        files = {path.stem for path in Path(decoder.__file__).parent.glob("*.py")}
+        self.assertEqual(files - {"__init__", "__main__"}, set(TARGETS))
+
+
+class BrokenTests(SynchronousTestCase):
+    """A fault that is put in is found by the seeds alone."""
+
+    def assert_found(self, check: Callable[[bytes], None], seeds: Iterable[bytes]) -> None:
+        for seed in seeds:
+            try:
+                check(seed)
+            except AssertionError:
+                return
+        self.fail("no seed has found it")
+
+    def test_a_decoder_that_forgets_what_it_holds(self) -> None:
+        def forgetful(decoder: FrameDecoder, data: bytes) -> list[bytes]:
+            decoder.take()
+            return decoder._messages(data)
+
+        self.patch(FrameDecoder, "decode", forgetful)
+        self.assert_found(decoder.check, decoder.seeds())
+
+    def test_a_name_that_stands_for_another_framing(self) -> None:
+        self.patch(Standard, "__str__", lambda _: "standard")
+        self.assert_found(names.check, names.seeds())
+
+    def test_a_protocol_that_does_not_pause(self) -> None:
+        self.patch(MessageProtocol, "holdReading", lambda _self, _reason: None)
+        self.assert_found(protocol.check, protocol.seeds())
