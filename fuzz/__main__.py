@@ -1,6 +1,6 @@
 """`python -m fuzz`: run the harnesses, one process each, and print how many executions each had.
 
-python -m fuzz                        20,000 executions of each with a fixed seed: what .ci/run does
+python -m fuzz                        10,000 executions of each with a fixed seed: what .ci/run does
 python -m fuzz --seconds 600          so long, all together, and another seed each time
 python -m fuzz decoder crash-3f2a     the harness on one file, as libFuzzer left it
 
@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from fuzz import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-EXECUTIONS = 20_000
+EXECUTIONS = 10_000
 # Bytes of an input, and seconds that one may take: a check is at most quadratic in so many bytes.
 MAX_LENGTH = 1024
 PATIENCE = 10

@@ -1,5 +1,5 @@
 """However bytes are split into reads, a decoder gives the same messages and errors, and holds no more than one frame;
-what it gives, encoded again, is what came in.
+what it gives, encoded again, is what came in, and what `scan` gives.
 
 Nothing but a FramingError may be raised, and its text is one line. An input is: which framing and settings (1 byte),
 how many cuts (1 byte, up to 15), where they are (1 byte each), and the stream.
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from sockserve.framing import Framing, parse
+from sockserve.framing import Decoder, Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from tests.cases import CASES, EXAMPLES
-from tests.wire import drain, events
+from tests.wire import events
 
 MARKS = 16
 """More bytes than any of FRAMINGS puts around a message."""
@@ -45,13 +45,11 @@ def check(data: bytes) -> None:
     stream = data[cuts:]
     places = sorted(place for place in data[2:cuts] if place < len(stream))
     chunks = [stream[start:stop] for start, stop in pairwise([0, *places, len(stream)])]
-    if isinstance(framing, Raw):
-        # A read is a message, so the splits may show; the bytes may not change.
-        assert b"".join(framing.decoder().decode(stream)) == stream
-        return
-    check_splits(framing, stream, chunks)
+    check_reads(framing, chunks)
     check_encoding(framing, stream)
-    check_held(framing, chunks)
+    # In raw a read is a message, so the splits may show.
+    if not isinstance(framing, Raw):
+        check_splits(framing, stream, chunks)
 
 
 def check_splits(framing: Framing, stream: bytes, chunks: list[bytes]) -> None:
@@ -75,13 +73,43 @@ def check_encoding(framing: Framing, stream: bytes) -> None:
     assert frames + decoder.take() == stream
 
 
-def check_held(framing: Framing, chunks: list[bytes]) -> None:
-    """After any number of reads: never by an announced length, and not what belongs to a bad frame."""
-    for count in range(1, len(chunks) + 1):
-        decoder = framing.decoder()
-        for chunk in chunks[:count]:
-            for _ in drain(decoder, chunk):
-                pass
-        skipping = decoder.state in ("skipping", "failed")
-        held = len(decoder.take())
-        assert held < (MARKS if skipping else framing.max_length + MARKS), held
+def check_reads(framing: Framing, chunks: list[bytes]) -> None:
+    """Read by read: `scan`, by itself or in turn with `decode`, says the same, and both hold what one frame may have.
+
+    Never by an announced length, and nothing of a bad frame.
+    """
+    decoder, scanner, mixed = framing.decoder(), framing.decoder(), framing.decoder()
+    turn = False
+    for chunk in chunks:
+        data = chunk
+        while True:
+            said = decoded(framing, decoder, data)
+            assert scanned(scanner, data) == said
+            assert (scanned(mixed, data) if turn else decoded(framing, mixed, data)) == said
+            turn = not turn
+            if said == (b"", 0) or decoder.state == "failed":
+                break
+            data = b""
+        assert decoder.state == scanner.state == mixed.state
+        assert decoder.pending == scanner.pending == mixed.pending
+        over = decoder.state in ("skipping", "failed")
+        assert decoder.pending < (MARKS if over else framing.max_length + MARKS), decoder.pending
+    rest = decoder.pending
+    assert len(decoder.take()) == rest
+    assert decoder.pending == 0
+
+
+def decoded(framing: Framing, decoder: Decoder, data: bytes) -> tuple[bytes | str, int]:
+    """What `scan` has to give: all frames and their count; or the text of an error."""
+    try:
+        messages = decoder.decode(data)
+    except FramingError as error:
+        return repr(error), 0
+    return framing.encode_all(messages), len(messages)
+
+
+def scanned(decoder: Decoder, data: bytes) -> tuple[bytes | str, int]:
+    try:
+        return decoder.scan(data)
+    except FramingError as error:
+        return repr(error), 0

@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from fuzz import TARGETS, decoder, names, protocol
-from sockserve.framing.decoder import FrameDecoder
-from sockserve.framing.delimited import Standard
+from sockserve.framing import Framing
 from sockserve.protocol import MessageProtocol
 
 
@@ -38,6 +38,24 @@ class HarnessTests(SynchronousTestCase):
         self.assertEqual(files - {"__init__", "__main__"}, set(TARGETS))
 
 
+class Forgetful:
+    """A framing, or the decoder of one, that starts anew at every read; all else is passed on."""
+
+    def __init__(self, whole: object) -> None:
+        self.whole: Any = whole
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.whole, name)
+
+    def decoder(self) -> Forgetful:
+        return Forgetful(self.whole.decoder())
+
+    def decode(self, data: bytes) -> list[bytes]:
+        self.whole.take()
+        messages: list[bytes] = self.whole.decode(data)
+        return messages
+
+
 class BrokenTests(SynchronousTestCase):
     """A fault that is put in is found by the seeds alone."""
 
@@ -50,15 +68,14 @@ class BrokenTests(SynchronousTestCase):
         self.fail("no seed has found it")
 
     def test_a_decoder_that_forgets_what_it_holds(self) -> None:
-        def forgetful(decoder: FrameDecoder, data: bytes) -> list[bytes]:
-            decoder.take()
-            return decoder._messages(data)
-
-        self.patch(FrameDecoder, "decode", forgetful)
+        self.patch(decoder, "FRAMINGS", tuple(map(Forgetful, decoder.FRAMINGS)))
         self.assert_found(decoder.check, decoder.seeds())
 
-    def test_a_name_that_stands_for_another_framing(self) -> None:
-        self.patch(Standard, "__str__", lambda _: "standard")
+    def test_a_name_that_is_refused_in_two_lines(self) -> None:
+        def refuse(name: str) -> Framing:
+            raise ValueError(f"{name!r}\naccepted: nothing")
+
+        self.patch(names, "parse", refuse)
         self.assert_found(names.check, names.seeds())
 
     def test_a_protocol_that_does_not_pause(self) -> None:
