@@ -3,15 +3,18 @@
 framing     messages to frames and back; pure, no Twisted
 address     how addresses are written in logs
 nearest     the name that was perhaps meant
+network     networks of addresses, and what counts as one peer
 units       sizes and times as users write them
 info        what is known of a connection
 coroutine   coroutines on Twisted's and asyncio's terms
 delivery    reads in, messages out: between a decoder and callbacks
 ending      how a connection ends
 sending     messages out: answers as one write, and a peer that does not read
+timeouts    how long a connection may be silent, and a frame may take
+memory      one budget for what all connections hold
 protocol    one framing on one connection: MessageProtocol, MessageFactory, Echo
 channel     the pull side: Channel, conversations
-limits      who may connect, and how many at once
+limits      who may connect, how many at once, and how many of one peer
 handlers    what answers: functions, echo, discard, relay, forward
 datagram    UDP endpoints
 server      named sockets as Twisted services

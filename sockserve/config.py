@@ -12,7 +12,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,9 @@ from sockserve.handlers import conversation_maker, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING
 from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, Key
 from sockserve.limits import WhenFull
+from sockserve.memory import MemoryBudget
 from sockserve.nearest import nearest
+from sockserve.network import Network
 from sockserve.server import Listen, Server, SocketServer
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
+DEFAULT_MEMORY_BUDGET = 256 * 1024 * 1024
 
 # What stands before the first named argument of an endpoint string, as far as it makes the address.
 ADDRESS = {
@@ -75,39 +78,40 @@ class SocketConfig:
     max_pending: int = DEFAULT_MAX_PENDING
     max_connections: int | None = None
     when_full: WhenFull = "wait"
+    max_connections_per_peer: int | None = None
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
     close_timeout: float = DEFAULT_TIMEOUT
+    idle_timeout: float | None = None
+    frame_timeout: float | None = None
     log_traffic: bool = False
 
-    def server(self, reactor: object = None, *, drain_timeout: float = DEFAULT_TIMEOUT) -> SocketServer:
+    def server(
+        self, reactor: object = None, *, drain_timeout: float = DEFAULT_TIMEOUT, memory: MemoryBudget | None = None
+    ) -> SocketServer:
         """The service that these settings describe, not started. reactor: None: the global one."""
-        return SocketServer(
-            self.name,
-            self.listen,
-            self.framing,
-            self.handler,
-            conversation=self.conversation,
-            max_length=self.max_length,
-            threads=self.threads,
-            max_pending=self.max_pending,
-            max_connections=self.max_connections,
-            when_full=self.when_full,
-            close_timeout=self.close_timeout,
-            drain_timeout=drain_timeout,
-            log_traffic=self.log_traffic,
-            reactor=reactor,
-        )
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        return SocketServer(**settings, drain_timeout=drain_timeout, memory=memory, reactor=reactor)
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """sockets: at least one. drain_timeout: seconds for their connections to end when the program stops."""
+    """sockets: at least one.
+
+    drain_timeout: seconds for their connections to end when the program stops.
+    memory_budget: bytes that all connections together may hold.
+    """
 
     sockets: tuple[SocketConfig, ...]
     drain_timeout: float = DEFAULT_TIMEOUT
+    memory_budget: int = DEFAULT_MEMORY_BUDGET
 
     def server(self, reactor: object = None) -> Server:
         """The service that runs all sockets, not started. reactor: None: the global one."""
-        return Server(socket.server(reactor, drain_timeout=self.drain_timeout) for socket in self.sockets)
+        memory = MemoryBudget(self.memory_budget, reactor)
+        return Server(
+            socket.server(reactor, drain_timeout=self.drain_timeout, memory=memory) for socket in self.sockets
+        )
 
 
 def load(path: str | os.PathLike[str], reactor: object = None) -> Config:
@@ -137,7 +141,10 @@ def load(path: str | os.PathLike[str], reactor: object = None) -> Config:
     if not sockets:
         raise ConfigError(file, "has no socket; accepted: a table [socket.NAME] for each, with listen in it")
     check_addresses(sockets, lambda socket: f"{file}: {path_of(socket.name)}.listen")
-    return Config(tuple(sockets), values.get("drain_timeout", DEFAULT_TIMEOUT))
+    check_budget(sockets, values.get("memory_budget", DEFAULT_MEMORY_BUDGET), f"{file}: memory_budget")
+    values["sockets"] = tuple(sockets)
+    values.pop("socket")
+    return Config(**values)
 
 
 def check_socket(name: str, settings: Mapping[str, object], place: Place, reactor: object = None) -> SocketConfig:
@@ -195,6 +202,17 @@ def check_addresses(sockets: Iterable[SocketConfig], place: Callable[[SocketConf
                 )
             if "0" not in address:
                 owners[address] = socket.name
+
+
+def check_budget(sockets: Iterable[SocketConfig], budget: int, place: str) -> None:
+    """Raises ConfigError when a socket accepts messages that could never be held."""
+    for socket in sockets:
+        if socket.max_length > budget:
+            raise ConfigError(
+                place,
+                f"{budget} bytes are less than one message of {socket.name!r} may have, {socket.max_length}"
+                " (max_length)",
+            )
 
 
 def checked(table: Mapping[str, object], keys: Mapping[str, Key], place: Place) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sockserve.channel import Channel
 from sockserve.framing.raw import Raw
 from sockserve.handlers.answer import FAILURES, Function, call, checked
 from sockserve.info import ConnectionInfo
+from sockserve.network import EVERYONE, Access, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost
@@ -43,6 +44,7 @@ class DatagramSocket(DatagramProtocol):
     """The datagrams of one endpoint.
 
     name: of the named socket. function: see sockserve.handlers.answer. framing: its max_length bounds the answers.
+    access: whose datagrams are answered; those of others are dropped without a word.
     max_pending: answers under way; datagrams beyond them are dropped, as the network does.
     info: of the last sender; None before the first datagram.
     """
@@ -54,6 +56,7 @@ class DatagramSocket(DatagramProtocol):
         name: str,
         function: Function,
         framing: Raw,
+        access: Access = EVERYONE,
         *,
         max_pending: int,
         threads: bool = False,
@@ -61,6 +64,7 @@ class DatagramSocket(DatagramProtocol):
     ) -> None:
         self.name = name
         self.framing = framing
+        self._access = access
         self._function = function
         self._max_pending = max_pending
         self._threads = threads
@@ -76,6 +80,9 @@ class DatagramSocket(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         sender = Sender(self, addr, len(datagram))
+        if self._access.refusal(host_of(sender.info.peer)) is not None:
+            # Addresses of datagrams can be forged: a line for each would let anyone fill the log.
+            return
         self._last = sender
         if self._log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=sender.peer, count=len(datagram))

@@ -94,6 +94,16 @@ class Delivery:
     def failed(self) -> bool:
         return self._decoder.state == "failed"
 
+    @property
+    def partial(self) -> bool:
+        """A frame has begun, and its end has not arrived."""
+        return self._decoder.state in ("partial", "skipping")
+
+    @property
+    def pending(self) -> int:
+        """Bytes received, and not delivered."""
+        return self._decoder.pending + len(self._input)
+
     def receive(self, data: bytes) -> None:
         """Take what one read has brought; `run` delivers it."""
         self._input = self._input[self._used :] + data if self._input else data

@@ -9,6 +9,7 @@ from typing import Any
 
 from sockserve.handlers import NAMES as HANDLERS
 from sockserve.nearest import nearest
+from sockserve.network import Network, parse_network
 from sockserve.units import parse_duration, parse_size
 
 DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
@@ -62,6 +63,15 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _networks(value: object) -> tuple[Network, ...]:
+    values = [value] if isinstance(value, str) else _of(list)(value)
+    return tuple(parse_network(_of(str)(text)) for text in values)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
 ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
 LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
 FRAMING = "the name of a framing, such as windev"
@@ -71,6 +81,11 @@ DURATION_KEY = Key(
     "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
 )
 COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
+NETWORKS_KEY = Key(
+    "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (by commas in an option)",
+    _networks,
+    _listed,
+)
 
 SOCKET_KEYS = {
     "listen": Key(LISTEN, _of(str, list, dict)),
@@ -83,7 +98,12 @@ SOCKET_KEYS = {
     "max_pending": COUNT_KEY,
     "max_connections": COUNT_KEY,
     "when_full": _choice("wait", "refuse"),
+    "max_connections_per_peer": COUNT_KEY,
+    "allow": NETWORKS_KEY,
+    "deny": NETWORKS_KEY,
     "close_timeout": DURATION_KEY,
+    "idle_timeout": DURATION_KEY,
+    "frame_timeout": DURATION_KEY,
     "log_traffic": BOOLEAN,
 }
 """The settings of a named socket."""
@@ -91,5 +111,9 @@ SOCKET_KEYS = {
 LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
 """The settings of an endpoint that has a framing of its own."""
 
-FILE_KEYS = {"drain_timeout": DURATION_KEY, "socket": Key("a table [socket.NAME] for each socket", _of(dict))}
+FILE_KEYS = {
+    "drain_timeout": DURATION_KEY,
+    "memory_budget": SIZE_KEY,
+    "socket": Key("a table [socket.NAME] for each socket", _of(dict)),
+}
 """The settings of the whole."""

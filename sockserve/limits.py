@@ -1,14 +1,15 @@
-"""Who may connect, and how many at once."""
+"""Who may connect, how many at once, and how many of one peer."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Literal
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from sockserve.network import EVERYONE, Access, Host, Network, host_of, peer_of
 from sockserve.protocol import MessageProtocol
 
 log = Logger()
@@ -22,45 +23,65 @@ class Admission:
     limit: connections; None: any number.
     when_full: "wait": what comes then is connected, its bytes wait unread, and it starts when another one leaves.
         "refuse": it is closed at once.
+    per_peer: connections of one peer, waiting ones included; what comes then is closed at once. A peer is an IPv4
+        address, or a /64 network of IPv6 (RFC 6177).
+    access: who may connect at all. Clients of a unix socket have no address: neither this nor `per_peer` concerns them.
     accepting: called with False when connections wait here, so that further ones stay with the kernel, and with True
         when none does any more.
 
     running: the connections that run, by their id.
+    closings: how many connections were closed because of each limit, by its name.
     """
 
     def __init__(
-        self, limit: int | None = None, when_full: WhenFull = "wait", accepting: Callable[[bool], None] | None = None
+        self,
+        limit: int | None = None,
+        when_full: WhenFull = "wait",
+        accepting: Callable[[bool], None] | None = None,
+        *,
+        per_peer: int | None = None,
+        access: Access = EVERYONE,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"max_connections must be at least 1, not {limit}")
+        for name, value in (("max_connections", limit), ("max_connections_per_peer", per_peer)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
         if when_full not in ("wait", "refuse"):
             raise ValueError(f"when_full must be 'wait' or 'refuse', not {when_full!r}")
         self._limit = limit
         self._when_full = when_full
         self._accepting = accepting
+        self._per_peer = per_peer
+        self._access = access
+        # The peer of each connection that is here, and how many each peer has.
+        self._peers: dict[MessageProtocol, Host | Network] = {}
+        self._counts: Counter[Host | Network] = Counter()
         self._waiting: deque[MessageProtocol] = deque()
         self._last_id = 0
         self._open = True
         self._draining: list[Deferred[None]] = []
         self.running: dict[int, MessageProtocol] = {}
+        self.closings: Counter[str] = Counter()
 
     def enter(self, protocol: MessageProtocol) -> bool:
-        transport = protocol.transport
         if not self._open:
-            transport.loseConnection()
+            protocol.transport.loseConnection()
+            return False
+        if not self._welcome(protocol):
             return False
         if self._limit is None or len(self.running) < self._limit:
             self._admit(protocol)
             return True
         if self._when_full == "refuse":
-            limit = self._limit
-            log.info("{peer}: refused, {limit} are served already (max_connections)", peer=protocol.peer, limit=limit)
-            transport.loseConnection()
-            return False
-        transport.pauseProducing()
+            return self._refuse(
+                protocol, "max_connections", f"refused, {self._limit} are served already (max_connections)"
+            )
+        protocol.transport.pauseProducing()
         self._waiting.append(protocol)
         self._accept(False)
         return False
+
+    def count(self, limit: str) -> None:
+        self.closings[limit] += 1
 
     def established(self, protocol: MessageProtocol) -> None:
         if self._limit == 1:
@@ -71,6 +92,11 @@ class Admission:
         self._check_drained()
 
     def leave(self, protocol: MessageProtocol) -> None:
+        peer = self._peers.pop(protocol, None)
+        if peer is not None:
+            self._counts[peer] -= 1
+            if not self._counts[peer]:
+                del self._counts[peer]
         if self.running.pop(protocol.id, None) is None:
             if protocol in self._waiting:
                 self._waiting.remove(protocol)
@@ -104,7 +130,29 @@ class Admission:
         unfinished = self._unfinished()
         for protocol in unfinished:
             protocol.abortConnection()
+        if unfinished:
+            self.closings["drain_timeout"] += len(unfinished)
         return len(unfinished)
+
+    def _welcome(self, protocol: MessageProtocol) -> bool:
+        """Whether its peer may have one connection more; that is counted here."""
+        host = host_of(protocol.transport.getPeer())
+        refusal = self._access.refusal(host)
+        if refusal is not None:
+            return self._refuse(protocol, refusal, f"refused, its address may not connect ({refusal})")
+        if self._per_peer is not None and host is not None:
+            peer = peer_of(host)
+            if self._counts[peer] >= self._per_peer:
+                text = f"refused, {peer} has {self._per_peer} connections already (max_connections_per_peer)"
+                return self._refuse(protocol, "max_connections_per_peer", text)
+            self._counts[peer] += 1
+            self._peers[protocol] = peer
+        return True
+
+    def _refuse(self, protocol: MessageProtocol, limit: str, text: str) -> Literal[False]:
+        protocol.noteClosing(limit, text)
+        protocol.transport.loseConnection()
+        return False
 
     def _admit(self, protocol: MessageProtocol) -> None:
         self._last_id += 1

@@ -25,13 +25,16 @@ from sockserve.ending import Ending
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.info import ConnectionInfo
-from sockserve.sending import Sending
+from sockserve.sending import Sending, unsent
+from sockserve.timeouts import Limit, watch_of
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
     from twisted.internet.tcp import Connection
     from twisted.python.failure import Failure
+
+    from sockserve.memory import MemoryBudget
 
 log = Logger()
 
@@ -61,6 +64,9 @@ class Gate(typing.Protocol):
     def leave(self, protocol: MessageProtocol) -> None:
         """It is over, started or not."""
 
+    def count(self, limit: str) -> None:
+        """One connection more was closed because of that limit."""
+
 
 @implementer(IHalfCloseableProtocol)
 class MessageProtocol(Protocol):
@@ -75,19 +81,25 @@ class MessageProtocol(Protocol):
 
     framing: a Framing or its name, see sockserve.framing.parse.
     close_timeout: seconds that a close may take; a peer that has not read by then is aborted.
+    idle_timeout: seconds in which nothing comes and the peer takes nothing of what is sent; then it is closed.
+    frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
     log_traffic: log the number of bytes of every read and write.
-    reactor: the clock for close_timeout; None: the global reactor.
+    reactor: the clock of the timeouts; None: the global reactor.
     id, socket: the connection's number within its named socket, and that socket's name.
     gate: asked before the connection starts.
+    memory: the budget that the bytes held for this connection count for.
     """
 
     framing: Framing | str = "raw"
     close_timeout: float = 10.0
+    idle_timeout: float | None = None
+    frame_timeout: float | None = None
     log_traffic: bool = False
     reactor: IReactorTime | None = None
     id: int = 0
     socket: str = ""
     gate: Gate | None = None
+    memory: MemoryBudget | None = None
 
     transport: Connection
 
@@ -209,13 +221,16 @@ class MessageProtocol(Protocol):
         """A bad frame has ended the incoming messages."""
         return self._delivery.failed
 
+    @property
+    def held(self) -> int:
+        """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
+        if not self.started:
+            return 0
+        return self._delivery.pending + self._sending.pending + unsent(self.transport)
+
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         """Call `function` in so many seconds of this protocol's reactor; the same name as in TimeoutMixin."""
-        if self.reactor is None:
-            from twisted.internet import reactor
-
-            self.reactor = cast("IReactorTime", reactor)
-        return self.reactor.callLater(seconds, function)
+        return self._clock().callLater(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
@@ -322,6 +337,21 @@ class MessageProtocol(Protocol):
         self._sending.drop()
         self.transport.abortConnection()
 
+    def abortFor(self, limit: str, text: str) -> None:
+        """Close at once because of a limit: say so in one line, `text` behind the peer's address, and count it."""
+        self.noteClosing(limit, text)
+        self.abortConnection()
+
+    def noteClosing(self, limit: str, text: str) -> None:
+        """Log in one line why this connection closes, and count it under the limit's name."""
+        log.info("{peer}: {text}", peer=self.peer, text=text)
+        self.countClosing(limit)
+
+    def countClosing(self, limit: str) -> None:
+        """Count, for the named socket, that this connection closes because of that limit."""
+        if self.gate is not None:
+            self.gate.count(limit)
+
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -340,6 +370,10 @@ class MessageProtocol(Protocol):
         self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
         self._sending = Sending(framing, self._ending, self, self._write)
         transport.registerProducer(self._sending, True)
+        if self.idle_timeout is not None or self.frame_timeout is not None:
+            watch_of(self._clock()).join(self)
+        if self.memory is not None:
+            self.memory.join(self)
         super().makeConnection(transport)
         if self._early:
             early, self._early = self._early, b""
@@ -350,6 +384,8 @@ class MessageProtocol(Protocol):
             self._early += data
             return
         self._bytes_received += len(data)
+        if self.memory is not None:
+            self.memory.grow(len(data))
         if self.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         if self._ending.closing or self._end_told:
@@ -383,6 +419,8 @@ class MessageProtocol(Protocol):
                     self._delivery.finish()
             self._ending.over()
             self._sending.wake()
+            if self.memory is not None:
+                self.memory.leave(self)
             self.connectionOver()
         if self.gate is not None:
             self.gate.leave(self)
@@ -429,6 +467,8 @@ class MessageProtocol(Protocol):
         if self._end_told:
             return
         self._end_told = True
+        if self._delivery.failed:
+            self.countClosing("on_bad_frame")
         try:
             if not self._draining and not self._delivery.failed:
                 self._delivery.finish()
@@ -439,6 +479,7 @@ class MessageProtocol(Protocol):
 
     def _callback_failed(self) -> None:
         log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=type(self).__name__)
+        self.countClosing("handler")
         self.loseConnection()
 
     def _adjust_reading(self) -> None:
@@ -465,6 +506,8 @@ class MessageProtocol(Protocol):
 
     def _write(self, data: bytes) -> None:
         self._bytes_sent += len(data)
+        if self.memory is not None:
+            self.memory.grow(len(data))
         if self.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
         self.transport.write(data)
@@ -476,14 +519,45 @@ class MessageProtocol(Protocol):
         self._ending.stop()
         self._delivery.drop()
         self._sending.wake()
+        if self.idle_timeout is not None or self.frame_timeout is not None:
+            watch_of(self._clock()).leave(self)
 
     def _give_up(self) -> None:
-        log.info(
-            "{peer}: aborted, it has not read what was owed within {seconds} seconds (close_timeout)",
-            peer=self.peer,
-            seconds=self.close_timeout,
+        seconds = self.close_timeout
+        self.abortFor(
+            "close_timeout", f"aborted, it has not read what was owed within {seconds:g} seconds (close_timeout)"
         )
-        self.abortConnection()
+
+    def _clock(self) -> IReactorTime:
+        if self.reactor is None:
+            from twisted.internet import reactor
+
+            self.reactor = cast("IReactorTime", reactor)
+        return self.reactor
+
+    # Time limits; see sockserve.timeouts.
+
+    @property
+    def progress(self) -> int:
+        """Bytes that came, and bytes that the peer has taken."""
+        return self._bytes_received + self._bytes_sent - unsent(self.transport)
+
+    @property
+    def unfinished(self) -> int | None:
+        """The number of the frame that is received in part; None: there is none, or we do not read."""
+        waits = self._delivery.partial and not self._delivery.held and not self._end_told
+        return self._delivery.count if waits else None
+
+    def timedOut(self, limit: Limit) -> None:
+        """A time limit was exceeded."""
+        if limit == "idle_timeout":
+            self.noteClosing(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
+            self.loseConnection()
+        else:
+            self.noteClosing(
+                limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing"
+            )
+            self.drain()
 
 
 def _loss(reason: Failure) -> ConnectionLost:
@@ -498,7 +572,7 @@ class MessageFactory(Factory[MessageProtocol]):
 
     framing: a Framing or its name; raises ValueError for an unknown name.
     protocol: a MessageProtocol subclass, or anything that returns one when called without arguments.
-    close_timeout: seconds; None: what the protocol class says.
+    close_timeout, idle_timeout, frame_timeout: seconds; None: what the protocol class says.
     log_traffic: log the number of bytes of every read and write.
     """
 
@@ -510,11 +584,15 @@ class MessageFactory(Factory[MessageProtocol]):
         protocol: Callable[[], MessageProtocol],
         *,
         close_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        frame_timeout: float | None = None,
         log_traffic: bool = False,
     ) -> None:
         self.framing = as_framing(framing)
         self._make = protocol
         self.close_timeout = close_timeout
+        self.idle_timeout = idle_timeout
+        self.frame_timeout = frame_timeout
         self.log_traffic = log_traffic
 
     def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
@@ -523,6 +601,10 @@ class MessageFactory(Factory[MessageProtocol]):
         protocol.framing = self.framing
         if self.close_timeout is not None:
             protocol.close_timeout = self.close_timeout
+        if self.idle_timeout is not None:
+            protocol.idle_timeout = self.idle_timeout
+        if self.frame_timeout is not None:
+            protocol.frame_timeout = self.frame_timeout
         if self.log_traffic:
             protocol.log_traffic = True
         return protocol

@@ -71,6 +71,11 @@ class Sending:
             self.drop()
             self._write(frames)
 
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the end of the delivery."""
+        return self._size
+
     def drop(self) -> None:
         """Forget what waits."""
         self._frames.clear()
@@ -108,3 +113,15 @@ class Sending:
 
     def stopProducing(self) -> None:
         """The connection is lost; connectionLost tells the protocol."""
+
+
+def unsent(transport: object) -> int:
+    """Bytes that were written to a transport, and that the kernel has not taken: those of a peer that does not read."""
+    count = 0
+    while transport is not None:
+        # Twisted's sockets have these, and TLS another transport beneath; nothing public tells.
+        count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        count += getattr(transport, "_tempDataLen", 0)
+        count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        transport = getattr(transport, "transport", None)
+    return count

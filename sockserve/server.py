@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -21,12 +21,14 @@ from sockserve.framing.raw import Raw
 from sockserve.handlers import Maker, conversation_maker, datagram_function, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Function
 from sockserve.limits import Admission, WhenFull
+from sockserve.network import Access, Network, as_network
 from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
 
     from sockserve.framing import Framing
+    from sockserve.memory import MemoryBudget
 
 log = Logger()
 
@@ -56,7 +58,14 @@ class SocketServer(Service):
     threads, max_pending: see sockserve.handlers.answer.Answering.
     max_connections: connections served at once; None: any number.
     when_full: "wait": further clients are connected and served in turn. "refuse": they are closed at once.
+    max_connections_per_peer: connections of one IPv4 address, or one /64 network of IPv6, at once; further ones are
+        closed.
+    allow, deny: networks as text, or from `ipaddress`. With `allow`, only clients from there may connect; those in
+        `deny` may not.
     close_timeout: seconds for a peer to take what it is owed when its connection closes.
+    idle_timeout: seconds in which nothing comes from a peer, and it takes nothing; then its connection is closed.
+    frame_timeout: seconds from the first byte of a frame to its last; then its connection is closed.
+    memory: the budget that the connections count for; one budget may be for several sockets.
     drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
     log_traffic: log the number of bytes of every read and write.
     reactor: None: the global one.
@@ -66,6 +75,8 @@ class SocketServer(Service):
     fails is logged.
 
     ports: the open ports.
+    closings: how many connections were closed because of each limit, by the name of its setting; and under "handler",
+        because what answers has failed. Logged when the service has stopped.
     """
 
     def __init__(
@@ -81,7 +92,13 @@ class SocketServer(Service):
         max_pending: int = DEFAULT_MAX_PENDING,
         max_connections: int | None = None,
         when_full: WhenFull = "wait",
+        max_connections_per_peer: int | None = None,
+        allow: Iterable[str | Network] = (),
+        deny: Iterable[str | Network] = (),
         close_timeout: float = 10.0,
+        idle_timeout: float | None = None,
+        frame_timeout: float | None = None,
+        memory: MemoryBudget | None = None,
         drain_timeout: float = 10.0,
         log_traffic: bool = False,
         reactor: object = None,
@@ -91,7 +108,15 @@ class SocketServer(Service):
         self.setName(name)
         self._reactor = cast("IReactorTime", reactor)
         self._drain_timeout = drain_timeout
-        self._admission = Admission(max_connections, when_full, self._accept)
+        access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
+        self._admission = Admission(
+            max_connections,
+            when_full,
+            self._accept,
+            per_peer=max_connections_per_peer,
+            access=access,
+        )
+        self.closings = self._admission.closings
         self.ports: list[IListeningPort] = []
         self._opening: list[Deferred[None]] = []
         if conversation is not None:
@@ -104,12 +129,21 @@ class SocketServer(Service):
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
             if isinstance(endpoint, str) and endpoint.startswith("udp:"):
-                datagrams = _datagrams(name, handler, conversation, own, max_pending, threads, log_traffic)
+                datagrams = _datagrams(name, handler, conversation, own, access, max_pending, threads, log_traffic)
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
             factory = SocketFactory(
-                own, make, name, self._admission, self._reactor, close_timeout=close_timeout, log_traffic=log_traffic
+                own,
+                make,
+                name,
+                self._admission,
+                self._reactor,
+                memory,
+                close_timeout=close_timeout,
+                idle_timeout=idle_timeout,
+                frame_timeout=frame_timeout,
+                log_traffic=log_traffic,
             )
             self._listen.append((endpoint, factory))
 
@@ -150,7 +184,12 @@ class SocketServer(Service):
         closed = DeferredList([maybeDeferred(port.stopListening) for port in ports])
         drained = self._admission.drain()
         drained.addTimeout(self._drain_timeout, self._reactor, self._abort)
-        return closed.addCallback(lambda _: drained)
+        return closed.addCallback(lambda _: drained).addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        if self.closings:
+            counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
+            log.info("{name} closed connections because of: {counts}", name=self.name, counts=counts)
 
     def _abort(self, result: object, seconds: float) -> None:
         count = self._admission.abort()
@@ -191,6 +230,7 @@ def _datagrams(
     handler: str | Function,
     conversation: str | Conversation | None,
     framing: Framing | str,
+    access: Access,
     max_pending: int,
     threads: bool,
     log_traffic: bool,
@@ -202,7 +242,9 @@ def _datagrams(
     if conversation is not None:
         raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
     function = datagram_function(handler)
-    return DatagramSocket(name, function, framing, max_pending=max_pending, threads=threads, log_traffic=log_traffic)
+    return DatagramSocket(
+        name, function, framing, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
+    )
 
 
 class SocketFactory(MessageFactory):
@@ -215,20 +257,21 @@ class SocketFactory(MessageFactory):
         name: str,
         admission: Admission,
         reactor: IReactorTime,
-        *,
-        close_timeout: float,
-        log_traffic: bool,
+        memory: MemoryBudget | None,
+        **settings: Any,  # noqa: ANN401 - those of MessageFactory
     ) -> None:
-        super().__init__(framing, protocol, close_timeout=close_timeout, log_traffic=log_traffic)
+        super().__init__(framing, protocol, **settings)
         self._name = name
         self._admission = admission
         self._reactor = reactor
+        self._memory = memory
 
     def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
         protocol = super().buildProtocol(addr)
         protocol.socket = self._name
         protocol.gate = self._admission
         protocol.reactor = self._reactor
+        protocol.memory = self._memory
         return protocol
 
 

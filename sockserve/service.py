@@ -15,7 +15,17 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
-from sockserve.config import Config, ConfigError, check_addresses, check_socket, checked, load, path_of
+from sockserve.config import (
+    DEFAULT_MEMORY_BUDGET,
+    Config,
+    ConfigError,
+    check_addresses,
+    check_budget,
+    check_socket,
+    checked,
+    load,
+    path_of,
+)
 from sockserve.framing import NAMES
 from sockserve.handlers import NAMES as HANDLERS
 from sockserve.keys import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
@@ -69,6 +79,26 @@ class Options(usage.Options):
             "wait: further clients are connected and served in turn. refuse: they are closed. [default: wait]",
         ],
         [
+            "max-connections-per-peer",
+            None,
+            None,
+            "Clients of one address, or one /64 network of IPv6; further ones are closed. [default: any number]",
+        ],
+        ["allow", None, None, "Networks whose clients may connect, separated by commas. [default: all]"],
+        ["deny", None, None, "Networks whose clients may not connect. [default: none]"],
+        [
+            "idle-timeout",
+            None,
+            None,
+            "Close a client from which nothing came for so long, and which took nothing. [default: never]",
+        ],
+        [
+            "frame-timeout",
+            None,
+            None,
+            "Close a client that needs longer from a frame's first byte to its last. [default: never]",
+        ],
+        [
             "max-pending",
             None,
             None,
@@ -79,6 +109,12 @@ class Options(usage.Options):
             None,
             None,
             "The time that all clients have to take what they are owed at the end. [default: 10s]",
+        ],
+        [
+            "memory-budget",
+            None,
+            None,
+            "Bytes held for all clients together; above that the largest are not read from. [default: 256M]",
         ],
         ["config", None, None, "A TOML file with all settings, and no other option beside it."],
     ]
@@ -164,7 +200,9 @@ class Options(usage.Options):
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
         socket = check_socket(name, settings, _option, self.reactor)
         check_addresses([socket], lambda _: "--listen")
-        return Config((socket,), **checked(whole, FILE_KEYS, _option))
+        values = checked(whole, FILE_KEYS, _option)
+        check_budget([socket], values.get("memory_budget", DEFAULT_MEMORY_BUDGET), "--memory-budget")
+        return Config((socket,), **values)
 
     def _hint(self, problem: str) -> str:
         """The nearest option, behind a message about one that does not exist."""

@@ -121,12 +121,19 @@ class SocketCase(TestCase):
             await turn()
 
     async def client(
-        self, server: SocketServer | Port, port: int = 0, make: Callable[[], Client] = Client, *, paused: bool = False
+        self,
+        server: SocketServer | Port,
+        port: int = 0,
+        make: Callable[[], Client] = Client,
+        *,
+        paused: bool = False,
+        source: str | None = None,
     ) -> Client:
-        """A new connection to that port of the server; it is aborted behind the test."""
+        """A new connection to that port of the server, from that address; it is aborted behind the test."""
         listening = server.ports[port] if isinstance(server, SocketServer) else server
         assert isinstance(listening, Port)
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port)
+        bind = None if source is None else (source, 0)
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port, bindAddress=bind)
         client = await endpoint.connect(Factory.forProtocol(make))
         assert isinstance(client, Client)
         if paused:

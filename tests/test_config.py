@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -122,6 +123,7 @@ class LoadTests(FileCase):
         config = self.load(
             """
             drain_timeout = 0.5
+            memory_budget = "4M"
             [socket.a]
             listen = ["tcp:1", { endpoint = "tcp:2", framing = "windev" }]
             framing = "int16"
@@ -132,11 +134,16 @@ class LoadTests(FileCase):
             max_pending = 3
             max_connections = 4
             when_full = "refuse"
+            max_connections_per_peer = 5
+            allow = ["192.0.2.0/24", "::1"]
+            deny = "192.0.2.7"
             close_timeout = "1500ms"
+            idle_timeout = "1min"
+            frame_timeout = 20
             log_traffic = true
             """
         )
-        self.assertEqual(config.drain_timeout, 0.5)
+        self.assertEqual((config.drain_timeout, config.memory_budget), (0.5, 4 << 20))
         windev = parse("windev", max_length=1024, on_bad_frame="skip")
         expected = SocketConfig(
             name="a",
@@ -147,7 +154,12 @@ class LoadTests(FileCase):
             max_pending=3,
             max_connections=4,
             when_full="refuse",
+            max_connections_per_peer=5,
+            allow=(ip_network("192.0.2.0/24"), ip_network("::1")),
+            deny=(ip_network("192.0.2.7"),),
             close_timeout=1.5,
+            idle_timeout=60,
+            frame_timeout=20,
             log_traffic=True,
         )
         self.assertEqual(config.sockets, (expected,))
@@ -205,6 +217,10 @@ class MistakeTests(FileCase):
             ("max_conections = 1", ".max_conections: unknown key", KEYS, "did you mean 'max_connections'?"),
             ("zzz = 1", ".zzz: unknown key", KEYS),
             ('"a\\nb" = 1', ".'a\\nb': unknown key"),
+            ("allow = 5", ".allow: found an integer, 5", "an address or a network"),
+            ("deny = ['::1', 5]", ".deny: found a list", "an address or a network"),
+            ("deny = '::1/200'", ".deny: '::1/200' does not appear to be", "10.0.0.0/8 or ::1"),
+            ("idle_timeout = 0", ".idle_timeout: 0 is not a time", "10s, 500ms"),
             ("framing = 1", ".framing: found an integer, 1", "accepted: the name of a framing"),
             ("framing = 'windef'", ".framing: unknown framing 'windef'", "did you mean 'windev'?", *NAMES),
             ("framing = 'fixed:2M'", ".framing: framing 'fixed:2M'", "accepted: fixed:N"),
@@ -281,8 +297,17 @@ class MistakeTests(FileCase):
             ("[socket]", "has no socket", "[socket.NAME]"),
             ("drain_timeout = 'soon'", "drain_timeout: 'soon' is not a time", "10s, 500ms, 2min"),
             ("drain_timeout = []", "drain_timeout: found a list", "accepted: a time"),
-            ("drain_timout = 1", "drain_timout: unknown key; accepted: drain_timeout, socket", "'drain_timeout'?"),
-            ("[sockets.x]\nlisten = 'tcp:1'", "sockets: unknown key", "accepted: drain_timeout, socket", "'socket'?"),
+            (
+                "drain_timout = 1",
+                "drain_timout: unknown key; accepted: drain_timeout, memory_budget, socket",
+                "'drain_timeout'?",
+            ),
+            (
+                "[sockets.x]\nlisten = 'tcp:1'",
+                "sockets: unknown key",
+                "accepted: drain_timeout, memory_budget, socket",
+                "'socket'?",
+            ),
             ("socket = 5", "socket: found an integer, 5", "[socket.NAME]"),
             ("[[socket]]\nlisten = 'tcp:1'", "socket: found a list", "[socket.NAME]"),
             ("[socket]\nlisten = 'tcp:1'", "socket.listen: found a string, 'tcp:1'", "[socket.NAME]"),

@@ -1,4 +1,4 @@
-"""max_connections over real sockets: in turn, never too many, nothing lost."""
+"""Limits over real sockets: in turn, never too many, nobody who may not, nobody for too long; nothing lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.channel import Channel
 from sockserve.limits import Admission
+from sockserve.memory import MemoryBudget
 from sockserve.protocol import MessageProtocol
 from sockserve.server import SocketServer
 from tests.sockets import LOCAL, Client, SocketCase, turn
@@ -39,7 +40,7 @@ class LimitTests(SocketCase):
         talk = Conversing()
         server = SocketServer(
             "scale",
-            f"{LOCAL}:backlog=400",
+            f"{LOCAL}:backlog=1024",
             "windev",
             conversation=talk,
             max_connections=limit,
@@ -117,30 +118,30 @@ class LimitTests(SocketCase):
         third.send(b"1\r\nc")
         await third.until(4)
 
-    async def test_a_burst_of_three_hundred_is_served_ten_at_a_time(self) -> None:
+    async def test_a_burst_of_a_thousand_is_served_ten_at_a_time(self) -> None:
         server, talk = self.limited(10)
 
         async def ask(number: int) -> bytes:
             client = await self.client(server)
-            client.send(b"3\r\n%03d" % number)
-            await client.until(6)
+            client.send(b"4\r\n%04d" % number)
+            await client.until(7)
             client.end()
             await client.lost
             return bytes(client.received)
 
-        asked = [Deferred.fromCoroutine(ask(number)) for number in range(300)]
+        asked = [Deferred.fromCoroutine(ask(number)) for number in range(1000)]
         answers = await gatherResults(asked)
-        self.assertEqual(answers, [b"3\r\n%03d" % number for number in range(300)])
+        self.assertEqual(answers, [b"4\r\n%04d" % number for number in range(1000)])
         self.assertEqual(talk.most, 10)
         await self.served(server, 0)
 
-    async def test_a_burst_of_three_hundred_with_refuse(self) -> None:
+    async def test_a_burst_of_a_thousand_with_refuse(self) -> None:
         server, talk = self.limited(10, when_full="refuse")
-        clients = await gatherResults([Deferred.fromCoroutine(self.client(server, make=Client)) for _ in range(300)])
+        clients = await gatherResults([Deferred.fromCoroutine(self.client(server, make=Client)) for _ in range(1000)])
         while sum(1 for client in clients if not client.lost.called) > 10 or len(server.channels) < 10:
             await turn()
         self.assertEqual(talk.most, 10)
-        self.assertEqual(len(self.logged("refused")), 290)
+        self.assertEqual(len(self.logged("refused")), 990)
 
     async def test_the_simplified_server_logs_who_is_established(self) -> None:
         server, _ = self.limited(1)
@@ -180,6 +181,87 @@ class LimitTests(SocketCase):
         await server.stopService()
         await gatherResults([first.lost, second.lost])
         self.assertEqual(talk.order, [])
+
+    async def test_a_peer_has_so_many_connections_and_no_more(self) -> None:
+        server, _ = self.limited(100, max_connections_per_peer=2)
+        first, second = await self.client(server), await self.client(server)
+        await self.served(server, 2)
+        third = await self.client(server)
+        await third.lost
+        text = "refused, 127.0.0.1 has 2 connections already (max_connections_per_peer)"
+        self.assertEqual(len(self.logged(text)), 1)
+        other = await self.client(server, source="127.0.0.2")
+        other.send(b"1\r\na")
+        await other.until(4)
+        first.end()
+        await first.lost
+        await self.served(server, 2)
+        again = await self.client(server)
+        for client in (second, again):
+            client.send(b"1\r\nb")
+            await client.until(4)
+        self.assertEqual(server.closings, {"max_connections_per_peer": 1})
+
+    async def test_who_may_not_connect_is_closed_at_once(self) -> None:
+        for settings, name in (
+            ({"deny": ["127.0.0.2/31"]}, "deny"),
+            ({"allow": ["127.0.0.1", "10.0.0.0/8"]}, "allow"),
+            ({"allow": ["127.0.0.0/8"], "deny": ["127.0.0.2"]}, "deny"),
+        ):
+            server, talk = self.limited(10, **settings)
+            stranger = await self.client(server, source="127.0.0.2")
+            stranger.send(b"1\r\na")
+            await stranger.lost
+            self.assertEqual(server.closings, {name: 1})
+            self.assertEqual(len(self.logged(f"refused, its address may not connect ({name})")), 1)
+            self.lines.clear()
+            client = await self.client(server)
+            client.send(b"1\r\nb")
+            await client.until(4)
+            self.assertEqual(talk.order, [b"b"])
+
+    async def test_a_thousand_slow_peers_are_gone_by_the_deadline_and_a_good_one_is_served(self) -> None:
+        server = self.serve(SocketServer("echo", f"{LOCAL}:backlog=1024", "windev", frame_timeout=0.5))
+        slow = await gatherResults([Deferred.fromCoroutine(self.client(server)) for _ in range(1000)])
+        good = await self.client(server)
+        for client in slow:
+            client.send(b"9\r\nx")
+        for number in range(1, 11):
+            good.send(b"1\r\na")
+            await good.until(4 * number)
+        await gatherResults([client.lost for client in slow])
+        self.assertEqual(server.closings, {"frame_timeout": 1000})
+        self.assertEqual(len(self.logged("a frame was not complete within 0.5 seconds (frame_timeout)")), 1000)
+        good.send(b"1\r\nb")
+        await good.until(44)
+
+    async def test_an_idle_peer_that_does_not_read_is_aborted(self) -> None:
+        server = self.serve(SocketServer("echo", LOCAL, "raw", idle_timeout=0.4, close_timeout=0.3))
+        deaf = await self.client(server, paused=True)
+        deaf.send(bytes(16 << 20))
+        await self.served(server, 1)
+        await self.served(server, 0)
+        self.assertEqual(server.closings, {"idle_timeout": 1, "close_timeout": 1})
+
+    async def test_what_was_answered_before_a_timeout_arrives(self) -> None:
+        server = self.serve(SocketServer("echo", LOCAL, "windev", idle_timeout=0.4, frame_timeout=0.4))
+        client = await self.client(server)
+        client.send(b"1\r\na5\r\n")
+        await client.lost
+        self.assertEqual(bytes(client.received), b"1\r\na")
+
+    async def test_above_the_memory_budget_the_largest_waits_and_all_is_answered(self) -> None:
+        budget = MemoryBudget(1_500_000)
+        server = self.serve(SocketServer("echo", LOCAL, "int32", memory=budget))
+        large, small = await self.client(server), await self.client(server)
+        large.send(b"\0\x10\0\0" + bytes(1_000_000))
+        small.send(b"\0\x10\0\0" + bytes(900_000))
+        while not self.logged("more than 1500000 (memory_budget)"):
+            await turn()
+        large.send(bytes(0x100000 - 1_000_000))
+        small.send(bytes(0x100000 - 900_000))
+        await gatherResults([client.until(0x100004) for client in (large, small)])
+        self.assertEqual(server.closings, {})
 
     async def served(self, server: SocketServer, count: int) -> None:
         while len(server.channels) != count:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
+from ipaddress import ip_network
 from pathlib import Path
 from unittest.mock import patch
 
@@ -70,10 +71,12 @@ class OptionsTests(SynchronousTestCase):
     def test_the_options_of_a_socket_become_its_settings(self) -> None:
         arguments = (
             "--max-connections 5 --when-full refuse --max-pending 7 --threads --log-traffic --drain-timeout 2min"
+            " --max-connections-per-peer 3 --allow 10.0.0.0/8,::1 --deny 10.0.0.7 --idle-timeout 5min"
+            " --frame-timeout 30s --memory-budget 1M"
         )
         config = options("--handler", "tests.test_service:answer", *arguments.split()).config
         (socket_config,) = config.sockets
-        self.assertEqual(config.drain_timeout, 120)
+        self.assertEqual((config.drain_timeout, config.memory_budget), (120, 1 << 20))
         expected = SocketConfig(
             name="answer",
             listen=(DEFAULT_LISTEN,),
@@ -83,6 +86,11 @@ class OptionsTests(SynchronousTestCase):
             max_pending=7,
             max_connections=5,
             when_full="refuse",
+            max_connections_per_peer=3,
+            allow=(ip_network("10.0.0.0/8"), ip_network("::1")),
+            deny=(ip_network("10.0.0.7"),),
+            idle_timeout=300,
+            frame_timeout=30,
             log_traffic=True,
         )
         self.assertEqual(socket_config, expected)
@@ -129,10 +137,14 @@ class OptionsTests(SynchronousTestCase):
             (["--max-connections", "many"], "--max-connections", "'many'", "1 to"),
             (["--max-pending", "1.5"], "--max-pending", "'1.5'", "1 to"),
             (["--drain-timeout", "10 h"], "--drain-timeout", "'10 h'", "10s, 500ms, 2min"),
+            (["--allow", "10.0.0.0/33"], "--allow", "'10.0.0.0/33'", "10.0.0.0/8 or ::1"),
+            (["--deny", "::1,example.org"], "--deny", "'example.org'", "an address or a network"),
+            (["--memory-budget", "1000"], "--memory-budget: 1000 bytes are less than one message of 'echo'", "1048576"),
+            (["--memory-budget", "0"], "--memory-budget", "'0' is not a size"),
             (["--drain-timeout", "0"], "--drain-timeout", "'0'", "more than 0"),
             (["echo"], "'echo'", "--help"),
             (["--framin", "raw", "--bogus"], "option --bogus not recognized"),
-            (["--frame", "raw"], "option --frame not recognized", "did you mean --framing?"),
+            (["--fraiming", "raw"], "option --fraiming not recognized", "did you mean --framing?"),
             (["--max-conections=1"], "option --max-conections not recognized", "did you mean --max-connections?"),
             (["--listne\n", "x"], "did you mean --listen?"),
             (["--threads=yes"], "--threads"),

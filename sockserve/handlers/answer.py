@@ -41,12 +41,18 @@ FAILURES = (Exception, asyncio.CancelledError)
 class _Slot:
     """The place of one answer in the order."""
 
-    __slots__ = ("answer", "deferred")
+    __slots__ = ("answer", "deferred", "message")
 
-    def __init__(self, deferred: Deferred[object] | None, answer: object) -> None:
+    def __init__(self, deferred: Deferred[object] | None, answer: object, message: bytes) -> None:
         # What is waited for; None: the answer is there.
         self.deferred = deferred
         self.answer = answer
+        self.message = message
+
+    @property
+    def held(self) -> int:
+        """Bytes of the message, and of its answer."""
+        return len(self.message) + (len(self.answer) if isinstance(self.answer, bytes) else 0)
 
 
 class Answering(MessageProtocol):
@@ -75,11 +81,11 @@ class Answering(MessageProtocol):
             answer = Failure()
             self.holdReading("failed")
         if isinstance(answer, Deferred):
-            slot = _Slot(answer, None)
+            slot = _Slot(answer, None, message)
             self._slots.append(slot)
             answer.addBoth(self._answered, slot)
         elif self._slots:
-            self._slots.append(_Slot(None, answer))
+            self._slots.append(_Slot(None, answer, message))
         else:
             self._give(answer)
         if len(self._slots) >= self._max_pending:
@@ -96,9 +102,12 @@ class Answering(MessageProtocol):
             if slot.deferred is not None:
                 slot.deferred.cancel()
 
+    @property
+    def held(self) -> int:
+        return super().held + sum(slot.held for slot in self._slots)
+
     def _answered(self, answer: object, slot: _Slot) -> None:
-        slot.deferred = None
-        slot.answer = answer
+        slot.deferred, slot.message, slot.answer = None, b"", answer
         slots = self._slots
         while slots and slots[0].deferred is None:
             self._give(slots.popleft().answer)
@@ -117,6 +126,7 @@ class Answering(MessageProtocol):
                 self.sendMessage(answer)
         except FAILURES:
             log.failure("{peer}: the handler failed; closing", peer=self.peer)
+            self.countClosing("handler")
             self.loseConnection()
 
 
