@@ -5,6 +5,7 @@ address     how addresses are written in logs
 nearest     the name that was perhaps meant
 network     networks of addresses, and what counts as one peer
 units       sizes and times as users write them
+proxy       the PROXY protocol: a client's address from the proxy in front
 info        what is known of a connection
 coroutine   coroutines on Twisted's and asyncio's terms
 delivery    reads in, messages out: between a decoder and callbacks

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from sockserve.framing import Framing
+    from sockserve.proxy import ProxyInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class ConnectionInfo:
     socket: the name of the named socket, or "".
     peer, local: both addresses; of a datagram socket the last sender's.
     framing: of what the peer sends; sending: of what is sent to it.
+    proxy: the proxy's own address, and what its PROXY header says; peer and local are then those of the header. None:
+        no proxy.
     certificate: the peer's TLS certificate, if it has shown one.
     connected: when the connection was made, with time zone.
     established: when its first message arrived; None before that.
@@ -40,3 +43,4 @@ class ConnectionInfo:
     messages_sent: int
     bytes_received: int
     bytes_sent: int
+    proxy: ProxyInfo | None = None

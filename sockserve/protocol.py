@@ -199,6 +199,8 @@ class MessageProtocol(Protocol):
             messages_sent=self._sending.count,
             bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
+            # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
+            proxy=getattr(transport, "proxy", None),
         )
 
     @property
