@@ -142,8 +142,8 @@ class LayerTests(SynchronousTestCase):
 
     def test_a_bad_header_closes_the_connection_with_one_line(self) -> None:
         for data, text in (
-            (b"GET / HTTP/1.1\r\n", "closed, bad PROXY header: no PROXY header, it begins with b'G'"),
-            (TEXT.replace(b"4711", b"99999"), "closed, bad PROXY header: '99999' is no port"),
+            (b"GET / HTTP/1.1\r\n", "closed, bad PROXY header: no PROXY header, it begins with b'G' (proxy_protocol)"),
+            (TEXT.replace(b"4711", b"99999"), "closed, bad PROXY header: '99999' is no port (proxy_protocol)"),
         ):
             transport = self.connect()
             transport.protocol.dataReceived(data)
@@ -163,7 +163,7 @@ class LayerTests(SynchronousTestCase):
             self.clock.advance(0.2)
             self.assertTrue(transport.aborted)
             self.lose(transport)
-            line = "aborted, no whole PROXY header within 5 seconds"
+            line = "aborted, no whole PROXY header within 5 seconds (handshake_timeout)"
             self.assertEqual(self.reports, [("handshake_timeout", "127.0.0.1:40000", line)])
             self.reports.clear()
 
@@ -183,12 +183,12 @@ class LayerTests(SynchronousTestCase):
         transport = self.connect()
         transport.protocol.dataReceived(TEXT[:5])
         self.lose(transport)
-        line = "its connection ended inside a PROXY header, 5 bytes came"
+        line = "it ended inside its PROXY header, 5 bytes came (proxy_protocol)"
         self.assertEqual(self.reports, [("proxy_protocol", "127.0.0.1:40000", line)])
 
     def test_others_than_the_proxies_are_refused_before_they_say_a_word(self) -> None:
         self.assertIsNone(self.factory.buildProtocol(CLIENT))
-        line = "refused, it is none of the proxies"
+        line = "refused, it is none of the proxies (proxy_from)"
         self.assertEqual(self.reports, [("proxy_from", "192.0.2.7:4711", line)])
 
     def test_which_addresses_are_proxies(self) -> None:
@@ -235,7 +235,7 @@ class LayerTests(SynchronousTestCase):
         transport = Transport(peerAddress=PROXY)
         protocol.makeConnection(transport)
         self.assertTrue(transport.aborted)
-        line = "closed, its endpoint has TLS beneath the PROXY header"
+        line = "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)"
         self.assertEqual(self.reports, [("proxy_protocol", "127.0.0.1:40000", line)])
 
     def test_closing_the_port_drops_those_that_have_no_header_yet(self) -> None:

@@ -32,7 +32,7 @@ LOOPBACK = (parse_network("127.0.0.0/8"), parse_network("::1"))
 DEFAULT_TIMEOUT = 10.0
 
 Report = Callable[[str, str, str], None]
-"""`report(reason, peer, text)`: a connection ends. reason: the setting that decides it; text: behind the address."""
+"""`report(reason, peer, text)`: a connection ends. reason: the setting that decides it; text: what happened."""
 
 
 def parse(data: bytes) -> Header | None:
@@ -53,7 +53,7 @@ class ProxyInfo:
 
 def warn(reason: str, peer: str, text: str) -> None:
     """Report in the log."""
-    log.warn("{peer}: {text} ({reason})", peer=peer, text=text, reason=reason)
+    log.warn("{peer}: {text}", peer=peer, text=text, reason=reason)
 
 
 class ProxyFactory(Factory["HeaderProtocol"]):
@@ -106,7 +106,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
 
     def buildProtocol(self, addr: IAddress | None) -> HeaderProtocol | None:
         if not self._trusts(addr):
-            self.report("proxy_from", format_address(addr), "refused, it is none of the proxies")
+            self.report("proxy_from", format_address(addr), "refused, it is none of the proxies (proxy_from)")
             return None
         return HeaderProtocol(self)
 
@@ -131,21 +131,22 @@ class HeaderProtocol(Protocol):
         self._deadline = self._proxy.reactor.callLater(self._proxy.timeout, self._late)
         self._proxy.waiting.add(self)
         if getattr(self.transport, "protocol", None) is not self:
-            self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header")
+            self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)")
 
     def dataReceived(self, data: bytes) -> None:
         self._data += data
         try:
             header = parse(self._data)
         except HeaderError as error:
-            self._refuse("proxy_protocol", f"closed, bad PROXY header: {error}")
+            self._refuse("proxy_protocol", f"closed, bad PROXY header: {error} (proxy_protocol)")
         else:
             if header is not None:
                 self._make_way(header)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._leave() and self._data:
-            self._report("proxy_protocol", f"its connection ended inside a PROXY header, {len(self._data)} bytes came")
+            count = len(self._data)
+            self._report("proxy_protocol", f"it ended inside its PROXY header, {count} bytes came (proxy_protocol)")
 
     def drop(self) -> None:
         """Close the connection, whatever has come."""
@@ -171,7 +172,9 @@ class HeaderProtocol(Protocol):
             protocol.dataReceived(rest)
 
     def _late(self) -> None:
-        self._refuse("handshake_timeout", f"aborted, no whole PROXY header within {self._proxy.timeout} seconds")
+        seconds = self._proxy.timeout
+        text = f"aborted, no whole PROXY header within {seconds} seconds (handshake_timeout)"
+        self._refuse("handshake_timeout", text)
 
     def _refuse(self, reason: str, text: str) -> None:
         self.drop()
