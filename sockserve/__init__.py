@@ -22,6 +22,7 @@ server      named sockets as Twisted services
 client      connect, once or again and again
 keys        the settings there are
 config      TOML and options to checked values
+signals     how the program ends
 service     the twistd plugin
 commands    the sockserve command
 """

@@ -122,6 +122,8 @@ class MessageProtocol(Protocol):
     # Bad frames skipped in this read.
     _skipped = 0
     _end_told = False
+    # Bytes came behind the end of the messages.
+    _talks_on = False
     # The connection is lost, and what had arrived is being delivered.
     _gone = False
     # Bytes that came before the start: a layer beneath had read them together with its own.
@@ -215,8 +217,12 @@ class MessageProtocol(Protocol):
 
     @property
     def flushed(self) -> bool:
-        """The connection is closing, and nothing is owed any more."""
-        return self._ending.closing and self._ending.flushed
+        """The connection is closing, and nothing is owed any more.
+
+        Not while the peer goes on sending: the end of the process would reset the connection, and that could destroy
+        what the peer has not read yet.
+        """
+        return self._ending.closing and self._ending.flushed and not self._talks_on
 
     @property
     def framingHasFailed(self) -> bool:
@@ -391,6 +397,7 @@ class MessageProtocol(Protocol):
         if self.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         if self._ending.closing or self._end_told:
+            self._talks_on = True
             return
         delivery = self._delivery
         delivery.receive(data)

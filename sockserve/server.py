@@ -148,6 +148,11 @@ class SocketServer(Service):
             self._listen.append((endpoint, factory))
 
     @property
+    def clean(self) -> bool:
+        """No connection was aborted because drain_timeout was over."""
+        return "drain_timeout" not in self.closings
+
+    @property
     def channels(self) -> dict[int, Channel]:
         """The connections that are served now, by their id."""
         return {number: Channel(protocol) for number, protocol in self._admission.running.items()}
@@ -182,9 +187,10 @@ class SocketServer(Service):
         self._opening.clear()
         ports, self.ports = self.ports, []
         closed = DeferredList([maybeDeferred(port.stopListening) for port in ports])
-        drained = self._admission.drain()
-        drained.addTimeout(self._drain_timeout, self._reactor, self._abort)
-        return closed.addCallback(lambda _: drained).addCallback(self._stopped)
+        return closed.addCallback(self._drain).addCallback(self._stopped)
+
+    def _drain(self, _: object) -> Deferred[None]:
+        return self._admission.drain().addTimeout(self._drain_timeout, self._reactor, self._abort)
 
     def _stopped(self, _: object) -> None:
         if self.closings:

@@ -7,9 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
@@ -30,8 +31,10 @@ from sockserve.framing import NAMES
 from sockserve.handlers import NAMES as HANDLERS
 from sockserve.keys import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
 from sockserve.server import Server
+from sockserve.signals import Stopping
 
 if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IReactorCore
 
 log = Logger()
@@ -240,11 +243,14 @@ class Program(MultiService):
     """All services of one twistd process.
 
     place: where the endpoints of the socket with that name were written.
+    stopping: how the process ends; None: that is not ours to say.
     """
 
-    def __init__(self, server: Server, place: Callable[[str], str]) -> None:
+    def __init__(self, server: Server, place: Callable[[str], str], stopping: Stopping | None = None) -> None:
         super().__init__()
         self._place = place
+        self._server = server
+        self._stopping = stopping
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -255,6 +261,14 @@ class Program(MultiService):
                     part.privilegedStartService()
                 except (CannotListenError, OSError, OverflowError) as error:
                     self._fail(str(part.name), error)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when all is drained; see SocketServer.stopService."""
+        return maybeDeferred(super().stopService).addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        if self._stopping is not None:
+            self._stopping.stopped(all(socket.clean for socket in self._server.sockets.values()))
 
     def _fail(self, socket: str, error: Exception) -> NoReturn:
         line = f"{NAME}: {self._place(socket)}: {error}"
@@ -267,4 +281,10 @@ class Program(MultiService):
 
 def makeService(options: Options) -> MultiService:
     """The service that checked options describe. Starting it raises StartError for a port that cannot be opened."""
-    return Program(options.config.server(options.reactor), options.listenOf)
+    stopping = None
+    if options.parent is not None:
+        from twisted.internet import reactor
+
+        stopping = Stopping(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
+        reactor.callWhenRunning(stopping.catch)
+    return Program(options.config.server(options.reactor), options.listenOf, stopping)

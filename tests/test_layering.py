@@ -40,6 +40,7 @@ FLOORS = {
     "client": 7,
     "keys": 8,
     "config": 9,
+    "signals": 9,
     "service": 10,
     "commands": 10,
     "__main__": 11,

@@ -22,9 +22,9 @@ PATIENCE = 30
 class Server:
     """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
 
-    def __init__(self, *options: str, listen: int = 1) -> None:
+    def __init__(self, *options: str, listen: int = 1, pid_file: str = "") -> None:
         self.process = subprocess.Popen(
-            [*TWISTD, "--pidfile=", "sockserve", *options],
+            [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -79,14 +79,13 @@ class Server:
 
 
 @contextmanager
-def running(*options: str, listen: int = 1) -> Iterator[Server]:
+def running(*options: str, listen: int = 1, pid_file: str = "") -> Iterator[Server]:
     """A server with these options, ended when the block is left."""
-    server = Server(*options, listen=listen)
+    server = Server(*options, listen=listen, pid_file=pid_file)
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.stop()
+        server.stop()
 
 
 def failing(*options: str, pid_file: str = "") -> subprocess.CompletedProcess[str]:
