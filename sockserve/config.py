@@ -84,6 +84,9 @@ class SocketConfig:
     close_timeout: float = DEFAULT_TIMEOUT
     idle_timeout: float | None = None
     frame_timeout: float | None = None
+    proxy_protocol: bool = False
+    proxy_from: tuple[Network, ...] | None = None
+    handshake_timeout: float = DEFAULT_TIMEOUT
     log_traffic: bool = False
 
     def server(
@@ -168,6 +171,8 @@ def check_socket(name: str, settings: Mapping[str, object], place: Place, reacto
         _tried(place("conversation"), conversation_maker, values["conversation"])
     else:
         _tried(place("handler"), maker, values.get("handler", "echo"), max_length=max_length, reactor=reactor)
+    if "proxy_from" in values and not values.get("proxy_protocol"):
+        raise ConfigError(place("proxy_from"), "proxy_protocol is not set; accepted: both of them")
     if not values.get("listen"):
         found = "an empty value" if "listen" in values else "nothing"
         raise ConfigError(place("listen"), f"found {found}; accepted: {LISTEN}")
@@ -273,8 +278,6 @@ def _address(endpoint: str) -> tuple[object, ...]:
     A port stands there as text, "0" for one that the system chooses.
     """
     parts = re.findall(r"(?:[^:\\]|\\.)+", endpoint)
-    if parts[0] == "haproxy":
-        return _address(endpoint.removeprefix("haproxy:"))
     names = ADDRESS.get(parts[0])
     if names is None:
         return (endpoint,)

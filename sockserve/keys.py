@@ -104,6 +104,9 @@ SOCKET_KEYS = {
     "close_timeout": DURATION_KEY,
     "idle_timeout": DURATION_KEY,
     "frame_timeout": DURATION_KEY,
+    "proxy_protocol": BOOLEAN,
+    "proxy_from": NETWORKS_KEY,
+    "handshake_timeout": DURATION_KEY,
     "log_traffic": BOOLEAN,
 }
 """The settings of a named socket."""

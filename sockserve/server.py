@@ -23,6 +23,7 @@ from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Function
 from sockserve.limits import Admission, WhenFull
 from sockserve.network import Access, Network, as_network
 from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
+from sockserve.proxy import LOOPBACK, ProxyFactory
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
@@ -65,6 +66,9 @@ class SocketServer(Service):
     close_timeout: seconds for a peer to take what it is owed when its connection closes.
     idle_timeout: seconds in which nothing comes from a peer, and it takes nothing; then its connection is closed.
     frame_timeout: seconds from the first byte of a frame to its last; then its connection is closed.
+    proxy_protocol: each connection begins with a PROXY header, which tells the client's address; see sockserve.proxy.
+    proxy_from: the networks of the proxies, as text or from `ipaddress`; who else connects is refused. None: loopback.
+    handshake_timeout: seconds for a PROXY header to come.
     memory: the budget that the connections count for; one budget may be for several sockets.
     drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
     log_traffic: log the number of bytes of every read and write.
@@ -98,6 +102,9 @@ class SocketServer(Service):
         close_timeout: float = 10.0,
         idle_timeout: float | None = None,
         frame_timeout: float | None = None,
+        proxy_protocol: bool = False,
+        proxy_from: Iterable[str | Network] | None = None,
+        handshake_timeout: float = 10.0,
         memory: MemoryBudget | None = None,
         drain_timeout: float = 10.0,
         log_traffic: bool = False,
@@ -117,6 +124,11 @@ class SocketServer(Service):
             access=access,
         )
         self.closings = self._admission.closings
+        if proxy_from is not None and not proxy_protocol:
+            raise ValueError("proxy_from needs proxy_protocol")
+        self._proxies = LOOPBACK if proxy_from is None else tuple(map(as_network, proxy_from))
+        self._proxy_protocol = proxy_protocol
+        self._handshake_timeout = handshake_timeout
         self.ports: list[IListeningPort] = []
         self._opening: list[Deferred[None]] = []
         if conversation is not None:
@@ -128,7 +140,14 @@ class SocketServer(Service):
         self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
+            if isinstance(endpoint, str) and endpoint.startswith("haproxy:"):
+                inner = endpoint.removeprefix("haproxy:")
+                raise ValueError(f"{endpoint!r} loses the end of a stream; accepted: {inner!r}, with proxy_protocol")
             if isinstance(endpoint, str) and endpoint.startswith("udp:"):
+                if proxy_protocol:
+                    raise ValueError(
+                        f"{endpoint!r}: udp has no PROXY headers; accepted: a socket without proxy_protocol"
+                    )
                 datagrams = _datagrams(name, handler, conversation, own, access, max_pending, threads, log_traffic)
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str):
@@ -211,7 +230,15 @@ class SocketServer(Service):
 
         The order from the outside in: PROXY, TLS, the factory.
         """
-        return factory
+        layered: IProtocolFactory = factory
+        if self._proxy_protocol:
+            layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)
+        return layered
+
+    def _report(self, reason: str, peer: str, text: str) -> None:
+        """A layer has closed a connection, or refused it, because of a limit."""
+        self._admission.count(reason)
+        log.warn("{name} {peer}: {text}", name=self.name, peer=peer, text=text)
 
     def _accept(self, wanted: bool) -> None:
         for port in self.ports:

@@ -102,6 +102,12 @@ class Options(usage.Options):
             "Close a client that needs longer from a frame's first byte to its last. [default: never]",
         ],
         [
+            "handshake-timeout",
+            None,
+            None,
+            "Close a client that needs longer for its PROXY header. [default: 10s]",
+        ],
+        [
             "max-pending",
             None,
             None,
@@ -123,6 +129,11 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["threads", None, "Call the handler MODULE:CALLABLE in threads, because it blocks."],
+        [
+            "proxy-protocol",
+            None,
+            "The clients' addresses come from a proxy, which sends a PROXY header for each of them.",
+        ],
         ["log-traffic", None, "Log the number of bytes of every read and write, with the peer's address."],
     ]
 
@@ -131,6 +142,7 @@ class Options(usage.Options):
     def __init__(self, reactor: IReactorCore | None = None) -> None:
         super().__init__()
         self["listen"] = []
+        self["proxy-from"] = []
         self.reactor = reactor
 
     def opt_listen(self, endpoint: str) -> None:
@@ -139,6 +151,10 @@ class Options(usage.Options):
 
     opt_listen.__doc__ = str(opt_listen.__doc__) % DEFAULT_LISTEN
     opt_l = opt_listen
+
+    def opt_proxy_from(self, networks: str) -> None:
+        """The networks of the proxies, separated by commas; repeatable. [default: 127.0.0.0/8,::1]"""
+        self["proxy-from"] += [network.strip() for network in networks.split(",")]
 
     def opt_version(self) -> None:
         """Print the versions of sockserve and Twisted, and exit."""

@@ -140,6 +140,9 @@ class LoadTests(FileCase):
             close_timeout = "1500ms"
             idle_timeout = "1min"
             frame_timeout = 20
+            proxy_protocol = true
+            proxy_from = ["10.0.0.0/8", "::1"]
+            handshake_timeout = "3s"
             log_traffic = true
             """
         )
@@ -160,6 +163,9 @@ class LoadTests(FileCase):
             close_timeout=1.5,
             idle_timeout=60,
             frame_timeout=20,
+            proxy_protocol=True,
+            proxy_from=(ip_network("10.0.0.0/8"), ip_network("::1")),
+            handshake_timeout=3,
             log_traffic=True,
         )
         self.assertEqual(config.sockets, (expected,))
@@ -241,6 +247,14 @@ class MistakeTests(FileCase):
             ("on_bad_frame = 'skipp'", ".on_bad_frame: 'skipp' is unknown", "close, skip", "did you mean 'skip'?"),
             ("threads = 'yes'", ".threads: found a string, 'yes'", "accepted: true, false"),
             ("threads = 1", ".threads: found an integer, 1", "accepted: true, false"),
+            ("proxy_protocol = 'v2'", ".proxy_protocol: found a string, 'v2'", "accepted: true, false"),
+            (
+                "proxy_protocol = true\nproxy_from = '10.0.0.1/8'",
+                ".proxy_from: 10.0.0.1/8 has host bits set; accepted: an address or a network",
+            ),
+            ("proxy_from = '::1'", ".proxy_from: proxy_protocol is not set; accepted: both of them"),
+            ("proxy_from = '::1'\nproxy_protocol = false", ".proxy_from: proxy_protocol is not set"),
+            ("handshake_timeout = 0", ".handshake_timeout: 0 is not a time"),
             ("log_traffic = {}", ".log_traffic: found a table", "accepted: true, false"),
             ("max_pending = 0", ".max_pending: 0 is out of range", "accepted: 1 to 999999999"),
             ("max_connections = 1000000000", ".max_connections: 1000000000 is out of range", "1 to 999999999"),
@@ -329,7 +343,7 @@ class MistakeTests(FileCase):
             ("tcp:7000", "tcp:7000"),
             ("tcp:7000", "tcp:07000:interface=0.0.0.0"),
             ("tcp:7000:interface=127.0.0.1", "tcp:interface=127.0.0.1:port=7000:backlog=9"),
-            ("tcp:7000:127.0.0.1", "haproxy:tcp:7000:interface=127.0.0.1"),
+            ("tcp:7000:127.0.0.1", "tcp:7000:interface=127.0.0.1"),
             ("tcp6:7000", "tcp6:7000:interface=\\:\\:"),
             ("udp:7000", "udp:7000:interface=127.0.0.1"),
             ("unix:x/run", f"unix:address={here}/x/run:mode=600"),

@@ -5,21 +5,43 @@ haproxy must be installed (`apt-get install haproxy`): without it its tests are 
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket as sockets
+import ssl
+import subprocess
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
+from unittest import SkipTest
 
+from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.address import format_address
+from sockserve.channel import Channel
+from sockserve.info import ConnectionInfo
 from sockserve.network import parse_network
 from sockserve.proxy import HeaderProtocol, ProxyFactory
 from sockserve.proxy.binary import SIGNATURE
+from sockserve.server import SocketServer
+from tests.authority import Authority
+from tests.sockets import LOCAL, Client, SocketCase, turn
+from tests.twistd import PATIENCE, running
 from tests.wire import splits
 
 PROXY = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -259,3 +281,338 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(event["log_level"].name, "warn")
         line = "192.0.2.7:4711: refused, it is none of the proxies (proxy_from)"
         self.assertEqual(formatEvent(event), line)
+
+
+class Meeting:
+    """A conversation that echoes. infos: what was known of each connection at its begin."""
+
+    def __init__(self) -> None:
+        self.infos: list[ConnectionInfo] = []
+
+    async def __call__(self, channel: Channel) -> None:
+        self.infos.append(channel.info)
+        async for message in channel:
+            await channel.write(message)
+
+
+class SocketTests(SocketCase):
+    def proxied(self, where: str = LOCAL, **settings: Any) -> tuple[SocketServer, Meeting]:  # noqa: ANN401 - as SocketServer's
+        meeting = Meeting()
+        settings = {"conversation": meeting, "proxy_protocol": True, "drain_timeout": 0.5, **settings}
+        return self.serve(SocketServer("orders", where, settings.pop("framing", "windev"), **settings)), meeting
+
+    async def test_everything_that_knows_the_peer_knows_the_client(self) -> None:
+        for header in (TEXT, BINARY):
+            server, meeting = self.proxied()
+            client = await self.client(server)
+            client.send(header + b"2\r\nhi")
+            await client.until(5)
+            (info,) = meeting.infos
+            self.assertEqual((info.peer, info.local), (CLIENT, PUBLIC))
+            assert info.proxy is not None
+            self.assertEqual(info.proxy.address, client.transport.getHost())
+            (channel,) = server.channels.values()
+            self.assertIn("orders 192.0.2.7:4711", repr(channel))
+            client.send(b"x")
+            client.end()
+            await client.lost
+            # Also when its socket is gone.
+            self.assertEqual((channel.info.peer, channel.info.local), (CLIENT, PUBLIC))
+            self.assertEqual(channel.info.bytes_received, 6)
+            (line,) = self.logged("MalformedHeader") or self.logged("closing")
+            self.assertTrue(line.startswith("orders 192.0.2.7:4711: "), line)
+            self.lines.clear()
+
+    async def test_without_a_proxy_there_is_no_proxy_in_the_info(self) -> None:
+        server, meeting = self.proxied(proxy_protocol=False)
+        client = await self.client(server)
+        client.send(b"2\r\nhi")
+        await client.until(5)
+        self.assertIsNone(meeting.infos[0].proxy)
+
+    async def test_byte_by_byte_and_the_end_of_the_stream_behind_the_last(self) -> None:
+        server, meeting = self.proxied()
+        for header in (TEXT, BINARY):
+            client = await self.client(server)
+            client.transport.setTcpNoDelay(True)
+            for byte in header + b"2\r\nhi":
+                client.send(bytes([byte]))
+                await turn()
+            client.end()
+            await client.lost
+            self.assertEqual(bytes(client.received), b"2\r\nhi")
+        self.assertEqual([info.peer for info in meeting.infos], [CLIENT, CLIENT])
+
+    async def test_limits_are_those_of_the_client(self) -> None:
+        server, _ = self.proxied(max_connections_per_peer=1, deny=["203.0.113.0/24"])
+        first, second, third, denied = [await self.client(server) for _ in range(4)]
+        first.send(TEXT + b"1\r\na")
+        await first.until(4)
+        second.send(TEXT + b"1\r\na")
+        await second.lost
+        self.assertEqual(bytes(second.received), b"")
+        # Another client of the same proxy.
+        third.send(TEXT.replace(b"192.0.2.7", b"192.0.2.8") + b"1\r\na")
+        await third.until(4)
+        denied.send(TEXT.replace(b"192.0.2.7", b"203.0.113.7") + b"1\r\na")
+        await denied.lost
+        self.assertEqual(server.closings, {"max_connections_per_peer": 1, "deny": 1})
+
+    async def test_what_comes_with_the_header_waits_for_its_turn(self) -> None:
+        server, _ = self.proxied(max_connections=1)
+        first = await self.client(server)
+        first.send(TEXT + b"1\r\na")
+        await first.until(4)
+        second = await self.client(server)
+        second.send(BINARY + b"1\r\nb1\r\nc")
+        second.end()
+        for _ in range(20):
+            await turn()
+        self.assertEqual(bytes(second.received), b"")
+        first.end()
+        await second.lost
+        self.assertEqual(bytes(second.received), b"1\r\nb1\r\nc")
+
+    async def test_a_connection_from_elsewhere_is_refused_at_once_and_counted(self) -> None:
+        server, meeting = self.proxied(proxy_from=["192.0.2.0/24", "::1"])
+        client = await self.client(server)
+        address = format_address(client.transport.getHost())
+        client.send(TEXT)
+        await client.lost
+        (line,) = self.logged("proxy_from")
+        self.assertEqual(line, f"orders {address}: refused, it is none of the proxies (proxy_from)")
+        self.assertEqual(server.closings, {"proxy_from": 1})
+        self.assertEqual(meeting.infos, [])
+
+    async def test_a_header_that_does_not_come_in_time(self) -> None:
+        server, _ = self.proxied(handshake_timeout=0.05)
+        silent, slow = await self.client(server), await self.client(server)
+        slow.send(TEXT[:20])
+        await gatherResults([silent.lost, slow.lost])
+        self.assertEqual(len(self.logged("no whole PROXY header within 0.05 seconds (handshake_timeout)")), 2)
+        self.assertEqual(server.closings, {"handshake_timeout": 2})
+
+    async def test_a_bad_header_is_one_line(self) -> None:
+        server, _ = self.proxied()
+        client = await self.client(server)
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        await client.lost
+        (line,) = self.logged("PROXY")
+        self.assertIn("closed, bad PROXY header: no PROXY header, it begins with b'G' (proxy_protocol)", line)
+        self.assertEqual(server.closings, {"proxy_protocol": 1})
+
+    async def test_a_monitor_that_connects_and_leaves_is_no_line(self) -> None:
+        server, _ = self.proxied()
+        for reset in (False, True):
+            client = await self.client(server)
+            if reset:
+                client.reset()
+            else:
+                client.end()
+            await client.lost
+            await turn()
+        self.assertEqual(self.logged("PROXY"), [])
+        self.assertEqual(server.closings, {})
+
+    async def test_stopping_waits_for_no_header(self) -> None:
+        server, _ = self.proxied()
+        waiting, served = await self.client(server), await self.client(server)
+        served.send(TEXT + b"1\r\na")
+        await served.until(4)
+        waiting.send(TEXT[:9])
+        await turn()
+        await server.stopService()
+        await waiting.lost
+        self.assertEqual(self.logged("PROXY"), [])
+
+    async def test_the_peers_of_a_unix_socket_are_trusted(self) -> None:
+        # The path of a unix socket may have about 100 bytes.
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        _, meeting = self.proxied(f"unix:{folder.name}/s", proxy_from=[])
+        endpoint = UNIXClientEndpoint(reactor, f"{folder.name}/s")
+        client = await endpoint.connect(Factory.forProtocol(Client))
+        assert isinstance(client, Client)
+        client.send(BINARY + b"2\r\nhi")
+        client.end()
+        await client.lost
+        self.assertEqual(bytes(client.received), b"2\r\nhi")
+        self.assertEqual(meeting.infos[0].peer, CLIENT)
+
+    def test_settings_that_do_not_go_together(self) -> None:
+        for where, settings, line in (
+            (LOCAL, {"proxy_from": ["::1"]}, "proxy_from needs proxy_protocol"),
+            (
+                "haproxy:tcp:7000",
+                {},
+                "'haproxy:tcp:7000' loses the end of a stream; accepted: 'tcp:7000', with proxy_protocol",
+            ),
+            (
+                "udp:7000",
+                {"proxy_protocol": True},
+                "'udp:7000': udp has no PROXY headers; accepted: a socket without proxy_protocol",
+            ),
+        ):
+            error = self.assertRaises(ValueError, SocketServer, "a", where, **settings)
+            self.assertEqual(str(error), line)
+
+
+class WholeTests(SynchronousTestCase):
+    """The Winsock sample's client behind a proxy of three lines, against `twistd -n sockserve --proxy-protocol`."""
+
+    def setUp(self) -> None:
+        stack = ExitStack()
+        self.server = stack.enter_context(running("-l", LOCAL, "--proxy-protocol"))
+        self.addCleanup(stack.close)
+
+    def test_every_client_gets_its_14_bytes(self) -> None:
+        for header in (TEXT, BINARY, b"PROXY UNKNOWN\r\n", LOCAL_HEADER):
+            for _ in range(100):
+                with sockets.create_connection(self.server.address, PATIENCE) as client:
+                    client.sendall(header + b"this is a test")
+                    client.shutdown(sockets.SHUT_WR)
+                    self.assertEqual(b"".join(iter(partial(client.recv, 65536), b"")), b"this is a test")
+
+    def test_24_megabytes_come_back_to_a_client_that_reads_late(self) -> None:
+        data = os.urandom(1_000_000) * 24
+        for header in (TEXT, BINARY):
+            with sockets.create_connection(self.server.address) as client:
+                client.settimeout(0.3)
+                sent = -len(header)
+                whole = header + data
+                try:
+                    while sent < len(data):
+                        at = sent + len(header)
+                        sent += client.send(whole[at : at + 65536])
+                except TimeoutError:
+                    pass
+                self.assertLess(sent, len(data))
+                client.settimeout(PATIENCE)
+                sender = Thread(target=self.send_the_rest, args=(client, data[sent:]))
+                sender.start()
+                answer = b"".join(iter(partial(client.recv, 1 << 20), b""))
+                sender.join()
+            self.assertTrue(answer == data)
+
+    def send_the_rest(self, client: sockets.socket, data: bytes) -> None:
+        client.sendall(data)
+        client.shutdown(sockets.SHUT_WR)
+
+
+HAPROXY = """
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+listen one
+    bind {bind}
+    {extra}
+    server orders 127.0.0.1:{port} {server}
+"""
+
+
+class HAProxyTests(SocketCase):
+    """A real one in front. Its clients come over the socket that it inherits."""
+
+    def front(self, server: SocketServer, options: str, *, bind: str = "", extra: str = "") -> tuple[str, int]:
+        """The address of a haproxy whose only server has these options."""
+        program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+        if program is None:
+            missing = "haproxy is not installed, and this test needs it: apt-get install haproxy"
+            if "CI" in os.environ:
+                self.fail(missing)
+            raise SkipTest(missing)
+        listens = server.ports[0].getHost()
+        assert isinstance(listens, IPv4Address)
+        with sockets.create_server(("127.0.0.1", 0)) as listening:
+            self.configuration = Path(self.mktemp())
+            text = HAPROXY.format(
+                bind=f"fd@{listening.fileno()} {bind}", extra=extra, port=listens.port, server=options
+            )
+            self.configuration.write_text(text)
+            process = subprocess.Popen(
+                [program, "-db", "-f", str(self.configuration)],
+                pass_fds=[listening.fileno()],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            host, number = listening.getsockname()
+            return str(host), int(number)
+
+    def proxied(self) -> tuple[SocketServer, Meeting]:
+        meeting = Meeting()
+        server = SocketServer("orders", LOCAL, conversation=meeting, proxy_protocol=True, drain_timeout=0.5)
+        return self.serve(server), meeting
+
+    async def through(self, address: tuple[str, int], data: bytes) -> tuple[IAddress, bytes]:
+        """The address of a client that sends, ends its stream and reads to the end; and what it gets."""
+        client = await TCP4ClientEndpoint(reactor, *address).connect(Factory.forProtocol(Client))
+        assert isinstance(client, Client)
+        own = client.transport.getHost()
+        client.send(data)
+        client.end()
+        await client.lost
+        return own, bytes(client.received)
+
+    async def test_version_1_and_2(self) -> None:
+        for option, version in (("send-proxy", 1), ("send-proxy-v2", 2)):
+            server, meeting = self.proxied()
+            address = self.front(server, option)
+            for data in (b"this is a test", os.urandom(2_000_000)):
+                own, answer = await self.through(address, data)
+                self.assertTrue(answer == data)
+                info = meeting.infos.pop()
+                self.assertEqual(info.peer, own)
+                self.assertEqual(info.local, IPv4Address("TCP", *address))
+                assert info.proxy is not None
+                self.assertEqual((info.proxy.header.version, info.proxy.header.local), (version, False))
+            self.assertEqual(self.logged("PROXY"), [])
+
+    async def test_health_checks(self) -> None:
+        for option in ("send-proxy", "send-proxy-v2"):
+            server, meeting = self.proxied()
+            self.front(server, f"{option} check inter 20ms check-send-proxy")
+            while len(meeting.infos) < 3:
+                await turn()
+            proxies = [info.proxy for info in meeting.infos if info.proxy is not None]
+            self.assertEqual(len(proxies), len(meeting.infos))
+            for proxy in proxies:
+                self.assertEqual(proxy.header.local, option == "send-proxy-v2")
+            self.assertEqual(self.logged("PROXY"), [])
+            await self._stop(server)
+
+    async def test_what_it_says_of_a_tls_client(self) -> None:
+        authority = Authority(self.mktemp())
+        trusted = authority.folder / "ca.pem"
+        server, meeting = self.proxied()
+        address = self.front(
+            server,
+            "send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,cert-sig,cert-key,authority,crc32c,unique-id",
+            bind=f"ssl crt {authority.server} ca-file {trusted} verify optional",
+            extra='unique-id-format "order-%[int(7)]"',
+        )
+        for certificate in (False, True):
+            context = ssl.create_default_context(cafile=trusted)
+            if certificate:
+                context.load_cert_chain(authority.server)
+            self.assertEqual(await deferToThread(over_tls, context, address), b"this is a test")
+            proxy = meeting.infos.pop().proxy
+            assert proxy is not None
+            header = proxy.header
+            self.assertEqual((header.authority, header.unique_id, header.others), ("localhost", b"order-7", ()))
+            assert header.tls is not None
+            self.assertEqual((header.tls.certificate, header.tls.verified), (certificate, certificate))
+            self.assertEqual(header.tls.common_name, "localhost" if certificate else None)
+            self.assertEqual(header.tls.version, "TLSv1.3")
+
+
+def over_tls(context: ssl.SSLContext, address: tuple[str, int]) -> bytes:
+    with (
+        sockets.create_connection(address, PATIENCE) as client,
+        context.wrap_socket(client, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(b"this is a test")
+        return secure.recv(100)

@@ -72,7 +72,8 @@ class OptionsTests(SynchronousTestCase):
         arguments = (
             "--max-connections 5 --when-full refuse --max-pending 7 --threads --log-traffic --drain-timeout 2min"
             " --max-connections-per-peer 3 --allow 10.0.0.0/8,::1 --deny 10.0.0.7 --idle-timeout 5min"
-            " --frame-timeout 30s --memory-budget 1M"
+            " --frame-timeout 30s --memory-budget 1M --handshake-timeout 3s"
+            " --proxy-protocol --proxy-from 10.0.0.0/8,::1 --proxy-from 192.0.2.7"
         )
         config = options("--handler", "tests.test_service:answer", *arguments.split()).config
         (socket_config,) = config.sockets
@@ -91,6 +92,9 @@ class OptionsTests(SynchronousTestCase):
             deny=(ip_network("10.0.0.7"),),
             idle_timeout=300,
             frame_timeout=30,
+            proxy_protocol=True,
+            proxy_from=(ip_network("10.0.0.0/8"), ip_network("::1"), ip_network("192.0.2.7")),
+            handshake_timeout=3,
             log_traffic=True,
         )
         self.assertEqual(socket_config, expected)
@@ -139,6 +143,14 @@ class OptionsTests(SynchronousTestCase):
             (["--drain-timeout", "10 h"], "--drain-timeout", "'10 h'", "10s, 500ms, 2min"),
             (["--allow", "10.0.0.0/33"], "--allow", "'10.0.0.0/33'", "10.0.0.0/8 or ::1"),
             (["--deny", "::1,example.org"], "--deny", "'example.org'", "an address or a network"),
+            (["--proxy-from", "::1"], "--proxy-from: proxy_protocol is not set", "both"),
+            (["--proxy-protocol", "--proxy-from", "::1,"], "--proxy-from: ''", "an address or a network"),
+            (["--listen", "haproxy:tcp:1"], "--listen: 'haproxy:tcp:1' loses the end", "'tcp:1', with proxy_protocol"),
+            (
+                ["--listen", "udp:1", "--proxy-protocol", "--handler", "tests.test_service:answer"],
+                "--listen: 'udp:1': udp has no PROXY headers",
+            ),
+            (["--handshake-timeout", "0"], "--handshake-timeout", "more than 0"),
             (["--memory-budget", "1000"], "--memory-budget: 1000 bytes are less than one message of 'echo'", "1048576"),
             (["--memory-budget", "0"], "--memory-budget", "'0' is not a size"),
             (["--drain-timeout", "0"], "--drain-timeout", "'0'", "more than 0"),
