@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from sockserve import __version__
-from sockserve.commands import send
+from sockserve.commands import bench, send
 
-COMMANDS = (send,)
+COMMANDS = (send, bench)
 """Each has `add_parser(subparsers)`, which sets `run`: a function of the parsed arguments, for the exit status."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,17 @@ def checked(parser: Callable[[str], T]) -> Callable[[str], T]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return check
+
+
+def counted(what: str) -> Callable[[str], int]:
+    """A type for argparse: a number of `what`, from 1 to 999,999,999."""
+
+    def count(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
+            raise ValueError(f"{text!r} is not a number of {what}; accepted: 1 or more")
+        return int(text)
+
+    return checked(count)
 
 
 def react(main: Callable[[ReactorBase], Awaitable[int]]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
@@ -18,7 +17,7 @@ from twisted.internet.error import ConnectionLost
 
 from sockserve.channel import ChannelClosed
 from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
-from sockserve.commands.program import checked, complain, react
+from sockserve.commands.program import checked, complain, counted, react
 from sockserve.commands.stdio import Input, Output
 from sockserve.framing import NAMES, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
@@ -78,7 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "1min (default: 10s)",
     )
     add("--hex", action="store_true", help="messages are written in hexadecimal, and answers are printed so")
-    add("--repeat", "-n", metavar="N", type=checked(_count), default=1, help="send each message N times in a row")
+    add("--repeat", "-n", metavar="N", type=counted("times"), default=1, help="send each message N times in a row")
     add(
         "--max-length",
         metavar="BYTES",
@@ -336,9 +335,3 @@ def _from_hex(text: bytes) -> bytes:
 
 def _short(text: bytes) -> bytes:
     return text if len(text) <= 40 else text[:40] + b"..."
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
-        raise ValueError(f"{text!r} is not a number of times; accepted: 1 or more")
-    return int(text)
