@@ -106,12 +106,12 @@ class Shortens(Counting):
 
 class Swaps(Counting):
     def fail(self, message: bytes) -> None:
-        self.held = message
+        self.late = message
 
     def messageReceived(self, message: bytes) -> None:
         super().messageReceived(message)
         if self.count == self.AT + 1:
-            self.sendMessage(self.held)
+            self.sendMessage(self.late)
 
 
 class Mixes(Counting):
