@@ -17,6 +17,8 @@ protocol    one framing on one connection: MessageProtocol, MessageFactory, Echo
 channel     the pull side: Channel, conversations
 limits      who may connect, how many at once, and how many of one peer
 handlers    what answers: functions, echo, discard, relay, forward
+certificates  what a TLS server shows and asks for
+tls         TLS below the protocols of a server
 datagram    UDP endpoints
 server      named sockets as Twisted services
 client      connect, once or again and again

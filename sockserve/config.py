@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.endpoints import serverFromString
 
+from sockserve.address import endpoint_arguments
+from sockserve.certificates import CertificateError, TLSConfig
 from sockserve.framing import parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.handlers import conversation_maker, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING
-from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, Key
+from sockserve.keys import ENDPOINT, FILE_KEYS, LISTEN, LISTEN_KEYS, SOCKET_KEYS, TLS_KEYS, Key
 from sockserve.limits import WhenFull
 from sockserve.memory import MemoryBudget
 from sockserve.nearest import nearest
@@ -81,6 +83,7 @@ class SocketConfig:
     max_connections_per_peer: int | None = None
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
+    tls: TLSConfig | None = None
     close_timeout: float = DEFAULT_TIMEOUT
     idle_timeout: float | None = None
     frame_timeout: float | None = None
@@ -184,6 +187,8 @@ def check_socket(name: str, settings: Mapping[str, object], place: Place, reacto
         own = entry.get("framing")
         listen.append(endpoint if own is None else Listen(endpoint, framing(f"{where}.framing", own)))
     values["listen"] = tuple(listen)
+    if "tls" in values:
+        values["tls"] = _tls(values["tls"], place)
     config = SocketConfig(name=name, **values)
     # What is left to find is what an endpoint and the other settings make of each other.
     _tried(place("listen"), config.server, reactor)
@@ -272,27 +277,32 @@ def _entry(item: object, where: str, place: Place) -> dict[str, Any]:
     return entry
 
 
+def _tls(table: Mapping[str, object], place: Place) -> TLSConfig:
+    """A [socket.NAME.tls] table, and its files read once."""
+    values = checked(table, TLS_KEYS, lambda key: place(f"tls.{key}"))
+    if "certificate" not in values:
+        raise ConfigError(place("tls"), f"has no certificate; accepted: {TLS_KEYS['certificate'].accepted}")
+    tls = TLSConfig(**values)
+    try:
+        tls.read()
+    except CertificateError as error:
+        raise ConfigError(place(f"tls.{error.key}" if error.key else "tls"), error) from error
+    return tls
+
+
 def _address(endpoint: str) -> tuple[object, ...]:
     """What is the same for two endpoint strings when they cannot both be open, as far as the strings tell.
 
     A port stands there as text, "0" for one that the system chooses.
     """
-    parts = re.findall(r"(?:[^:\\]|\\.)+", endpoint)
-    names = ADDRESS.get(parts[0])
-    if names is None:
+    kind, found = endpoint_arguments(endpoint, ADDRESS)
+    if kind not in ADDRESS:
         return (endpoint,)
-    kind = "tcp" if parts[0] == "ssl" else parts[0]
-    pairs = [re.split(r"(?<!\\)=", part, maxsplit=1) for part in parts[1:]]
-    found = dict(zip(names, [pair[0] for pair in pairs if len(pair) == 1], strict=False))
-    found.update({pair[0]: pair[1] for pair in pairs if len(pair) == 2})
     if kind == "unix":
-        return kind, Path(_plain(found["address"])).absolute()
-    interface = _plain(found.get("interface", "127.0.0.1" if kind == "udp" else ""))
+        return kind, Path(found["address"]).absolute()
+    interface = found.get("interface", "127.0.0.1" if kind == "udp" else "")
+    kind = "tcp" if kind == "ssl" else kind
     return kind, str(int(found["port"])), "" if interface in ("0.0.0.0", "::") else interface  # noqa: S104 - compared
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
 
 
 def path_of(name: str) -> str:

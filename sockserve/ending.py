@@ -7,10 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
+from zope.interface import Interface
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.internet.tcp import Connection
+
+
+class IHalfCloseableTLS(Interface):
+    """A TLS transport each of whose directions ends for itself: sockserve.tls has it, Twisted's own has not."""
+
+    def loseWriteConnection() -> None:
+        """Send our end of stream behind what was written; reading goes on."""
 
 
 class Ending:
@@ -64,7 +72,7 @@ class Ending:
         self.flushed = False
 
     def end_sending(self) -> None:
-        """Send our end of stream behind what is owed; reading goes on. TLS cannot: there it waits for `close`."""
+        """Send our end of stream behind what is owed; reading goes on. Where that cannot be, it waits for `close`."""
         if not self.sending_ended:
             self.sending_ended = True
             if not self._stalled:
@@ -137,8 +145,13 @@ class Ending:
 
 
 def can_half_close(transport: Connection) -> bool:
-    """Whether our end of stream can go out while reading goes on: TCP and unix sockets, not TLS over them."""
-    return IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
+    """Whether our end of stream can go out while reading goes on: over TCP, unix sockets and a server's TLS.
+
+    Twisted's own TLS, that of clients, has the interface of what is below it, and cannot.
+    """
+    if ISSLTransport.providedBy(transport):
+        return IHalfCloseableTLS.providedBy(transport)
+    return IHalfCloseableDescriptor.providedBy(transport)
 
 
 def peer_has_ended(transport: Connection) -> bool:
@@ -150,5 +163,5 @@ def peer_has_ended(transport: Connection) -> bool:
     if not can_half_close(transport) or not hasattr(select, "POLLRDHUP"):
         return False
     poll = select.poll()
-    poll.register(transport.getHandle(), select.POLLRDHUP)
+    poll.register(transport.fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sockserve.certificates import MINIMUM_VERSIONS
 from sockserve.handlers import NAMES as HANDLERS
 from sockserve.nearest import nearest
 from sockserve.network import Network, parse_network
@@ -72,6 +73,13 @@ def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
+def _version(value: object) -> object:
+    if _of(str)(value) not in MINIMUM_VERSIONS:
+        raise ValueError(f"{value!r} is unknown; accepted: {VERSIONS}")
+    return value
+
+
+VERSIONS = " or ".join(f'"{version}"' for version in MINIMUM_VERSIONS)
 ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
 LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
 FRAMING = "the name of a framing, such as windev"
@@ -80,6 +88,7 @@ SIZE_KEY = Key("a size in bytes, such as 4096, 64k or 16M", lambda value: parse_
 DURATION_KEY = Key(
     "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
 )
+PEM_KEY = Key("the name of a PEM file", _of(str))
 COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
 NETWORKS_KEY = Key(
     "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (by commas in an option)",
@@ -101,6 +110,7 @@ SOCKET_KEYS = {
     "max_connections_per_peer": COUNT_KEY,
     "allow": NETWORKS_KEY,
     "deny": NETWORKS_KEY,
+    "tls": Key("a table [socket.NAME.tls] with certificate in it", _of(dict)),
     "close_timeout": DURATION_KEY,
     "idle_timeout": DURATION_KEY,
     "frame_timeout": DURATION_KEY,
@@ -110,6 +120,15 @@ SOCKET_KEYS = {
     "log_traffic": BOOLEAN,
 }
 """The settings of a named socket."""
+
+TLS_KEYS = {
+    "certificate": PEM_KEY,
+    "key": PEM_KEY,
+    "chain": PEM_KEY,
+    "client_ca": PEM_KEY,
+    "minimum_version": Key(VERSIONS, _version),
+}
+"""The settings of the TLS of a named socket."""
 
 LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
 """The settings of an endpoint that has a framing of its own."""

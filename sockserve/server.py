@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.address import format_address
+from sockserve.certificates import Certificates, TLSConfig, tls_endpoint
 from sockserve.channel import Channel, Conversation
 from sockserve.datagram import DatagramEndpoint, DatagramSocket
 from sockserve.framing.raw import Raw
@@ -63,12 +64,13 @@ class SocketServer(Service):
         closed.
     allow, deny: networks as text, or from `ipaddress`. With `allow`, only clients from there may connect; those in
         `deny` may not.
+    tls: the TLS of all endpoints of streams. "ssl:" and "tls:" endpoint strings have their own.
     close_timeout: seconds for a peer to take what it is owed when its connection closes.
     idle_timeout: seconds in which nothing comes from a peer, and it takes nothing; then its connection is closed.
     frame_timeout: seconds from the first byte of a frame to its last; then its connection is closed.
     proxy_protocol: each connection begins with a PROXY header, which tells the client's address; see sockserve.proxy.
     proxy_from: the networks of the proxies, as text or from `ipaddress`; who else connects is refused. None: loopback.
-    handshake_timeout: seconds for a PROXY header to come.
+    handshake_timeout: seconds for a PROXY header, and for the TLS handshake behind it; nobody is served before.
     memory: the budget that the connections count for; one budget may be for several sockets.
     drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
     log_traffic: log the number of bytes of every read and write.
@@ -99,6 +101,7 @@ class SocketServer(Service):
         max_connections_per_peer: int | None = None,
         allow: Iterable[str | Network] = (),
         deny: Iterable[str | Network] = (),
+        tls: TLSConfig | None = None,
         close_timeout: float = 10.0,
         idle_timeout: float | None = None,
         frame_timeout: float | None = None,
@@ -128,18 +131,20 @@ class SocketServer(Service):
             raise ValueError("proxy_from needs proxy_protocol")
         self._proxies = LOOPBACK if proxy_from is None else tuple(map(as_network, proxy_from))
         self._proxy_protocol = proxy_protocol
-        self._handshake_timeout = handshake_timeout
         self.ports: list[IListeningPort] = []
         self._opening: list[Deferred[None]] = []
         if conversation is not None:
             make = conversation_maker(conversation)
         else:
             make = maker(handler, max_pending=max_pending, threads=threads, max_length=max_length, reactor=reactor)
+        self._handshake_timeout = handshake_timeout
+        shared = None if tls is None else Certificates(name, tls.read, tls.files)
         one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
         several = cast("Iterable[Endpoint | Listen]", [listen] if one else listen)
         self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
+            certificates = shared
             if isinstance(endpoint, str) and endpoint.startswith("haproxy:"):
                 inner = endpoint.removeprefix("haproxy:")
                 raise ValueError(f"{endpoint!r} loses the end of a stream; accepted: {inner!r}, with proxy_protocol")
@@ -148,8 +153,14 @@ class SocketServer(Service):
                     raise ValueError(
                         f"{endpoint!r}: udp has no PROXY headers; accepted: a socket without proxy_protocol"
                     )
+                if shared is not None:
+                    raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
                 datagrams = _datagrams(name, handler, conversation, own, access, max_pending, threads, log_traffic)
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
+            elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
+                if shared is not None:
+                    raise ValueError(f"{endpoint!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
+                endpoint, certificates = tls_endpoint(name, reactor, endpoint)
             elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
             factory = SocketFactory(
@@ -164,6 +175,7 @@ class SocketServer(Service):
                 frame_timeout=frame_timeout,
                 log_traffic=log_traffic,
             )
+            factory.certificates = certificates
             self._listen.append((endpoint, factory))
 
     @property
@@ -231,6 +243,17 @@ class SocketServer(Service):
         The order from the outside in: PROXY, TLS, the factory.
         """
         layered: IProtocolFactory = factory
+        if factory.certificates is not None:
+            # It needs what is not installed with every Twisted.
+            from sockserve.tls import TLSFactory
+
+            layered = TLSFactory(
+                factory.certificates,
+                layered,
+                self._reactor,
+                handshake_timeout=self._handshake_timeout,
+                report=self._report,
+            )
         if self._proxy_protocol:
             layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)
         return layered
@@ -281,7 +304,12 @@ def _datagrams(
 
 
 class SocketFactory(MessageFactory):
-    """Makes the protocols of one endpoint of a named socket."""
+    """Makes the protocols of one endpoint of a named socket.
+
+    certificates: of its TLS; None: it has none.
+    """
+
+    certificates: Certificates | None = None
 
     def __init__(
         self,

@@ -14,32 +14,38 @@ from twisted.internet.endpoints import quoteStringArgument
 
 
 class Authority:
-    """A certificate authority of its own, and a server's certificate for localhost."""
+    """A certificate authority of its own, in ca.pem, and a server's certificate for localhost in server.key."""
 
     def __init__(self, path: str) -> None:
         self.folder = folder = Path(path).absolute()
         folder.mkdir(parents=True)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._own = self._certificate("An authority of the tests", self._key, None)
+        self.ca = folder / "ca.pem"
+        self.ca.write_bytes(self._own.public_bytes(serialization.Encoding.PEM))
+        self.server = self.issue("localhost", folder / "server.key")
+
+    def issue(self, name: str, path: Path, *, expired: bool = False, passphrase: bytes | None = None) -> Path:
+        """Write the key and, behind it, the certificate of that name."""
         key = ec.generate_private_key(ec.SECP256R1())
-        own = self._certificate("An authority of the tests", key, None)
-        (folder / "ca.pem").write_bytes(own.public_bytes(serialization.Encoding.PEM))
-        server_key = ec.generate_private_key(ec.SECP256R1())
-        server = self._certificate("localhost", server_key, (own, key))
-        self.server = folder / "server.key"
-        self.server.write_bytes(
-            server_key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + server.public_bytes(serialization.Encoding.PEM)
+        certificate = self._certificate(name, key, (self._own, self._key), expired=expired)
+        encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        path.write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+            + certificate.public_bytes(serialization.Encoding.PEM)
         )
+        return path
 
     def _certificate(
         self,
         name: str,
         key: ec.EllipticCurvePrivateKey,
         by: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+        *,
+        expired: bool = False,
     ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) - timedelta(days=10 * expired)
         alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         return (
             x509.CertificateBuilder()
