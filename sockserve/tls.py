@@ -257,7 +257,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
     def _break(self) -> None:
         """The peer does not keep to TLS any more, or says that we do not."""
         assert self._reason is not None
-        self._fail("tls", self._reason.getErrorMessage())
+        self._fail("tls", self._reason.value.args[0])
         self._hang_up()
 
     def _hang_up(self) -> None:

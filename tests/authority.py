@@ -16,11 +16,11 @@ from twisted.internet.endpoints import quoteStringArgument
 class Authority:
     """A certificate authority of its own, in ca.pem, and a server's certificate for localhost in server.key."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: str = "An authority of the tests") -> None:
         self.folder = folder = Path(path).absolute()
         folder.mkdir(parents=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._own = self._certificate("An authority of the tests", self._key, None)
+        self._own = self._certificate(name, self._key, None)
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(self._own.public_bytes(serialization.Encoding.PEM))
         self.server = self.issue("localhost", folder / "server.key")

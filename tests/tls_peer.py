@@ -1,11 +1,14 @@
-"""A TLS client that does nothing by itself: OpenSSL in memory beside a blocking socket, so that a test decides which bytes
-go out together, and sees which come."""
+"""A TLS client that does nothing by itself: OpenSSL in memory beside a blocking socket.
+
+So a test decides which bytes go out together, and sees which come.
+"""
 
 from __future__ import annotations
 
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from OpenSSL import SSL
 
@@ -50,10 +53,12 @@ class Peer:
             self.socket.close()
             raise
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()
 
     @property
