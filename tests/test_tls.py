@@ -474,6 +474,20 @@ class HandshakeTests(TLSCase):
         self.assertEqual(ended, "no agreement on TLS: the peer has ended its stream")
         self.assertIn("no agreement on TLS: ", await self.refused(server, leaving(reset)))
 
+    async def test_a_monitor_that_connects_and_leaves_is_not_logged(self) -> None:
+        server = self.guarded()
+
+        def monitor(how: int) -> None:
+            with socket.create_connection(self.address(server), PATIENCE) as plain:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", how, 0))
+
+        for how in range(2):
+            await deferToThread(monitor, how)
+        # Whoever comes behind them is refused behind them.
+        await self.refused(server, self.hostile(server, TLS1_3))
+        self.assertEqual(len(self.logged("orders 127")), 1)
+        self.assertEqual(server.closings, {"tls": 1})
+
     async def test_a_handshake_that_takes_too_long_is_aborted(self) -> None:
         server = self.serve(SocketServer("orders", LOCAL, tls=self.config, handshake_timeout=0.2))
 
