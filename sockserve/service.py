@@ -27,7 +27,7 @@ from sockserve.config import (
     load,
     path_of,
 )
-from sockserve.framing import NAMES
+from sockserve.framing import NAMES, compiled
 from sockserve.handlers import NAMES as HANDLERS
 from sockserve.keys import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
 from sockserve.server import Server
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 log = Logger()
 
 NAME = "twistd sockserve"
+
+FORM = "compiled" if compiled else "pure"
+"""How the framings were installed."""
 
 
 class Options(usage.Options):
@@ -158,7 +161,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Print the versions of sockserve and Twisted, and exit."""
-        print(f"sockserve version: {__version__}")
+        print(f"sockserve version: {__version__}, framings {FORM}")
         super().opt_version()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -271,6 +274,7 @@ class Program(MultiService):
 
     def privilegedStartService(self) -> None:
         """Open the ports. Raises StartError for the first that cannot be opened."""
+        log.info("sockserve {version}, framings {form}", version=__version__, form=FORM)
         for service in self:
             for part in service if isinstance(service, Server) else [service]:
                 try:

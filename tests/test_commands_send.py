@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
 from sockserve.channel import Channel, Conversation
+from sockserve.framing import compiled
 from sockserve.server import SocketServer
 from tests.authority import Authority
 
@@ -420,7 +421,10 @@ class UsageTests(SynchronousTestCase):
         self.assertEqual(status, 0)
         for word in ("--framing", "--timeout", "--hex", "--repeat", "--max-length", "Exit status", "netstring"):
             self.assertIn(word, output)
-        self.assertEqual(self.command("--version"), (0, f"sockserve {__version__}\n", ""))
+        self.assertEqual(
+            self.command("--version"),
+            (0, f"sockserve {__version__}, framings {'compiled' if compiled else 'pure'}\n", ""),
+        )
 
     def test_importing_the_command_installs_no_reactor(self) -> None:
         program = "import sys, sockserve.commands; sys.exit('twisted.internet.reactor' in sys.modules)"

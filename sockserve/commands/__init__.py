@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from sockserve import __version__
 from sockserve.commands import bench, send
+from sockserve.framing import compiled
 
 COMMANDS = (send, bench)
 """Each has `add_parser(subparsers)`, which sets `run`: a function of the parsed arguments, for the exit status."""
@@ -23,7 +24,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `sockserve` with these arguments; None: those of the process. Gives the exit status."""
     parser = Parser(prog="sockserve", description="Talk to message servers.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"sockserve {__version__}")
+    form = "compiled" if compiled else "pure"
+    parser.add_argument("--version", action="version", version=f"sockserve {__version__}, framings {form}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)

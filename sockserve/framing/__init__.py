@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Protocol
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
@@ -180,3 +181,7 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"N is a number of bytes, not {text!r}")
     return int(text)
+
+
+compiled = not isinstance(parse, FunctionType)
+"""Whether this package was compiled by mypyc when it was installed. Both forms do the same; one is faster."""
