@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 def format_address(address: object) -> str:
     """An address as users write it: `127.0.0.1:27015`, `[::1]:27015`, `unix:/run/orders.sock`.
 
-    The client end of a unix socket has no name: `unix:`.
+    The client end of a unix socket has no name: `unix:`. What cannot be printed in a path is escaped.
     """
     match address:
         case IPv4Address(host=host, port=port):
@@ -20,7 +20,8 @@ def format_address(address: object) -> str:
             return f"[{host}]:{port}"
         case UNIXAddress(name=name):
             path = b"" if name is None else name if isinstance(name, bytes) else name.encode()
-            return f"unix:{path.decode(errors='backslashreplace')}"
+            text = path.decode(errors="backslashreplace")
+            return f"unix:{text if text.isprintable() else repr(text)[1:-1]}"
     return str(address)
 
 

@@ -439,6 +439,16 @@ class SocketTests(SocketCase):
         self.assertEqual(bytes(client.received), b"2\r\nhi")
         self.assertEqual(meeting.infos[0].peer, CLIENT)
 
+    async def test_a_path_in_a_header_cannot_write_lines_of_its_own_into_the_log(self) -> None:
+        server, _ = self.proxied(deny=["0.0.0.0/0"])
+        client = await self.client(server)
+        path = b"/run/x\norders 192.0.2.7:1: established".ljust(108, b"\0")
+        client.send(SIGNATURE + b"\x21\x31\0\xd8" + path + path + b"x")
+        client.end()
+        await client.lost
+        (line,) = self.logged("closing")
+        self.assertTrue(line.startswith("orders unix:/run/x\\norders 192.0.2.7:1: established: "), line)
+
     def test_settings_that_do_not_go_together(self) -> None:
         for where, settings, line in (
             (LOCAL, {"proxy_from": ["::1"]}, "proxy_from needs proxy_protocol"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, assert_type
 
 from OpenSSL.crypto import X509
@@ -30,6 +31,9 @@ from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 from sockserve.info import ConnectionInfo
 from sockserve.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.proxy import ProxyInfo
+from sockserve.proxy import parse as parse_header
+from sockserve.proxy.header import ClientTLS, Header
 from sockserve.server import Listen, Server, SocketServer
 from sockserve.units import parse_duration, parse_size
 
@@ -111,6 +115,12 @@ def infos(info: ConnectionInfo) -> None:
     assert_type(info.established, datetime | None)
     assert_type(info.messages_received + info.messages_sent + info.bytes_received + info.bytes_sent, int)
     assert_type(format_address(info.peer), str)
+    assert_type(info.proxy, ProxyInfo | None)
+    assert_type(parse_header(b""), Header | None)
+    if info.proxy is not None:
+        assert_type(info.proxy.address, IAddress)
+        assert_type(info.proxy.header.authority, str | None)
+        assert_type(info.proxy.header.tls, ClientTLS | None)
 
 
 async def channels(channel: Channel, read: ReadProtocol) -> None:
@@ -160,6 +170,7 @@ def servers(endpoint: IStreamServerEndpoint) -> None:
     SocketServer("b", ["tcp:0", endpoint, Listen("tcp:0", "windev")], handler="relay")
     SocketServer("c", "tcp:0", "windev", deferred, max_connections=3, when_full="refuse", drain_timeout=1)
     SocketServer("d", "tcp:0", conversation=talks, close_timeout=1.5, log_traffic=True)
+    SocketServer("e", "tcp:0", proxy_protocol=True, proxy_from=["::1", ip_network("10.0.0.0/8")], handshake_timeout=3)
     ConversationProtocol(talk)
     assert_type(socket.channel(3), Channel | None)
     assert_type(socket.channels, dict[int, Channel])
