@@ -449,6 +449,20 @@ class SocketTests(SocketCase):
         (line,) = self.logged("closing")
         self.assertTrue(line.startswith("orders unix:/run/x\\norders 192.0.2.7:1: established: "), line)
 
+    async def test_the_header_comes_before_tls(self) -> None:
+        authority = Authority(self.mktemp())
+        server, meeting = self.proxied(authority.listen(), framing="raw")
+        context = ssl.create_default_context(cafile=authority.folder / "ca.pem")
+        for header in (TEXT, BINARY):
+            listens = server.ports[0].getHost()
+            assert isinstance(listens, IPv4Address)
+            address = "127.0.0.1", listens.port
+            self.assertEqual(await deferToThread(over_tls, context, address, header), b"this is a test")
+            info = meeting.infos.pop()
+            self.assertEqual((info.peer, info.local), (CLIENT, PUBLIC))
+            assert info.proxy is not None
+            self.assertEqual(info.proxy.header.size, len(header))
+
     def test_settings_that_do_not_go_together(self) -> None:
         for where, settings, line in (
             (LOCAL, {"proxy_from": ["::1"]}, "proxy_from needs proxy_protocol"),
@@ -619,10 +633,10 @@ class HAProxyTests(SocketCase):
             self.assertEqual(header.tls.version, "TLSv1.3")
 
 
-def over_tls(context: ssl.SSLContext, address: tuple[str, int]) -> bytes:
-    with (
-        sockets.create_connection(address, PATIENCE) as client,
-        context.wrap_socket(client, server_hostname="localhost") as secure,
-    ):
-        secure.sendall(b"this is a test")
-        return secure.recv(100)
+def over_tls(context: ssl.SSLContext, address: tuple[str, int], header: bytes = b"") -> bytes:
+    """The answer to 14 bytes, sent over TLS behind a header in plain bytes."""
+    with sockets.create_connection(address, PATIENCE) as client:
+        client.sendall(header)
+        with context.wrap_socket(client, server_hostname="localhost") as secure:
+            secure.sendall(b"this is a test")
+            return secure.recv(100)
