@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -136,6 +138,21 @@ class Resets(Counting):
         self.abortConnection()
 
 
+class Stalls(Protocol):
+    """Stands still once, for STALL seconds."""
+
+    STALL = 0.3
+    transport: Transport
+    stalled = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+        if not self.stalled:
+            self.stalled = True
+            self.transport.pauseProducing()
+            reactor.callLater(self.STALL, self.transport.resumeProducing)
+
+
 class AddsAtTheEnd(Protocol):
     """Sends one byte too many when all is answered."""
 
@@ -228,6 +245,14 @@ class GoodServerTests(BenchTestCase):
         result = await self.measured(endpoint, "-f", "windev", "-d", "300ms", "--rate", "1000", "-c", "7")
         self.assertEqual(result["messages"], 300)
 
+    async def test_an_open_loop_shows_that_the_server_stood_still(self) -> None:
+        endpoint = await self.listen(Factory.forProtocol(Stalls))
+        result = await self.measured(endpoint, "-d", "600ms", "--rate", "500", "--window", "1")
+        # Half of the messages were due while it did, and the first of them were late by nearly all of it.
+        self.assertEqual(result["messages"], 300)
+        self.assertGreater(result["latency"]["p99"], 0.9 * Stalls.STALL)
+        self.assertGreater(result["latency"]["p90"], 0.6 * Stalls.STALL)
+
     async def test_connections_shared_by_processes(self) -> None:
         endpoint = await self.listen(MessageFactory("netstring", Echo))
         result = await self.measured(endpoint, "-f", "netstring", "-c", "5", "-p", "2", "-n", "1001", "-w", "3")
@@ -306,6 +331,40 @@ class GoodServerTests(BenchTestCase):
         process.signalProcess("INT")
         self.assertEqual((await bench.ended, bench.errors), (130, b""))
         self.assertIn(b" messages answered in ", bench.output)
+
+
+class ProgressTests(SynchronousTestCase):
+    def on_terminal(self, *words: str) -> str:
+        """What is written to a terminal while 2000 messages a second are answered for half a second."""
+        ours, theirs = pty.openpty()
+        with running("--listen", LOCAL) as server:
+            host, port = server.address
+            command = (*words, "bench", f"tcp:{host}:{port}", "-d", "600ms", "--rate", "2000")
+            ended = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+            )
+            os.close(theirs)
+            written = b""
+            # At its end Linux gives an error, others give nothing.
+            with contextlib.suppress(OSError):
+                while piece := os.read(ours, 4096):
+                    written += piece
+            os.close(ours)
+            output, _ = ended.communicate(timeout=30)
+        self.assertEqual(ended.returncode, 0)
+        self.assertIn(b"1,200 messages answered", output)
+        return written.decode()
+
+    def test_a_bar_on_a_terminal(self) -> None:
+        self.assertRegex(self.on_terminal(sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
+
+    def test_a_plain_line_without_rich(self) -> None:
+        program = (
+            "import sys; sys.modules['rich.console'] = None; from sockserve.commands import main; sys.exit(main())"
+        )
+        written = self.on_terminal(sys.executable, "-c", program)
+        self.assertTrue(written.startswith("\r  0% 0 messages/s"), written)
+        self.assertRegex(written, r"^(\r[ \d]{3}% [\d,]+ messages/s\x1b\[K)+\r\x1b\[K$")
 
 
 class EveryFramingTests(SynchronousTestCase):

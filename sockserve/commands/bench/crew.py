@@ -12,6 +12,8 @@ from sockserve.commands.bench.settings import Result, Settings
 Pipe = connection.Connection
 # Seconds that a process has to say what it has measured when it is told to stop.
 GRACE = 5.0
+# And to end, when it has said so.
+LEAVING = 1.0
 
 
 class Crew:
@@ -36,8 +38,9 @@ class Crew:
     def run(self) -> Result:
         """What all have measured together, up to an interruption at least."""
         working = set(self._processes)
-        timeout: float | None = None
         unready = len(working)
+        # Before all are ready nothing was measured, and nothing is waited for when it ends early.
+        timeout: float | None = None
         while working:
             try:
                 came = connection.wait(list(working), timeout)
@@ -50,6 +53,7 @@ class Crew:
                             unready -= 1
                             if not unready:
                                 self._tell(working, "go")
+                                self._progress(0)
                         case "answered", int(count):
                             self._answered[pipe] = count
                             self._progress(sum(self._answered.values()))
@@ -57,16 +61,16 @@ class Crew:
                             working.discard(pipe)
                             self._result.merge(result)
                             if result.errors:
-                                timeout = GRACE
+                                timeout = GRACE if not unready else 0.0
                                 self._tell(working, "stop")
             except KeyboardInterrupt:
                 if self.interrupted:
                     break
                 self.interrupted = True
-                timeout = GRACE
+                timeout = GRACE if not unready else 0.0
                 self._tell(working, "stop")
         for process in self._processes.values():
-            process.join(GRACE if not self.interrupted else 0.5)
+            process.join(LEAVING)
             if process.is_alive():
                 process.kill()
                 process.join()

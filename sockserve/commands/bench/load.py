@@ -7,6 +7,7 @@ ready, and "stop" when it is to end early. When the pipe closes it ends too.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import selectors
 import signal
@@ -63,13 +64,11 @@ def run(settings: Settings, pipe: Pipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     async def main(reactor: ReactorBase) -> None:
-        load = Load(settings, pipe, reactor)
-        pipe.send(("done", await load.run()))
+        # Without the parent there is nobody to tell.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.send(("done", await Load(settings, pipe, reactor).run()))
 
-    try:
-        task.react(main)
-    except (SystemExit, BrokenPipeError):
-        return
+    task.react(main)
 
 
 class Stopped(Exception):

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sockserve.commands.bench.latency import Histogram
-from sockserve.commands.bench.report import describe, duration, per_second
+from sockserve.commands.bench.report import describe, per_second
 from sockserve.commands.bench.settings import Result, Settings
 
 SHARES = (50, 90, 99, 99.9, 99.99, 99.999)
@@ -24,37 +24,43 @@ def check(path: Path) -> None:
 
 def draw(path: Path, settings: Settings, result: Result) -> None:
     """Write the picture. Raises OSError."""
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    def in_seconds(axis: Axis, label: str) -> None:
+        """Seconds on a log scale; with few powers of ten, 2 and 5 between them as well."""
+        few = longest < 1000 * shortest
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axis.set_major_formatter(EngFormatter("s"))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_label_text(label)
 
     histogram = result.latencies
     steps = list(histogram.steps())
+    shortest, longest = max(steps[0][0], 1), steps[-1][1]
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     figure.suptitle(f"{describe(settings)}\n{per_second(result):,.0f} messages/s", fontsize=10)
     left, right = figure.subplots(1, 2)
-    seconds = FuncFormatter(lambda value, _: duration(value))
 
     shares, edges = _bars(histogram)
     left.stairs(shares, edges, fill=True)
     left.set_xscale("log")
-    left.xaxis.set_major_formatter(seconds)
-    left.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-    left.set_xlabel("latency")
+    in_seconds(left.xaxis, "latency")
+    left.tick_params("x", rotation=30)
     left.set_ylabel("share of the messages, %")
 
     # How many nines: the tail, where waiting happens, gets as much room as the rest.
-    below = [1 - step[2] / histogram.total for step in steps]
-    smallest = 1 / histogram.total
-    right.step([1 / max(rest, smallest) for rest in (1.0, *below)], [steps[0][0] / 1e9, *(s[1] / 1e9 for s in steps)])
+    rests = [max(histogram.total - below, 1) / histogram.total for _, _, below in steps]
+    right.step([1.0, *(1 / rest for rest in rests)], [shortest / 1e9, *(upper / 1e9 for _, upper, _ in steps)])
     right.set_xscale("log")
     right.set_yscale("log")
-    ticks = [share for share in SHARES if 1 - share / 100 >= smallest]
+    ticks = [share for share in SHARES if 1 - share / 100 >= 1 / histogram.total]
     right.set_xticks([1 / (1 - share / 100) for share in ticks], [f"{share:g} %" for share in ticks])
-    right.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-    right.yaxis.set_major_formatter(seconds)
-    right.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    right.tick_params("x", rotation=30)
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel("share of the messages that took no longer")
-    right.set_ylabel("latency")
+    in_seconds(right.yaxis, "latency")
     right.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=120)
 

@@ -30,7 +30,7 @@ def progress(settings: Settings) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
         task = bar.add_task("connecting", total=1.0)
 
         def show(answered: int) -> None:
@@ -59,17 +59,19 @@ class Measure:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._begin = self._last = monotonic()
+        # The first call says that it begins.
+        self._begin = self._last = 0.0
         self._answered = 0
 
     def __call__(self, answered: int) -> tuple[float, str]:
-        now = monotonic()
-        if answered < self._answered:
-            # The warm-up is over, and counting begins anew.
-            self._begin, self._answered = self._last, 0
-        rate = (answered - self._answered) / (now - self._last) if now > self._last else 0.0
-        self._last, self._answered = now, answered
+        """The share that is done, and a text."""
         settings = self._settings
+        now = monotonic()
+        self._begin = self._begin or now
+        # Behind the warm-up counting begins anew.
+        before = self._answered if answered >= self._answered else 0
+        rate = (answered - before) / (now - self._last)
+        self._last, self._answered = now, answered
         if settings.messages is not None:
             share = answered / settings.messages
         else:

@@ -108,7 +108,7 @@ class Cycle(Stream):
         self.frame = messages.frame
         count = max(window + 1, ROUND)
         self._length = count * self.frame
-        # Twice, so that a piece as long as a round is in one piece from anywhere.
+        # Twice: a piece as long as a round is in one piece from anywhere, and leaves in one write.
         self._frames = 2 * b"".join(
             [messages.before + messages.message(number, connection) + messages.behind for number in range(count)]
         )
