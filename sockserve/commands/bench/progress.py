@@ -9,6 +9,9 @@ from time import monotonic
 
 from sockserve.commands.bench.settings import Settings
 
+SHORTEST = 0.2
+"""Seconds over which a rate is worth showing: several processes tell their counts one after the other."""
+
 
 @contextmanager
 def progress(settings: Settings) -> Iterator[Callable[[int], None]]:
@@ -62,18 +65,20 @@ class Measure:
         # The first call says that it begins.
         self._begin = self._last = 0.0
         self._answered = 0
+        self._rate = 0.0
 
     def __call__(self, answered: int) -> tuple[float, str]:
         """The share that is done, and a text."""
         settings = self._settings
         now = monotonic()
         self._begin = self._begin or now
-        # Behind the warm-up counting begins anew.
-        before = self._answered if answered >= self._answered else 0
-        rate = (answered - before) / (now - self._last)
-        self._last, self._answered = now, answered
+        if now - self._last > SHORTEST:
+            # Behind the warm-up counting begins anew.
+            before = self._answered if answered >= self._answered else 0
+            self._rate = (answered - before) / (now - self._last)
+            self._last, self._answered = now, answered
         if settings.messages is not None:
             share = answered / settings.messages
         else:
             share = (now - self._begin) / ((settings.duration or 1.0) + settings.warmup)
-        return min(share, 1.0), f"{rate:,.0f} messages/s"
+        return min(share, 1.0), f"{self._rate:,.0f} messages/s"
