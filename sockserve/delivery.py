@@ -22,6 +22,11 @@ _SMALL_PIECE = 16
 class Receiver(Protocol):
     """The callbacks; see MessageProtocol."""
 
+    @property
+    def takesFrames(self) -> bool: ...
+
+    def framesReceived(self, frames: bytes, count: int) -> None: ...
+
     def connectionEstablished(self) -> None: ...
 
     def messageReceived(self, message: bytes) -> None: ...
@@ -179,22 +184,31 @@ class Delivery:
             if self._change is not None and decoder.state == "skipping":
                 self._at_border = decoder.skip(piece)
                 return self._at_border or self._used < len(self._input)
-            messages = decoder.decode(piece)
+            if self._receiver.takesFrames and self._change is None:
+                frames, count = decoder.scan(piece)
+                messages = None
+            else:
+                messages = decoder.decode(piece)
+                count = len(messages)
         except FramingError as error:
             self._at_border = decoder.state != "skipping"
             self._receiver.framingFailed(error)
             return not self.failed
-        if messages:
+        if count:
             self._at_border = True
-            if self._change is not None:
-                self.count += len(messages) - 1
+            if self._change is not None and messages is not None:
+                self.count += count - 1
                 self._undelivered = iter(messages[1:])
                 self._switch()
                 del messages[1:]
+                count = 1
             if not self.count:
                 self._receiver.connectionEstablished()
-            self.count += len(messages)
-            self._receiver.messagesReceived(messages)
+            self.count += count
+            if messages is None:
+                self._receiver.framesReceived(frames, count)
+            else:
+                self._receiver.messagesReceived(messages)
             return True
         if self._used < len(self._input):
             return True

@@ -25,7 +25,7 @@ from sockserve.ending import Ending
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.info import ConnectionInfo
-from sockserve.sending import Sending, unsent
+from sockserve.sending import AT_ONCE, BATCH_SIZE, Sending, unsent
 from sockserve.timeouts import Limit, watch_of
 
 if TYPE_CHECKING:
@@ -144,6 +144,18 @@ class MessageProtocol(Protocol):
         """
         self._delivery.deliver_each(messages)
 
+    @property
+    def takesFrames(self) -> bool:
+        """Whether `framesReceived` is called, and not `messagesReceived`. Asked at every read."""
+        return False
+
+    def framesReceived(self, frames: bytes, count: int) -> None:
+        """All frames that one read has completed, as they stand on the wire; for what needs no messages.
+
+        count: how many they are.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override framesReceived")
+
     def framingFailed(self, error: FramingError) -> None:
         """The peer sent a bad frame, or ended its stream inside one. Logs it in one line; several in a read, in two.
 
@@ -193,12 +205,12 @@ class MessageProtocol(Protocol):
             peer=transport.getPeer(),
             local=self._local_address(),
             framing=self._delivery.framing,
-            sending=self._sending.framing,
+            sending=self._sending.encoder.framing,
             certificate=cast("X509 | None", certificate),
             connected=self._since,
             established=self._established,
             messages_received=self._delivery.count,
-            messages_sent=self._sending.count,
+            messages_sent=self._sending.encoder.count,
             bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
             # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
@@ -234,7 +246,7 @@ class MessageProtocol(Protocol):
         """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
         if not self.started:
             return 0
-        return self._delivery.pending + self._sending.pending + unsent(self.transport)
+        return self._delivery.pending + self._sending.encoder.size + unsent(self.transport)
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         """Call `function` in so many seconds of this protocol's reactor; the same name as in TimeoutMixin."""
@@ -246,20 +258,21 @@ class MessageProtocol(Protocol):
         Does nothing once the connection is closing, or behind `endMessages`.
         """
         sending = self._sending
-        sending.send(sending.framing.encode(message), 1, later=self._delivery.running)
+        if sending.encoder.add(message) > sending.batch:
+            sending.flush()
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
         """Send several messages at once: all, or none when one of them raises FramingError."""
-        messages = list(messages)
         sending = self._sending
-        sending.send(sending.framing.encode_all(messages), len(messages), later=self._delivery.running)
+        if sending.encoder.add_all(messages) > sending.batch:
+            sending.flush()
 
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
         What shutdown(SD_SEND) is in Winsock. Over TLS the peer sees it when the connection closes.
         """
-        self._sending.flush()
+        self._sending.end()
         self._ending.end_sending()
 
     def whenWritable(self) -> Deferred[None]:
@@ -275,7 +288,7 @@ class MessageProtocol(Protocol):
         """
         framing = as_framing(framing)
         if outgoing:
-            self._sending.framing = framing
+            self._sending.encoder.framing = framing
         if incoming:
             self._delivery.set_framing(framing)
 
@@ -342,7 +355,7 @@ class MessageProtocol(Protocol):
         """Close at once, without sending what is owed."""
         if not self._ending.closing:
             self._stop()
-        self._sending.drop()
+        self._sending.encoder.take()
         self.transport.abortConnection()
 
     def abortFor(self, limit: str, text: str) -> None:
@@ -456,6 +469,8 @@ class MessageProtocol(Protocol):
     def _run(self) -> None:
         """Deliver what was received; then send the answers."""
         delivery = self._delivery
+        sending = self._sending
+        sending.batch = BATCH_SIZE
         try:
             if not self._end_told:
                 delivery.run()
@@ -466,7 +481,8 @@ class MessageProtocol(Protocol):
         self._skipped = 0
         if self.transport.disconnecting:
             self.loseConnection()
-        self._sending.flush()
+        sending.flush()
+        sending.batch = AT_ONCE
         if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
@@ -527,6 +543,7 @@ class MessageProtocol(Protocol):
             log.info("{peer}: Connection closing...", peer=self.peer)
         self._ending.stop()
         self._delivery.drop()
+        self._sending.encoder.close()
         self._sending.wake()
         if self.idle_timeout is not None or self.frame_timeout is not None:
             watch_of(self._clock()).leave(self)
@@ -621,6 +638,17 @@ class MessageFactory(Factory[MessageProtocol]):
 
 class Echo(MessageProtocol):
     """Sends every message back. Over raw: every byte, as RFC 862 and the Winsock sample server do."""
+
+    @property
+    def takesFrames(self) -> bool:
+        # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
+        same = self._sending.encoder.framing is self._delivery.framing
+        return same and type(self).messagesReceived is Echo.messagesReceived
+
+    def framesReceived(self, frames: bytes, count: int) -> None:
+        sending = self._sending
+        if sending.encoder.add_frames(frames, count) > sending.batch:
+            sending.flush()
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         self.sendMessages(messages)

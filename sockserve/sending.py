@@ -11,9 +11,11 @@ from zope.interface import implementer
 
 from sockserve.ending import Ending
 from sockserve.framing import Framing
+from sockserve.framing.encoder import Encoder
 
-# Bytes of answers to one read that may wait for its end.
-_BATCH_SIZE = 256 * 1024
+# Bytes of answers to one read that may wait for its end; and outside of a delivery.
+BATCH_SIZE = 256 * 1024
+AT_ONCE = 0
 
 
 class Receiver(Protocol):
@@ -31,55 +33,32 @@ class Sending:
     It is the transport's producer, and not the protocol: that one's pauseProducing is the user's, and neither must undo
     the other.
 
-    framing: of the messages to come.
-    count: messages sent.
+    encoder: has the frames that wait.
+    batch: bytes that may wait, with more of them they leave: BATCH_SIZE while messages are delivered, else AT_ONCE.
     blocked: the peer does not read.
     """
 
-    __slots__ = ("_ending", "_frames", "_receiver", "_size", "_waiting", "_write", "blocked", "count", "framing")
+    __slots__ = ("_ending", "_receiver", "_waiting", "_write", "batch", "blocked", "encoder")
 
     def __init__(self, framing: Framing, ending: Ending, receiver: Receiver, write: Callable[[bytes], None]) -> None:
-        self.framing = framing
-        self.count = 0
+        self.encoder = Encoder(framing)
+        self.batch = AT_ONCE
         self._ending = ending
         self._receiver = receiver
         self._write = write
-        # Frames that wait for the end of the delivery, and their bytes.
-        self._frames: list[bytes] = []
-        self._size = 0
         self.blocked = False
         # Who waits for a peer that reads.
         self._waiting: list[Deferred[None]] = []
 
-    def send(self, frames: bytes, count: int, *, later: bool) -> None:
-        """Write so many messages; `later`: at `flush`, or when many bytes wait for it. Nothing behind the end."""
-        if self._ending.sending_ended:
-            return
-        self.count += count
-        if later:
-            self._frames.append(frames)
-            self._size += len(frames)
-            if self._size > _BATCH_SIZE:
-                self.flush()
-        else:
-            self._write(frames)
-
     def flush(self) -> None:
         """Write what waits."""
-        if self._frames:
-            frames = b"".join(self._frames)
-            self.drop()
-            self._write(frames)
+        if self.encoder.size:
+            self._write(self.encoder.take())
 
-    @property
-    def pending(self) -> int:
-        """Bytes that wait for the end of the delivery."""
-        return self._size
-
-    def drop(self) -> None:
-        """Forget what waits."""
-        self._frames.clear()
-        self._size = 0
+    def end(self) -> None:
+        """Write what waits, and nothing behind it."""
+        self.flush()
+        self.encoder.close()
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it has gone, or at `wake`."""

@@ -569,6 +569,43 @@ class EchoTests(SynchronousTestCase):
                 self.assertEqual(transport.value(), wire)
                 self.assertLessEqual(transport.writes, len(chunks))
 
+    def test_from_one_framing_to_another(self) -> None:
+        protocol, transport = connect(MessageFactory("windev", Echo).buildProtocol(None))
+        protocol.dataReceived(b"1\r\na")
+        protocol.setFraming("int8", incoming=False)
+        protocol.dataReceived(b"1\r\nb1\r\nc")
+        protocol.setFraming("int8", outgoing=False)
+        protocol.dataReceived(b"\x01d")
+        self.assertEqual(transport.value(), b"1\r\na\x01b\x01c\x01d")
+        info = protocol.info
+        self.assertEqual((info.messages_received, info.messages_sent), (4, 4))
+
+    def test_a_change_behind_half_a_frame(self) -> None:
+        protocol, transport = connect(MessageFactory("windev", Echo).buildProtocol(None))
+        protocol.dataReceived(b"1\r\na2\r\nb")
+        protocol.setFraming("int8")
+        protocol.dataReceived(b"c\x01d")
+        self.assertEqual(transport.value(), b"1\r\na\x02bc\x01d")
+
+    def test_good_frames_before_a_bad_one_come_back(self) -> None:
+        protocol, transport = connect(MessageFactory("windev", Echo).buildProtocol(None))
+        protocol.dataReceived(b"1\r\na1\r\nbx")
+        self.assertEqual(transport.value(), b"1\r\na1\r\nb")
+        self.assertTrue(protocol.closing)
+
+    def test_a_subclass_may_look_at_the_messages(self) -> None:
+        class Looking(Echo):
+            seen: tuple[bytes, ...] = ()
+
+            def messagesReceived(self, messages: list[bytes]) -> None:
+                self.seen += tuple(messages)
+                super().messagesReceived(messages)
+
+        protocol, transport = connect(MessageFactory("windev", Looking).buildProtocol(None))
+        protocol.dataReceived(b"1\r\na1\r\nb")
+        assert isinstance(protocol, Looking)
+        self.assertEqual((protocol.seen, transport.value()), ((b"a", b"b"), b"1\r\na1\r\nb"))
+
 
 class EarlyTests(SynchronousTestCase):
     """Bytes that a layer beneath has read before the gate lets the connection start."""

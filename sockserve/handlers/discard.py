@@ -8,5 +8,7 @@ from sockserve.protocol import MessageProtocol
 class Discard(MessageProtocol):
     """Drops every message."""
 
-    def messagesReceived(self, messages: list[bytes]) -> None:
-        """Nothing to do: the batch was counted already."""
+    takesFrames = True
+
+    def framesReceived(self, frames: bytes, count: int) -> None:
+        pass
