@@ -9,12 +9,12 @@ flip     one read of the smallest frames; the callback changes the framing, or t
 pause    one read of the smallest frames; the callback pauses and resumes at every message
 bad      one read of the smallest frames, every other one bad, with on_bad_frame = skip
 
-Each runs on a bare decoder, on a MessageProtocol that sends every message back to a transport that swallows it, and on
-the Twisted receiver for the same bytes, with its limit raised where the message needs that. The time is CPU time, the
-best of some rounds. `order` is the exponent of the growth over all sizes: 1 is linear, 2 quadratic; under 1 means that
-a fixed cost still shows. From about 16 MiB on, memory fresh from the system costs more than the work on it, once; that
-lifts the order of a linear case to 1.4. A run that takes longer than the budget is stopped, and larger sizes are not
-tried.
+Each runs on a bare decoder, on a MessageProtocol that sends every message back to a transport that swallows it (tiny
+frames also on Echo, which sends back all of a read at once), and on the Twisted receiver for the same bytes, with its
+limit raised where the message needs that. The time is CPU time, the best of some rounds. `order` is the exponent of the
+growth over all sizes: 1 is linear, 2 quadratic; under 1 means that a fixed cost still shows. From about 16 MiB on,
+memory fresh from the system costs more than the work on it, once; that lifts the order of a linear case to 1.4. A run
+that takes longer than the budget is stopped, and larger sizes are not tried.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ import sockserve
 import twisted
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
-from sockserve.protocol import MessageProtocol
+from sockserve.protocol import Echo, MessageProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,6 +165,14 @@ class Answering(MessageProtocol):
 
     def framingFailed(self, error: FramingError) -> None:
         self.errors += 1
+
+
+class Echoing(Echo):
+    """The echo of `twistd sockserve`."""
+
+    @property
+    def count(self) -> int:
+        return self.info.messages_received
 
 
 class Flipping(MessageProtocol):
@@ -387,6 +395,7 @@ def tiny_case(*sizes: int) -> Case:
         framing = parse(name)
         subjects += [
             one_read(f"decoder {name}", frame, partial(on_decoder, framing)),
+            one_read(f"echo {name}", frame, partial(on_protocol, Echoing, framing)),
             one_read(f"protocol {name}", frame, partial(on_protocol, Answering, framing)),
         ]
     for protocol, name in TWISTED:
@@ -539,7 +548,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, a budget of 0.5 s: under 20 s")
     parser.add_argument("--case", action="append", metavar="NAME", help="only this case (repeatable)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only subjects with TEXT in their name")
+    parser.add_argument(
+        "--only", action="append", metavar="TEXT", help="only subjects with TEXT in their name (repeatable)"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="the best of N rounds (default 3)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop a run that takes longer (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
@@ -565,7 +576,8 @@ def main() -> None:
             continue
         print_heading(case)
         for subject in case.subjects:
-            if options.only in subject.name and subject.largest >= case.sizes[0]:
+            wanted = not options.only or any(text in subject.name for text in options.only)
+            if wanted and subject.largest >= case.sizes[0]:
                 rows.append(measure(subject, case, rounds, seconds))
                 print_row(rows[-1], case, seconds)
     if options.json:

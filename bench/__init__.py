@@ -1,0 +1,1 @@
+"""Measurements: `python bench/linear.py`, `python -m bench.compare`."""

@@ -1,0 +1,140 @@
+// Echo servers with bufio: echo FRAMING PORT. One goroutine a connection; answers leave before it waits for more.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"os"
+	"strconv"
+)
+
+const (
+	bufferSize = 64 * 1024
+	limit      = 64 * 1024 * 1024
+)
+
+// flushing is the connection as bufio reads from it: what was answered so far is written first.
+type flushing struct {
+	net.Conn
+	out *bufio.Writer
+}
+
+func (c flushing) Read(p []byte) (int, error) {
+	if err := c.out.Flush(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// message reads so many bytes into buf, larger if it must be, and gives them back.
+func message(in *bufio.Reader, buf []byte, size int) ([]byte, error) {
+	if size > limit {
+		return buf, errors.New("message too long")
+	}
+	if cap(buf) < size {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	_, err := io.ReadFull(in, buf)
+	return buf, err
+}
+
+func raw(in *bufio.Reader, out *bufio.Writer) error {
+	buf := make([]byte, bufferSize)
+	for {
+		n, err := in.Read(buf)
+		if err != nil {
+			return err
+		}
+		out.Write(buf[:n])
+	}
+}
+
+func int32(in *bufio.Reader, out *bufio.Writer) error {
+	var header [4]byte
+	var buf []byte
+	for {
+		_, err := io.ReadFull(in, header[:])
+		if err != nil {
+			return err
+		}
+		if buf, err = message(in, buf, int(binary.BigEndian.Uint32(header[:]))); err != nil {
+			return err
+		}
+		out.Write(header[:])
+		out.Write(buf)
+	}
+}
+
+func windev(in *bufio.Reader, out *bufio.Writer) error {
+	var buf []byte
+	for {
+		header, err := in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.Atoi(string(bytes.TrimSuffix(header, []byte("\r\n"))))
+		if err != nil {
+			return err
+		}
+		if buf, err = message(in, buf, size); err != nil {
+			return err
+		}
+		out.WriteString(strconv.Itoa(size))
+		out.WriteString("\r\n")
+		out.Write(buf)
+	}
+}
+
+// delimited gives the server for messages that end with delimiter.
+func delimited(delimiter string) func(*bufio.Reader, *bufio.Writer) error {
+	mark := []byte(delimiter)
+	split := func(data []byte, atEOF bool) (int, []byte, error) {
+		if at := bytes.Index(data, mark); at >= 0 {
+			return at + len(mark), data[:at], nil
+		}
+		return 0, nil, nil
+	}
+	return func(in *bufio.Reader, out *bufio.Writer) error {
+		scanner := bufio.NewScanner(in)
+		scanner.Buffer(make([]byte, bufferSize), limit)
+		scanner.Split(split)
+		for scanner.Scan() {
+			out.Write(scanner.Bytes())
+			out.Write(mark)
+		}
+		return scanner.Err()
+	}
+}
+
+func main() {
+	servers := map[string]func(*bufio.Reader, *bufio.Writer) error{
+		"raw":      raw,
+		"int32":    int32,
+		"windev":   windev,
+		"standard": delimited("<EOF>"),
+		"buffered": delimited("\r\n"),
+	}
+	serve := servers[os.Args[1]]
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			defer connection.Close()
+			out := bufio.NewWriterSize(connection, bufferSize)
+			in := bufio.NewReaderSize(flushing{connection, out}, bufferSize)
+			serve(in, out)
+		}()
+	}
+}
