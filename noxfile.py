@@ -63,6 +63,13 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
+    """sockserve, compiled and pure, beside its peers; arguments as for `python -m bench.compare`."""
+    session.install(".[compare]")
+    session.run("python", "-m", "bench.compare", *session.posargs)
+
+
+@nox.session(default=False)
+def linear(session: nox.Session) -> None:
     """Is the cost linear? CPU time against size."""
     session.install("-e", ".")
     session.run("python", "bench/linear.py", *session.posargs)

@@ -67,8 +67,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     chosen = options()
-    whole = not any((chosen.peers, chosen.framing, chosen.size, chosen.connections, chosen.mode, chosen.all))
-    whole = whole and not chosen.quick and not chosen.source
+    whole = is_whole(chosen)
     results = Results.read(chosen.source) if chosen.source else measure(chosen)
     print(as_text(results), end="")
     if whole or chosen.json:
@@ -83,6 +82,12 @@ def main() -> int:
     if whole or chosen.document:
         write_document(DOCUMENT, results)
     return 0 if all(row.samples for row in results.rows) else 1
+
+
+def is_whole(chosen: argparse.Namespace) -> bool:
+    """Nothing was selected: everything that docs/performance.md shows is measured."""
+    selections = ("peers", "framing", "size", "connections", "mode", "all", "quick", "source")
+    return not any(getattr(chosen, name) for name in selections)
 
 
 def pace(chosen: argparse.Namespace) -> plan.Pace:
@@ -134,7 +139,7 @@ def measure(chosen: argparse.Namespace) -> Results:
         for number, case in enumerate(everything, 1):
             note(f"{number} of {len(everything)}: {case.name}, {' '.join(case.framings)}")
             results.rows += run(case, peers, speed.rounds, server_core)
-        if not chosen.quick and "buffered" in (chosen.framing or FRAMINGS) and not chosen.size:
+        if is_whole(chosen):
             note("bare CRLFs, in memory")
             results.rows += crlfs(chosen.python, speed.rounds)
     return results

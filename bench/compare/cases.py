@@ -26,6 +26,8 @@ MIB = 1024 * KIB
 
 # Source addresses are changed after so many connections: each has 28,000 ports of its own.
 _PORTS = 20_000
+# IP_BIND_ADDRESS_NO_PORT of linux/in.h: the port is chosen by connect, which may use one twice.
+_BIND_ADDRESS_NO_PORT = 24
 # Fewer than the listening queues of the peers hold.
 _AT_ONCE = 32
 
@@ -154,8 +156,12 @@ def hold(server: Server, count: int) -> list[socket.socket]:
     before = server.settled()
     connections: list[socket.socket] = []
     for number in range(count):
-        source = (f"127.0.0.{1 + number // _PORTS}", 0)
-        connections.append(socket.create_connection((HOST, server.port), PATIENCE, source))
+        connection = socket.socket()
+        connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        connection.bind((f"127.0.0.{1 + number // _PORTS}", 0))
+        connection.connect((HOST, server.port))
+        connections.append(connection)
     until(lambda: server.descriptors() >= before + count, f"{count} connections are accepted")
     return connections
 
