@@ -9,10 +9,11 @@ import pty
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from unittest import skipIf
+from unittest import skipIf, skipUnless
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,7 @@ KEYS = {
     "bytes_per_second",
     "latency",
     "client_cpu_seconds",
+    "server_cpu_seconds",
     "errors",
 }
 
@@ -231,8 +233,20 @@ class GoodServerTests(BenchTestCase):
                 "warmup": 0.0,
                 "processes": 1,
                 "timeout": 10.0,
+                "server_pid": None,
             },
         )
+        self.assertIsNone(result["server_cpu_seconds"])
+
+    @skipUnless(sys.platform == "linux", "told on Linux only")
+    async def test_the_processor_time_of_the_server(self) -> None:
+        endpoint = await self.listen(MessageFactory("int32", Echo))
+        pid = ("--server-pid", str(os.getpid()))
+        before = time.process_time()
+        result = await self.measured(endpoint, "-f", "int32", "-n", "2000", *pid)
+        self.assertTrue(0 < result["server_cpu_seconds"] <= time.process_time() - before, result)
+        _, output, _ = await self.bench(endpoint, "-f", "int32", "-n", "100", *pid)
+        self.assertRegex(output.splitlines()[-1], r"^server: \d+\.\d\d µs of CPU a message$")
 
     async def test_duration_and_warmup(self) -> None:
         endpoint = await self.listen(MessageFactory("windev", Echo))
@@ -702,6 +716,8 @@ class UsageTests(SynchronousTestCase):
             (("tcp:h:7", "-d", "1", "-n", "1"), "argument --messages/-n: not allowed with argument --duration/-d"),
             (("tcp:h:7", "-p", "2"), "argument --processes: 2 cannot share --connections 1"),
             (("tcp:h:7", "--plot", "/nowhere/a.png"), "argument --plot: "),
+            (("tcp:h:7", "--server-pid", "0"), "argument --server-pid: '0' is not the number of a process"),
+            (("tcp:h:7", "--server-pid", "99999999"), "argument --server-pid: there is no process 99999999"),
             (("tcp:h:7", "--wnidow", "1"), "unknown option '--wnidow', see sockserve bench --help"),
         ):
             with self.subTest(arguments):

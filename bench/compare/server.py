@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sockserve.commands.bench.processor import used_by
 from sockserve.framing import parse
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Server:
 
     def cpu(self) -> float:
         """CPU seconds, user and system, of all its threads so far."""
-        return process_cpu(self.process.pid)
+        return used_by(self.process.pid)
 
     def resident(self) -> int:
         """Resident memory in bytes."""
@@ -103,15 +104,6 @@ class Server:
             time.sleep(0.02)
             before, now = now, self.descriptors()
         return now
-
-
-def process_cpu(pid: int) -> float:
-    """CPU seconds of a process so far, in nanosecond steps.
-
-    This is clock_getcpuclockid(3), which Python does not have: Linux makes the number of the clock from that of the
-    process. /proc/PID/stat has the same in steps of 10 ms.
-    """
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 @contextmanager

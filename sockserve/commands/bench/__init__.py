@@ -4,6 +4,7 @@ settings            what a run is, and what it has measured
 stream, connection  the bytes that are sent and expected; what has come of them, without a socket
 pace                when messages are due
 wires, load         the sockets; one process of the load
+processor           the server's processor time
 crew                all processes
 latency, report, progress, plot
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from sockserve.client import ACCEPTED
+from sockserve.commands.bench.processor import used_by
 from sockserve.commands.bench.settings import Settings
 from sockserve.commands.program import INTERRUPTED, checked, complain, counted
 from sockserve.framing import NAMES
@@ -107,6 +109,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         default=10.0,
         help="the longest wait for a connection, and for the next byte of an answer (default: 10s)",
     )
+    add(
+        "--server-pid",
+        metavar="PID",
+        type=checked(_process),
+        help="the server's process, on this machine: its CPU time is measured too (Linux)",
+    )
     add("--json", action="store_true", help="print one JSON object instead of the table")
     add("--plot", metavar="FILE.png", type=Path, help="draw the latencies; needs the extra sockserve[bench]")
     parser.set_defaults(run=run, parser=parser)
@@ -162,6 +170,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         warmup=arguments.warmup,
         processes=arguments.processes,
         timeout=arguments.timeout,
+        server_pid=arguments.server_pid,
     )
     from sockserve.commands.bench import load, plot
 
@@ -183,6 +192,14 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         except ValueError as problem:
             error(f"argument --plot: {problem}")
     return settings
+
+
+def _process(text: str) -> int:
+    pid = int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII) else 0
+    if not pid:
+        raise ValueError(f"{text!r} is not the number of a process")
+    used_by(pid)
+    return pid
 
 
 def _rate(text: str) -> float:

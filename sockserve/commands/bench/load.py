@@ -21,6 +21,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from sockserve.client import as_endpoint
+from sockserve.commands.bench import processor
 from sockserve.commands.bench.connection import Connection, Fault, Tally
 from sockserve.commands.bench.pace import Closed, Open
 from sockserve.commands.bench.settings import Result, Settings
@@ -103,10 +104,12 @@ class Load:
             gc.disable()
             if self._settings.warmup:
                 await self._phase(wires, Tally(), self._settings.warmup, None)
+            server_cpu = self._server_cpu()
             start, cpu = monotonic_ns(), process_time()
             result.start = int(start)
             await self._phase(wires, tally, self._settings.duration, self._settings.messages)
             result.cpu = process_time() - cpu
+            result.server_cpu = self._server_cpu() - server_cpu
             await wires.close()
         except Fault as fault:
             result.errors.append(str(fault))
@@ -118,6 +121,13 @@ class Load:
         result.end = tally.last or result.start
         result.latencies = tally.latencies
         return result
+
+    def _server_cpu(self) -> float:
+        pid = self._settings.server_pid
+        try:
+            return 0.0 if pid is None else processor.used_by(pid)
+        except ValueError as error:
+            raise Fault(f"{error} (--server-pid)") from None
 
     async def _connect(self) -> Wires:
         """Make all connections. Raises Fault for the first that cannot be made."""

@@ -25,6 +25,7 @@ def as_json(settings: Settings, result: Result) -> dict[str, object]:
         "bytes_per_second": rate * settings.size,
         "latency": summary(result.latencies),
         "client_cpu_seconds": result.cpu,
+        "server_cpu_seconds": result.server_cpu if settings.server_pid is not None else None,
         "errors": result.errors,
     }
 
@@ -44,6 +45,8 @@ def table(settings: Settings, result: Result) -> str:
     lines = [describe(settings)]
     lines += ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in (heads, cells)]
     lines.append(f"{result.messages:,} messages answered in {result.seconds:.2f} s; {client(settings, result)}")
+    if settings.server_pid is not None and result.messages:
+        lines.append(f"server: {result.server_cpu / result.messages * 1e6:.2f} µs of CPU a message")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -19,6 +19,7 @@ class Settings:
     warmup: seconds of the same load before what is measured.
     processes: that make the load.
     timeout: seconds to wait for connections, and for the next byte of an answer.
+    server_pid: the server's process, if its processor time is to be measured.
     """
 
     endpoint: str
@@ -32,6 +33,7 @@ class Settings:
     warmup: float
     processes: int
     timeout: float
+    server_pid: int | None = None
     first: int = 1
 
     def shares(self) -> list[Settings]:
@@ -52,13 +54,14 @@ class Settings:
 class Result:
     """What one process has measured, or all of them. start, end: of what was measured, by the clock `monotonic_ns`.
 
-    cpu: seconds of processor time that the client took for it. errors: lines.
+    cpu: seconds of processor time that the client took for it; server_cpu: and the server. errors: lines.
     """
 
     messages: int = 0
     start: int = 0
     end: int = 0
     cpu: float = 0.0
+    server_cpu: float = 0.0
     latencies: Histogram = field(default_factory=Histogram)
     errors: list[str] = field(default_factory=list)
 
@@ -72,5 +75,7 @@ class Result:
             self.end = max(self.end, other.end)
         self.messages += other.messages
         self.cpu += other.cpu
+        # Each process has seen the whole of it.
+        self.server_cpu = max(self.server_cpu, other.server_cpu)
         self.latencies.merge(other.latencies)
         self.errors += other.errors
