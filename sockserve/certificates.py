@@ -101,8 +101,9 @@ class TLSConfig:
         if self.chain is not None:
             chain += _certificates("chain", self.chain)
         name, file = ("certificate", self.certificate) if self.key is None else ("key", self.key)
+        content = _content(name, file)
         try:
-            key: Any = load_pem_private_key(_content(name, file), None)
+            key: Any = load_pem_private_key(content, None)
         except TypeError:
             raise CertificateError(name, f"{file}: the key is encrypted; accepted: a key without passphrase") from None
         except (ValueError, UnsupportedAlgorithm):
@@ -144,10 +145,9 @@ def _content(key: str, file: str) -> bytes:
 def _certificates(key: str, file: str) -> list[Any]:
     from cryptography.x509 import load_pem_x509_certificates
 
+    content = _content(key, file)
     try:
-        return load_pem_x509_certificates(_content(key, file))
-    except CertificateError:
-        raise
+        return load_pem_x509_certificates(content)
     except ValueError:
         raise CertificateError(key, f"{file}: has no certificate that can be read; accepted: PEM") from None
 

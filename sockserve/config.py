@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.endpoints import serverFromString
 
 from sockserve.address import endpoint_arguments
-from sockserve.certificates import CertificateError, TLSConfig
+from sockserve.certificates import CertificateError, TLSConfig, require_openssl
 from sockserve.framing import parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.handlers import conversation_maker, maker
@@ -253,6 +253,8 @@ def _check_endpoint(text: str, place: str, reactor: object) -> None:
     if text.startswith("udp:"):
         return
     try:
+        if text.startswith(("ssl:", "tls:")):
+            require_openssl()
         serverFromString(reactor, text)
     except Exception as error:  # Twisted's endpoint parsers raise what they like
         raise ConfigError(place, f"{text!r}: {' '.join(str(error).split())}; accepted: {ENDPOINT}") from None

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import NAMES
 from sockserve.service import Options
 from tests.authority import Authority
+from tests.tls_peer import Peer
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 20.0
@@ -288,6 +289,20 @@ class ApplicationTests(ProgramTestCase):
         client.end()
         hashes = [hashlib.pbkdf2_hmac("sha256", message, b"salt", 100_000).hex().encode() for message in messages]
         self.assertEqual(client.rest().splitlines(), hashes)
+
+    def test_a_client_is_refused_by_the_name_in_its_certificate(self) -> None:
+        authority = Authority(self.mktemp())
+        program, port = self.server("client_certificates.py", str(authority.server), str(authority.ca), "shop", "till")
+        for name in ("shop", "till"):
+            certificate = authority.issue(name, authority.folder / f"{name}.key")
+            with Peer(("127.0.0.1", port), certificate=certificate) as client:
+                client.send(b"5\r\nhello", end=True)
+                answer = f"{name} said hello".encode()
+                self.assertEqual(client.rest(), b"%d\r\n" % len(answer) + answer)
+        certificate = authority.issue("stranger", authority.folder / "stranger.key")
+        with Peer(("127.0.0.1", port), certificate=certificate) as client, self.assertRaises(ConnectionResetError):
+            client.rest()
+        self.assertEqual(program.output.readline(), "refused: stranger\n")
 
     def test_the_client_comes_back(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -11,6 +11,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
@@ -31,6 +32,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.certificates import Certificates, TLSConfig
 from sockserve.channel import Channel
+from sockserve.config import ConfigError, SocketConfig, load
 from sockserve.server import SocketServer
 from sockserve.tls import TLSFactory, TLSTransport
 from tests.authority import Authority
@@ -769,3 +771,101 @@ class ReloadTests(TLSCase):
                         return peer.rest()
 
                 self.assertEqual(await self.client(ended), MESSAGE)
+
+
+class SettingsTests(SynchronousTestCase):
+    """A [socket.NAME.tls] table, and what each mistake in it is answered with: one line."""
+
+    def setUp(self) -> None:
+        self.authority = Authority(self.mktemp())
+        self.folder = folder = self.authority.folder
+        both = self.authority.server.read_bytes()
+        key, mark, certificate = both.partition(b"-----BEGIN CERTIFICATE-----")
+        (folder / "key.pem").write_bytes(key)
+        (folder / "certificate.pem").write_bytes(mark + certificate)
+        self.authority.issue("other", folder / "other.pem")
+        self.authority.issue("locked", folder / "locked.pem", passphrase=b"secret")
+        (folder / "note.txt").write_text("not PEM")
+
+    def socket(self, lines: str, listen: str = "tcp:0:interface=127.0.0.1") -> SocketConfig:
+        file = self.folder / "sockserve.toml"
+        lines = lines.replace("@", f"{self.folder}/")
+        file.write_text(f"[socket.orders]\nlisten = '{listen}'\n[socket.orders.tls]\n{lines}")
+        return load(file).sockets[0]
+
+    def test_files_that_go_together(self) -> None:
+        for lines in (
+            "certificate = '@server.key'",
+            "certificate = '@certificate.pem'\nkey = '@key.pem'",
+            "certificate = '@certificate.pem'\nkey = '@server.key'\nchain = '@ca.pem'\nclient_ca = '@ca.pem'",
+            "certificate = '@server.key'\nminimum_version = '1.3'",
+        ):
+            tls = self.socket(lines).tls
+            assert tls is not None
+            self.assertTrue(tls.files()[0].startswith(f"{self.folder}/"), lines)
+
+    def test_mistakes(self) -> None:
+        pair = "certificate = '@certificate.pem'\nkey = "
+        for lines, *words in (
+            ("", "tls: has no certificate; accepted: the name of a PEM file"),
+            ("certificat = 'x'", "tls.certificat: unknown key", "did you mean 'certificate'?"),
+            ("certificate = 1", "tls.certificate: found an integer, 1; accepted: the name of a PEM file"),
+            ("certificate = '@none.pem'", "tls.certificate: ", "/none.pem: cannot be read: No such file or directory"),
+            ("certificate = '@note.txt'", "tls.certificate: ", "/note.txt: has no certificate that can be read"),
+            ("certificate = '@key.pem'", "tls.certificate: ", "/key.pem: has no certificate that can be read"),
+            ("certificate = '@certificate.pem'", "tls.certificate: ", "/certificate.pem: has no private key"),
+            (f"{pair}'@none.pem'", "tls.key: ", "/none.pem: cannot be read: No such file or directory"),
+            (f"{pair}'@note.txt'", "tls.key: ", "/note.txt: has no private key that can be read; accepted: PEM"),
+            (f"{pair}'@locked.pem'", "tls.key: ", "/locked.pem: the key is encrypted; accepted: a key without"),
+            (f"{pair}'@other.pem'", "tls.key: ", "/other.pem: the key does not belong to ", "/certificate.pem"),
+            ("certificate = '@server.key'\nchain = '@note.txt'", "tls.chain: ", "/note.txt: has no certificate"),
+            ("certificate = '@server.key'\nclient_ca = '@none'", "tls.client_ca: ", "/none: cannot be read"),
+            ("certificate = '@server.key'\nclient_ca = '@note.txt'", "tls.client_ca: ", "/note.txt: has no cert"),
+            (
+                "certificate = '@server.key'\nminimum_version = '1.1'",
+                'tls.minimum_version: \'1.1\' is unknown; accepted: "1.2" or "1.3"',
+            ),
+            (
+                "certificate = '@server.key'\nminimum_version = 1.2",
+                'tls.minimum_version: found a float, 1.2; accepted: "1.2" or "1.3"',
+            ),
+        ):
+            with self.subTest(lines=lines):
+                self.check(lines, *words)
+
+    def test_what_has_no_place_for_it(self) -> None:
+        for listen, *words in (
+            ("udp:0", "listen: 'udp:0': udp has no TLS; accepted: a socket of its own, without tls"),
+            (self.authority.listen(), "listen: 'ssl:0", "has TLS of its own; accepted beside tls: tcp, tcp6, unix"),
+        ):
+            with self.subTest(listen=listen):
+                self.check("certificate = '@server.key'", *words, listen=listen)
+
+    def check(self, lines: str, *words: str, listen: str = "tcp:0:interface=127.0.0.1") -> None:
+        line = str(self.assertRaises(ConfigError, self.socket, lines, listen))
+        self.assertEqual(len(line.splitlines()), 1, line)
+        self.assertIn(f"sockserve.toml: socket.orders.{words[0]}", line)
+        for word in words[1:]:
+            self.assertIn(word, line)
+
+    def test_without_pyopenssl_all_is_imported_and_tls_is_one_line(self) -> None:
+        file = self.folder / "sockserve.toml"
+        for text, place in (
+            ("listen = 'tcp:1'\ntls = { certificate = 'server.pem' }", "tls"),
+            (f"listen = '{self.authority.listen()}'", "listen"),
+            ("listen = 'tls:folder'", "listen"),
+        ):
+            file.write_text(f"[socket.orders]\n{text}")
+            program = (
+                "import sys; sys.modules['OpenSSL'] = None\n"
+                "import sockserve.service\n"
+                "from sockserve.config import ConfigError, load\n"
+                "try: load(sys.argv[1])\n"
+                "except ConfigError as error: print(error)"
+            )
+            command = [sys.executable, "-W", "error", "-c", program, str(file)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            self.assertEqual(done.stderr, "")
+            [line] = done.stdout.splitlines()
+            self.assertIn(f"sockserve.toml: socket.orders.{place}: ", line)
+            self.assertIn("TLS needs twisted[tls], which is not installed", line)

@@ -1,0 +1,44 @@
+"""Serves whoever shows a certificate of the right authority, and is on the list of names.
+
+Who has no such certificate does not get as far as this program. Who has one, but another name, is refused here. Run it
+as: python client_certificates.py tcp:7000 server.pem ca.pem shop till
+server.pem has the server's key and certificate; ca.pem the authority that signs the certificates of clients.
+"""
+
+import sys
+
+from cryptography.x509.oid import NameOID
+from OpenSSL.crypto import X509
+from twisted.internet import defer, task
+from twisted.internet.interfaces import IReactorCore
+
+from sockserve.certificates import TLSConfig
+from sockserve.channel import Channel
+from sockserve.server import SocketServer
+
+
+def common_name(certificate: X509 | None) -> str:
+    """The CN of a certificate; "" without one."""
+    subject = certificate.to_cryptography().subject if certificate is not None else ()
+    return next((str(part.value) for part in subject if part.oid == NameOID.COMMON_NAME), "")
+
+
+async def main(reactor: IReactorCore, endpoint: str, certificate: str, client_ca: str, *allowed: str) -> None:
+    async def talk(channel: Channel) -> None:
+        name = common_name(channel.info.certificate)
+        if name not in allowed:
+            print("refused:", name, flush=True)
+            channel.abort()
+            return
+        async for message in channel:
+            await channel.write(f"{name} said ".encode() + message)
+
+    tls = TLSConfig(certificate=certificate, client_ca=client_ca)
+    socket = SocketServer("orders", endpoint, "windev", conversation=talk, tls=tls, reactor=reactor)
+    socket.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", socket.stopService)
+    print("listens on", socket.ports[0].getHost(), flush=True)
+    await defer.Deferred()
+
+
+task.react(main, sys.argv[1:])
