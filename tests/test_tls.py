@@ -30,6 +30,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.address import format_address
 from sockserve.certificates import Certificates, TLSConfig
 from sockserve.channel import Channel
 from sockserve.config import ConfigError, SocketConfig, load
@@ -626,6 +627,77 @@ class EndpointStringTests(TLSCase):
                     return peer.rest()
 
             self.assertEqual(await self.client(client), MESSAGE)
+
+
+class LayersTests(TLSCase):
+    """With everything else that a named socket can have around it."""
+
+    preface = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n"
+
+    def layered(self, handler: str | Callable[[bytes, Channel], bytes], **settings: Any) -> SocketServer:  # noqa: ANN401
+        return self.serve(
+            SocketServer(
+                "orders",
+                LOCAL,
+                "windev",
+                handler,
+                tls=TLSConfig(certificate=str(self.authority.server), client_ca=str(self.authority.ca)),
+                proxy_protocol=True,
+                max_connections=10,
+                max_connections_per_peer=5,
+                allow=["192.0.2.0/24"],
+                idle_timeout=15,
+                frame_timeout=15,
+                handshake_timeout=15,
+                **settings,
+            )
+        )
+
+    async def test_fifty_answers_under_way_when_the_client_ends_its_stream(self) -> None:
+        peers = set()
+
+        def answer(message: bytes, channel: Channel) -> bytes:
+            peers.add(format_address(channel.info.peer))
+            return message * 1000
+
+        server = self.layered(answer, threads=True)
+        await self.served(server, [b"message %d" % number for number in range(50)], 1000)
+        self.assertEqual(peers, {"192.0.2.7:4711"})
+
+    async def test_a_bridge_carries_the_end_of_the_stream_across(self) -> None:
+        backend = self.serve(SocketServer("backend", LOCAL, "int32"))
+        port = self.address(backend)[1]
+        await self.served(self.layered(f"forward:tcp:127.0.0.1:{port},int32"), [b"x" * 100_000] * 50, 1)
+
+    async def served(self, server: SocketServer, messages: list[bytes], times: int) -> None:
+        certificate = self.authority.issue("shop", self.authority.folder / "shop.key")
+
+        def framed(messages: list[bytes]) -> bytes:
+            return b"".join(b"%d\r\n" % len(message) + message for message in messages)
+
+        def client(version: int) -> bytes:
+            with Peer(self.address(server), version, certificate, preface=self.preface) as peer:
+                wire = peer.seal(framed(messages), end=True)
+                sender = Thread(target=peer.socket.sendall, args=[wire])
+                sender.start()
+                answers = peer.rest()
+                sender.join()
+                return answers
+
+        for version in VERSIONS.values():
+            answers = await deferToThread(client, version)
+            self.assertTrue(answers == framed([message * times for message in messages]), len(answers))
+
+    async def test_whoever_is_refused_is_logged_with_the_address_in_the_header(self) -> None:
+        server = self.layered("echo")
+
+        def client() -> None:
+            with Peer(self.address(server), preface=self.preface) as peer, self.assertRaises(SSL.Error):
+                peer.read(1)
+
+        await self.client(client)
+        [line] = self.logged("orders 192.0.2.7:4711: ")
+        self.assertIn("no agreement on TLS: peer did not return a certificate", line)
 
 
 class OpenSSLTests(TLSCase):

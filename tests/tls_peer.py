@@ -24,6 +24,7 @@ class Peer:
 
     version: of TLS, the only one it speaks.
     certificate: a file with the key and the certificate that it shows.
+    preface: what goes out before it.
     last_flight: do not send the end of the handshake (TLS 1.3): it goes out with the first `send`.
     """
 
@@ -33,6 +34,7 @@ class Peer:
         version: int = TLS1_3,
         certificate: Path | None = None,
         *,
+        preface: bytes = b"",
         last_flight: bool = False,
     ) -> None:
         context = SSL.Context(SSL.TLS_METHOD)
@@ -48,6 +50,7 @@ class Peer:
         self.closed = False
         self.socket = socket.create_connection(address, PATIENCE)
         try:
+            self.socket.sendall(preface)
             self._shake_hands(last_flight)
         except BaseException:
             self.socket.close()
