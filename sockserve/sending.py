@@ -97,10 +97,10 @@ class Sending:
 def unsent(transport: object) -> int:
     """Bytes that were written to a transport, and that the kernel has not taken: those of a peer that does not read."""
     count = 0
-    while transport is not None:
-        # Twisted's sockets have these, and TLS another transport beneath; nothing public tells.
-        count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-        count += getattr(transport, "_tempDataLen", 0)
+    # TLS has another transport beneath, and lends it all that this has; nothing public tells what waits where.
+    while (beneath := getattr(transport, "transport", None)) is not None:
         count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
-        transport = getattr(transport, "transport", None)
+        transport = beneath
+    count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    count += getattr(transport, "_tempDataLen", 0)
     return count

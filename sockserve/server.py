@@ -253,6 +253,7 @@ class SocketServer(Service):
                 self._reactor,
                 handshake_timeout=self._handshake_timeout,
                 report=self._report,
+                name=str(self.name),
             )
         if self._proxy_protocol:
             layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)

@@ -108,7 +108,7 @@ class Options(usage.Options):
             "handshake-timeout",
             None,
             None,
-            "Close a client that needs longer for its PROXY header. [default: 10s]",
+            "Close a client that needs longer for its PROXY header or its TLS handshake. [default: 10s]",
         ],
         [
             "max-pending",

@@ -8,6 +8,7 @@ It needs pyOpenSSL; only sockserve.server imports it, when a socket has TLS.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,8 +41,9 @@ log = Logger()
 
 DEFAULT_HANDSHAKE_TIMEOUT = 10.0
 
-# What one call of OpenSSL gives at the most.
-_READ_SIZE = 1 << 16
+# Bytes of one call of OpenSSL: a record at the most is read; what it has for the wire may be more.
+_RECORD_SIZE = 1 << 14
+_WIRE_SIZE = 1 << 16
 _VERIFICATION = {
     code: name.removeprefix("ERR_").replace("_", " ").lower()
     for name, code in vars(X509VerificationCodes).items()
@@ -197,7 +199,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
         self._paused = False
         if not self._transport_ended:
             self.transport.resumeProducing()
-        if self._held and self._later is None:
+        if self._held and self._later is None and not self._lostTLSConnection:
             # Not from here: who resumes does not expect data before this returns, and no transport does that.
             self._later = self.factory._clock.callLater(0, self._deliver_later)
 
@@ -216,7 +218,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
         end: Callable[[], None] | None = None
         while end is None:
             try:
-                chunks.append(self._tlsConnection.recv(_READ_SIZE))
+                chunks.append(self._tlsConnection.recv(_RECORD_SIZE))
             except WantReadError:
                 if not self._transport_ended:
                     break
@@ -248,10 +250,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
             # Whoever has had our close_notify often just closes.
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
-            log.info(
-                "{peer}: its stream has ended without close_notify, it may be cut short",
-                peer=format_address(self.getPeer()),
-            )
+            name = f"{self.factory.name} {format_address(self.getPeer())}".lstrip()
+            log.info("{name}: its stream has ended without close_notify, it may be cut short", name=name)
         self._end()
 
     def _break(self) -> None:
@@ -299,17 +299,20 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def _end_writing(self) -> None:
         self._write_ended = True
-        self._tlsConnection.shutdown()
+        # It has an error to raise where it has nothing to send any more.
+        with contextlib.suppress(Error):
+            self._tlsConnection.shutdown()
         self._flushSendBIO()
 
     def _flushSendBIO(self) -> None:
         """Write what OpenSSL has for the peer: all of it."""
-        data = b"-" * _READ_SIZE
-        while len(data) == _READ_SIZE:
+        size = _WIRE_SIZE
+        while size == _WIRE_SIZE:
             try:
-                data = self._tlsConnection.bio_read(_READ_SIZE)
+                data = self._tlsConnection.bio_read(_WIRE_SIZE)
             except WantReadError:
                 return
+            size = len(data)
             self.transport.write(data)
 
     # The end.
@@ -342,6 +345,7 @@ class TLSFactory(TLSMemoryBIOFactory):
     handshake_timeout: seconds; then the connection is aborted.
     report: called with the name of the limit ("tls", "handshake_timeout"), the peer's address and what happened, when
         there is no connection or TLS has failed in it. None: a warning in the log.
+    name: of the named socket, for the log.
     """
 
     protocol = TLSTransport
@@ -354,10 +358,12 @@ class TLSFactory(TLSMemoryBIOFactory):
         *,
         handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
         report: Report | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(certificates, False, wrapped, reactor)
         self.handshake_timeout = handshake_timeout
         self.report = report or _log
+        self.name = name
 
     def buildProtocol(self, addr: IAddress | None) -> TLSTransport:
         return TLSTransport(self)

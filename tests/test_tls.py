@@ -199,7 +199,7 @@ class HalfCloseTests(TLSCase):
 
             name = await self.client(client)
             [line] = self.logged(name)
-            self.assertEqual(line, f"{name}: its stream has ended without close_notify, it may be cut short")
+            self.assertEqual(line, f"orders {name}: its stream has ended without close_notify, it may be cut short")
 
     async def test_a_frame_that_is_cut_short_by_it_is_reported_as_one(self) -> None:
         server = self.serve(SocketServer("orders", LOCAL, "windev", tls=self.config))
