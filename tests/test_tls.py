@@ -34,6 +34,7 @@ from sockserve.address import format_address
 from sockserve.certificates import Certificates, TLSConfig
 from sockserve.channel import Channel
 from sockserve.config import ConfigError, SocketConfig, load
+from sockserve.sending import unsent
 from sockserve.server import SocketServer
 from sockserve.tls import TLSFactory, TLSTransport
 from tests.authority import Authority
@@ -274,11 +275,18 @@ class ClosingTests(TLSCase):
             for _ in range(16):
                 # Without waiting for the client; the end of the conversation closes.
                 channel._protocol.sendMessage(bytes(1 << 20))
+            transport = cast("Any", channel._protocol).transport
+            owed.append((unsent(transport), unsent(transport.transport)))
 
+        owed: list[tuple[int, int]] = []
         server = self.serve(SocketServer("orders", LOCAL, conversation=talk, tls=self.config, close_timeout=0.2))
         peer = await self.client(lambda: Peer(self.address(server)))
         await self.until(lambda: not server.channels and self.logged("(close_timeout)"))
         peer.socket.close()
+        # What is owed is counted once, though there are two transports.
+        [(above, below)] = owed
+        self.assertEqual(above, below)
+        self.assertGreater(above, 15 << 20)
 
     async def test_a_client_that_half_closes_and_never_reads_is_aborted(self) -> None:
         def answer(message: bytes, _: Channel) -> bytes:
