@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
-from sockserve.network import EVERYONE, Access, Host, Network, host_of, peer_of
+from sockserve.address import format_address
+from sockserve.network import Access, Host, Network, host_of, peer_of
 from sockserve.protocol import MessageProtocol
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocolFactory
 
 log = Logger()
 
@@ -24,8 +29,7 @@ class Admission:
     when_full: "wait": what comes then is connected, its bytes wait unread, and it starts when another one leaves.
         "refuse": it is closed at once.
     per_peer: connections of one peer, waiting ones included; what comes then is closed at once. A peer is an IPv4
-        address, or a /64 network of IPv6 (RFC 6177).
-    access: who may connect at all. Clients of a unix socket have no address: neither this nor `per_peer` concerns them.
+        address, or a /64 network of IPv6 (RFC 6177); clients of a unix socket are none.
     accepting: called with False when connections wait here, so that further ones stay with the kernel, and with True
         when none does any more.
 
@@ -40,7 +44,6 @@ class Admission:
         accepting: Callable[[bool], None] | None = None,
         *,
         per_peer: int | None = None,
-        access: Access = EVERYONE,
     ) -> None:
         for name, value in (("max_connections", limit), ("max_connections_per_peer", per_peer)):
             if value is not None and value < 1:
@@ -51,7 +54,6 @@ class Admission:
         self._when_full = when_full
         self._accepting = accepting
         self._per_peer = per_peer
-        self._access = access
         # The peer of each connection that is here, and how many each peer has.
         self._peers: dict[MessageProtocol, Host | Network] = {}
         self._counts: Counter[Host | Network] = Counter()
@@ -136,10 +138,7 @@ class Admission:
 
     def _welcome(self, protocol: MessageProtocol) -> bool:
         """Whether its peer may have one connection more; that is counted here."""
-        host = host_of(protocol.transport.getPeer())
-        refusal = self._access.refusal(host)
-        if refusal is not None:
-            return self._refuse(protocol, refusal, f"refused, its address may not connect ({refusal})")
+        host = None if self._per_peer is None else host_of(protocol.transport.getPeer())
         if self._per_peer is not None and host is not None:
             peer = peer_of(host)
             if self._counts[peer] >= self._per_peer:
@@ -171,3 +170,30 @@ class Admission:
             draining, self._draining = self._draining, []
             for drained in draining:
                 drained.callback(None)
+
+
+class AccessFactory(Factory[Protocol]):
+    """Lets the wrapped factory build protocols for those who may connect; others are closed at once.
+
+    report: called for each of these with "allow" or "deny", the peer's address, and what happened.
+    """
+
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, access: Access, report: Callable[[str, str, str], None]) -> None:
+        self._factory = factory
+        self._access = access
+        self._report = report
+
+    def startFactory(self) -> None:
+        self._factory.doStart()
+
+    def stopFactory(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        refusal = self._access.refusal(host_of(addr))
+        if refusal is None:
+            return cast("Protocol | None", self._factory.buildProtocol(cast("IAddress", addr)))
+        self._report(refusal, format_address(addr), f"refused, its address may not connect ({refusal})")
+        return None

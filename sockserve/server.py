@@ -21,8 +21,8 @@ from sockserve.datagram import DatagramEndpoint, DatagramSocket
 from sockserve.framing.raw import Raw
 from sockserve.handlers import Maker, conversation_maker, datagram_function, maker
 from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Function
-from sockserve.limits import Admission, WhenFull
-from sockserve.network import Access, Network, as_network
+from sockserve.limits import AccessFactory, Admission, WhenFull
+from sockserve.network import EVERYONE, Access, Network, as_network
 from sockserve.protocol import MessageFactory, MessageProtocol, as_framing
 from sockserve.proxy import LOOPBACK, ProxyFactory
 
@@ -118,14 +118,8 @@ class SocketServer(Service):
         self.setName(name)
         self._reactor = cast("IReactorTime", reactor)
         self._drain_timeout = drain_timeout
-        access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
-        self._admission = Admission(
-            max_connections,
-            when_full,
-            self._accept,
-            per_peer=max_connections_per_peer,
-            access=access,
-        )
+        self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
+        self._admission = Admission(max_connections, when_full, self._accept, per_peer=max_connections_per_peer)
         self.closings = self._admission.closings
         if proxy_from is not None and not proxy_protocol:
             raise ValueError("proxy_from needs proxy_protocol")
@@ -155,7 +149,9 @@ class SocketServer(Service):
                     )
                 if shared is not None:
                     raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
-                datagrams = _datagrams(name, handler, conversation, own, access, max_pending, threads, log_traffic)
+                datagrams = _datagrams(
+                    name, handler, conversation, own, self._access, max_pending, threads, log_traffic
+                )
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
                 if shared is not None:
@@ -240,7 +236,7 @@ class SocketServer(Service):
     def _layers(self, factory: SocketFactory) -> IProtocolFactory:
         """What an endpoint listens with: the factory, in what is settled before its protocols are connected.
 
-        The order from the outside in: PROXY, TLS, the factory.
+        The order from the outside in: PROXY, who may connect at all, TLS, the factory.
         """
         layered: IProtocolFactory = factory
         if factory.certificates is not None:
@@ -255,6 +251,8 @@ class SocketServer(Service):
                 report=self._report,
                 name=str(self.name),
             )
+        if self._access != EVERYONE:
+            layered = AccessFactory(layered, self._access, self._report)
         if self._proxy_protocol:
             layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)
         return layered

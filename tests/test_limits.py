@@ -220,6 +220,16 @@ class LimitTests(SocketCase):
             await client.until(4)
             self.assertEqual(talk.order, [b"b"])
 
+    async def test_behind_a_proxy_it_is_the_client_who_may_not_connect(self) -> None:
+        server, talk = self.limited(10, proxy_protocol=True, deny=["192.0.2.0/24"], max_connections_per_peer=1)
+        for client, data in (("192.0.2.7", b""), ("10.0.0.1", b"1\r\na"), ("10.0.0.1", b""), ("10.0.0.2", b"1\r\na")):
+            proxy = await self.client(server)
+            proxy.send(b"PROXY TCP4 %b 10.0.0.9 1 2\r\n1\r\na" % client.encode())
+            await (proxy.until(4) if data else proxy.lost)
+            self.assertEqual(bytes(proxy.received), data)
+        self.assertEqual(talk.order, [b"a", b"a"])
+        self.assertEqual(server.closings, {"deny": 1, "max_connections_per_peer": 1})
+
     async def test_a_thousand_slow_peers_are_gone_by_the_deadline_and_a_good_one_is_served(self) -> None:
         server = self.serve(SocketServer("echo", f"{LOCAL}:backlog=1024", "windev", frame_timeout=0.5))
         slow = await gatherResults([Deferred.fromCoroutine(self.client(server)) for _ in range(1000)])
