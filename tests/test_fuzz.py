@@ -10,9 +10,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fuzz import TARGETS, decoder, names, protocol
+from fuzz import TARGETS, decoder, header, names, protocol
 from sockserve.framing import Framing
 from sockserve.protocol import MessageProtocol
+from sockserve.proxy import parse as parse_header
+from sockserve.proxy.header import Header, HeaderError
 
 
 class HarnessTests(SynchronousTestCase):
@@ -77,6 +79,15 @@ class BrokenTests(SynchronousTestCase):
 
         self.patch(names, "parse", refuse)
         self.assert_found(names.check, names.seeds())
+
+    def test_a_parser_of_headers_that_expects_eight_bytes_at_once(self) -> None:
+        def parse(data: bytes) -> Header | None:
+            if len(data) < 8:
+                raise HeaderError("too short")
+            return parse_header(data)
+
+        self.patch(header, "parse", parse)
+        self.assert_found(header.check, header.seeds())
 
     def test_a_protocol_that_does_not_pause(self) -> None:
         self.patch(MessageProtocol, "holdReading", lambda _self, _reason: None)
