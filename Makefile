@@ -24,6 +24,7 @@ docs: .venv/made-docs
 
 bench: .venv/made
 	$(BIN)/python bench/linear.py
+	$(BIN)/python bench/decoding.py
 
 clean:
 	rm -rf .venv .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp* tests.test_* dist docs/_build .coverage*

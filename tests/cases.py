@@ -140,6 +140,8 @@ WINDEV = (
     Case("windev_count_one_too_high_and_the_end", "windev", b"11\r\nHelloWorld",
          (TruncatedMessage(11, 10),), end=True),
     Case("windev_empty_messages", "windev", b"0\r\n0\r\n", (b"", b""), end=True),
+    Case("windev_short_headers_behind_a_long_one", "windev", b"11\r\nHello World0\r\n1\r\na10\r\nHelloWorld1\r\nb0\r\n",
+         (b"Hello World", b"", b"a", b"HelloWorld", b"b", b"")),
     Case("windev_payload_looks_like_frames", "windev", b"9\r\n\r\n1\r\na2\r\n", (b"\r\n1\r\na2\r\n",)),
     Case("windev_end_behind_the_digits", "windev", b"11", (TruncatedMessage(None, 2, REST),), end=True),
     Case("windev_end_inside_the_mark", "windev", b"1\r\na11\r", (b"a", TruncatedMessage(None, 3, REST)), end=True),

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from types import FunctionType
 from typing import Protocol
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
@@ -26,6 +25,7 @@ from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
+from sockserve.framing.form import compiled as compiled
 from sockserve.framing.integer import ByteOrder, Integer
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
@@ -181,7 +181,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"N is a number of bytes, not {text!r}")
     return int(text)
-
-
-compiled = not isinstance(parse, FunctionType)
-"""Whether this package was compiled by mypyc when it was installed. Both forms do the same; one is faster."""

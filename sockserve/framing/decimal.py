@@ -12,51 +12,63 @@ The digits are 1 to len(str(max_length)), without leading zeros, sign or space.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.form import compiled
+from sockserve.framing.prefixed import SHORT, PrefixedFraming
 
-ZERO = 0x30
+ZERO: Final = 0x30
 
 
 @dataclass(frozen=True, slots=True)
-class Windev(BoundedFraming):
+class DecimalFraming(PrefixedFraming):
+    # By the header: a look-up takes less time than reading digits, unless that is compiled.
+    lengths: dict[bytes, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Windev(DecimalFraming):
     """`11\\r\\nHello World`."""
 
     def __str__(self) -> str:
         return "windev"
 
-    def encode(self, message: bytes) -> bytes:
-        return b"%d\r\n%b" % (self.check_length(message), message)
-
     def decoder(self) -> DecimalDecoder:
         return DecimalDecoder(self, mark=b"\r\n", trailer=b"")
 
+    def _header(self, length: int) -> bytes:
+        return b"%d\r\n" % length
+
 
 @dataclass(frozen=True, slots=True)
-class Netstring(BoundedFraming):
+class Netstring(DecimalFraming):
     """`11:Hello World,`."""
 
     def __str__(self) -> str:
         return "netstring"
 
-    def encode(self, message: bytes) -> bytes:
-        return b"%d:%b," % (self.check_length(message), message)
-
     def decoder(self) -> DecimalDecoder:
         return DecimalDecoder(self, mark=b":", trailer=b",")
+
+    def _header(self, length: int) -> bytes:
+        return b"%d:" % length
+
+    def _trailer(self) -> bytes:
+        return b","
 
 
 class DecimalDecoder(FrameDecoder):
     """mark: one or two bytes behind the digits. trailer: no byte or one behind the payload."""
 
-    def __init__(self, framing: BoundedFraming, mark: bytes, trailer: bytes) -> None:
+    def __init__(self, framing: DecimalFraming, mark: bytes, trailer: bytes) -> None:
         super().__init__(framing)
         self._digits = len(str(self._limit))
         self._mark = mark
         self._trailer = trailer
+        self._lengths = None if compiled else framing.lengths
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         count = 0
@@ -66,34 +78,43 @@ class DecimalDecoder(FrameDecoder):
         first, last = self._mark[0], self._mark[-1]
         behind_mark = len(self._mark)
         behind_payload = len(self._trailer)
+        lengths = self._lengths
+        # Bytes of the header before: the next one is probably as long.
+        width = 0
         start = 0
         while start < size:
-            length = 0
-            at = start
-            stop = min(size, start + digits)
-            while at < stop:
-                digit = data[at] - ZERO
-                if digit < 0 or digit > 9:
+            payload = start + width
+            length = -1 if lengths is None or payload > size else lengths.get(data[start:payload], -1)
+            if length < 0:
+                length = 0
+                at = start
+                stop = min(size, start + digits)
+                while at < stop:
+                    digit = data[at] - ZERO
+                    if digit < 0 or digit > 9:
+                        break
+                    length = length * 10 + digit
+                    at += 1
+                payload = at + behind_mark
+                if (
+                    payload > size
+                    or data[at] != first
+                    or data[payload - 1] != last
+                    or at == start
+                    or (data[start] == ZERO and at > start + 1)
+                ):
+                    self._error = self._malformed(data[start : start + digits + behind_mark])
+                    self._needed = size - start + 1
                     break
-                length = length * 10 + digit
-                at += 1
-            payload = at + behind_mark
-            if (
-                payload > size
-                or data[at] != first
-                or data[payload - 1] != last
-                or at == start
-                or (data[start] == ZERO and at > start + 1)
-            ):
-                self._error = self._malformed(data[start : start + digits + behind_mark])
-                self._needed = size - start + 1
-                break
+                if length > limit:
+                    self._error = MessageTooLong(limit, length)
+                    self._bad_length = payload + length + behind_payload - start
+                    break
+                if lengths is not None and length < SHORT:
+                    lengths[data[start:payload]] = length
+                    width = payload - start
             stop = payload + length
             end = stop + behind_payload
-            if length > limit:
-                self._error = MessageTooLong(limit, length)
-                self._bad_length = end - start
-                break
             if end > size:
                 self._needed = end - start
                 break

@@ -13,7 +13,7 @@ A delimiter is exact: with CR LF, a lone CR or LF is data. The leftmost match en
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
@@ -23,14 +23,16 @@ from sockserve.framing.escapes import escape
 
 @dataclass(frozen=True, slots=True)
 class Standard(BoundedFraming):
-    """delimiter: the bytes behind every message, at least one."""
+    """delimiter: the bytes behind every message, at least one. overlaps: see `may_overlap`."""
 
     delimiter: bytes = b"<EOF>"
+    overlaps: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
         if not self.delimiter:
             raise ValueError("a delimiter must have at least one byte")
+        object.__setattr__(self, "overlaps", may_overlap(self.delimiter))
 
     def __str__(self) -> str:
         return "standard" if self.delimiter == b"<EOF>" else f"standard:{escape(self.delimiter)}"
@@ -41,13 +43,13 @@ class Standard(BoundedFraming):
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)
         frames = self.delimiter.join([*messages, b""])
-        # What one split takes apart again needs no look at each message.
-        if len(frames) <= self.max_length and frames.split(self.delimiter)[:-1] == messages:
+        # With no more delimiters in it than were put there, it needs no look at each message.
+        if len(frames) <= self.max_length and not self.overlaps and frames.count(self.delimiter) == len(messages):
             return frames
         return b"".join([self.encode(message) for message in messages])
 
     def decoder(self) -> DelimitedDecoder:
-        return DelimitedDecoder(self, self.delimiter)
+        return DelimitedDecoder(self, self.delimiter, overlaps=self.overlaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Buffered(Standard):
 
     def __str__(self) -> str:
         return "buffered" if self.delimiter == b"\r\n" else f"buffered:{escape(self.delimiter)}"
+
+
+def may_overlap(delimiter: bytes) -> bool:
+    """Whether two delimiters can share bytes, as "aa" can in "aaa": only a search from the left tells them apart."""
+    return any(delimiter.startswith(delimiter[at:]) for at in range(1, len(delimiter)))
 
 
 def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
@@ -81,11 +88,10 @@ def may_still_end(payload: bytes | bytearray, delimiter: bytes, limit: int) -> b
 
 
 class DelimitedDecoder(FrameDecoder):
-    def __init__(self, framing: BoundedFraming, delimiter: bytes) -> None:
+    def __init__(self, framing: BoundedFraming, delimiter: bytes, *, overlaps: bool) -> None:
         super().__init__(framing)
         self._delimiter = delimiter
-        # Two delimiters can share bytes, such as "aa" in "aaa": then only a search from the left tells them apart.
-        self._overlaps = any(delimiter.startswith(delimiter[at:]) for at in range(1, len(delimiter)))
+        self._overlaps = overlaps
         # No delimiter starts in _held before this offset.
         self._searched = 0
 

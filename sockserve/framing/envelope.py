@@ -40,7 +40,8 @@ class Envelope(BoundedFraming):
 
 class EnvelopeDecoder(DelimitedDecoder):
     def __init__(self, framing: Envelope) -> None:
-        super().__init__(framing, framing.end)
+        # Its own walk goes from mark to mark.
+        super().__init__(framing, framing.end, overlaps=True)
         self._start = framing.start
         # Skipping bytes that stand between two frames, up to the next start mark.
         self._in_garbage = False

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.prefixed import PrefixedFraming
 
 
 def encode_number(number: int) -> bytes:
@@ -27,12 +27,12 @@ def encode_number(number: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Varint(BoundedFraming):
+class Varint(PrefixedFraming):
     def __str__(self) -> str:
         return "varint"
 
-    def encode(self, message: bytes) -> bytes:
-        return encode_number(self.check_length(message)) + message
+    def _header(self, length: int) -> bytes:
+        return encode_number(length)
 
     def decoder(self) -> VarintDecoder:
         return VarintDecoder(self)

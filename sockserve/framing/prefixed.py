@@ -1,0 +1,52 @@
+"""What the framings with a length in front of the payload share: how they send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sockserve.framing.bounds import BoundedFraming
+
+SHORT = 1024
+"""Headers of payloads with less bytes than this are made once: a stream has few lengths, and mostly short ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixedFraming(BoundedFraming):
+    # By the length of the payload.
+    _headers: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def encode(self, message: bytes) -> bytes:
+        return self._known_header(self.check_length(message)) + message + self._trailer()
+
+    def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        limit = self.max_length
+        headers = self._headers
+        trailer = self._trailer()
+        frames: list[bytes] = []
+        for message in messages:
+            length = len(message)
+            if length > limit:
+                self.check_length(message)
+            header = headers.get(length)
+            frames.append(self._known_header(length) if header is None else header)
+            frames.append(message)
+            if trailer:
+                frames.append(trailer)
+        return b"".join(frames)
+
+    def _known_header(self, length: int) -> bytes:
+        header = self._headers.get(length)
+        if header is None:
+            header = self._header(length)
+            if length < SHORT:
+                self._headers[length] = header
+        return header
+
+    def _header(self, length: int) -> bytes:
+        """What stands in front of a payload of so many bytes."""
+        raise NotImplementedError
+
+    def _trailer(self) -> bytes:
+        """What stands behind a payload."""
+        return b""
