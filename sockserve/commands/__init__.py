@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from sockserve import __version__
-from sockserve.commands import bench, send
+from sockserve.commands import bench, check, send
 from sockserve.framing import compiled
 
-COMMANDS = (send, bench)
+COMMANDS = (send, bench, check)
 """Each has `add_parser(subparsers)`, which sets `run`: a function of the parsed arguments, for the exit status."""
 
 

@@ -1,0 +1,86 @@
+"""What an echo server may answer to a stream of bytes, decided by our own decoders, and what it did answer."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from sockserve.framing import Framing, parse
+from sockserve.framing.bounds import OnBadFrame
+from sockserve.framing.errors import FramingError
+from sockserve.framing.raw import Raw
+
+
+class Echo:
+    """The answers to `stream`, in which there may be bad frames, and which may end inside one.
+
+    All messages in front of the first bad frame are owed. A server may stop there, or go on where the framing can find
+    the next frame. What is no message must not come back.
+
+    data: all that may be answered. owed: how many bytes of it have to be.
+    """
+
+    def __init__(self, framing: Framing, stream: bytes) -> None:
+        self._raw = isinstance(framing, Raw)
+        frames = [stream] if self._raw else _answers(framing, stream, "skip")
+        owed = frames if self._raw else _answers(framing, stream, "close")
+        self.data = b"".join(frames)
+        self.owed = sum(map(len, owed))
+        self._borders = [0]
+        for frame in frames:
+            self._borders.append(self._borders[-1] + len(frame))
+
+    def __str__(self) -> str:
+        return self.counted(self.owed)
+
+    def counted(self, size: int) -> str:
+        """So many bytes of the answers, in words."""
+        if self._raw:
+            return plural(size, "byte")
+        return plural(bisect_right(self._borders, size) - 1, "answer")
+
+    def complete(self, received: bytes | bytearray) -> bool:
+        """All that is owed has come, or something that is wrong."""
+        return len(received) >= self.owed or not self.data.startswith(received)
+
+    def problem(self, received: bytes | bytearray) -> str:
+        """What is wrong with this as the whole answer; "" when nothing is."""
+        size = len(received)
+        if not self.data.startswith(received):
+            at = next((at for at, byte in enumerate(self.data) if at >= size or received[at] != byte), len(self.data))
+            came = short(bytes(received[at : at + 32]))
+            return f"{self.counted(at)}, then {came}" + ("" if at < len(self.data) else ", which was no message")
+        if size < self.owed:
+            return f"{size} of {self.owed} bytes"
+        if not self._raw and size not in self._borders:
+            return f"{self.counted(size)} and a part of one"
+        return ""
+
+
+def short(data: bytes, limit: int = 20) -> str:
+    """Bytes as Python writes them, cut."""
+    text = repr(data)[1:]
+    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[-1]}"
+
+
+def _answers(framing: Framing, stream: bytes, on_bad_frame: OnBadFrame) -> list[bytes]:
+    framing = parse(str(framing), max_length=framing.max_length, on_bad_frame=on_bad_frame)
+    decoder = framing.decoder()
+    messages: list[bytes] = []
+    data = stream
+    while True:
+        try:
+            found = decoder.decode(data)
+        except FramingError:
+            if decoder.state == "failed":
+                break
+        else:
+            if not found:
+                break
+            messages += found
+        data = b""
+    return [framing.encode(message) for message in messages]
+
+
+def plural(number: int, unit: str) -> str:
+    """As in "3 answers"."""
+    return f"no {unit}" if not number else f"{number} {unit}" + ("s" if number > 1 else "")
