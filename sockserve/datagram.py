@@ -23,6 +23,7 @@ from sockserve.framing.raw import Raw
 from sockserve.handlers.answer import FAILURES, Function, call, checked
 from sockserve.info import ConnectionInfo
 from sockserve.network import EVERYONE, Access, host_of
+from sockserve.threads import Threads
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost
@@ -67,7 +68,7 @@ class DatagramSocket(DatagramProtocol):
         self._access = access
         self._function = function
         self._max_pending = max_pending
-        self._threads = threads
+        self._threads = Threads() if threads else None
         self._log_traffic = log_traffic
         self._pending = 0
         self._dropped = 0
@@ -93,7 +94,7 @@ class DatagramSocket(DatagramProtocol):
                 log.warn("{peer}: dropped, {limit} answers are under way (max_pending)", peer=sender.peer, limit=limit)
             return
         self._pending += 1
-        answering = maybeDeferred(call, self._function, datagram, Channel(sender), threads=self._threads)
+        answering = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
         answering.addBoth(self._answered, sender)
 
     def send(self, datagram: bytes, sender: Sender) -> None:

@@ -10,10 +10,10 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from sockserve.accepting import Accepting
 from sockserve.address import format_address
 from sockserve.certificates import Certificates, TLSConfig, tls_endpoint
 from sockserve.channel import Channel, Conversation
@@ -119,13 +119,15 @@ class SocketServer(Service):
         self._reactor = cast("IReactorTime", reactor)
         self._drain_timeout = drain_timeout
         self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
-        self._admission = Admission(max_connections, when_full, self._accept, per_peer=max_connections_per_peer)
+        self._accepting = Accepting(name, self._reactor)
+        self._admission = Admission(
+            max_connections, when_full, self._accepting.accept, per_peer=max_connections_per_peer
+        )
         self.closings = self._admission.closings
         if proxy_from is not None and not proxy_protocol:
             raise ValueError("proxy_from needs proxy_protocol")
         self._proxies = LOOPBACK if proxy_from is None else tuple(map(as_network, proxy_from))
         self._proxy_protocol = proxy_protocol
-        self.ports: list[IListeningPort] = []
         self._opening: list[Deferred[None]] = []
         if conversation is not None:
             make = conversation_maker(conversation)
@@ -180,6 +182,11 @@ class SocketServer(Service):
         return "drain_timeout" not in self.closings
 
     @property
+    def ports(self) -> list[IListeningPort]:
+        """The open ports."""
+        return self._accepting.ports
+
+    @property
     def channels(self) -> dict[int, Channel]:
         """The connections that are served now, by their id."""
         return {number: Channel(protocol) for number, protocol in self._admission.running.items()}
@@ -212,8 +219,7 @@ class SocketServer(Service):
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
-        ports, self.ports = self.ports, []
-        closed = DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._accepting.close()])
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
@@ -262,17 +268,8 @@ class SocketServer(Service):
         self._admission.count(reason)
         log.warn("{name} {peer}: {text}", name=self.name, peer=peer, text=text)
 
-    def _accept(self, wanted: bool) -> None:
-        for port in self.ports:
-            # Not those of datagrams, and none that the reactor has closed.
-            if isinstance(port, Port) and port.connected:
-                if wanted:
-                    port.startReading()
-                else:
-                    port.stopReading()
-
     def _opened(self, port: IListeningPort) -> None:
-        self.ports.append(port)
+        self._accepting.add(port)
         log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
 
     def _failed(self, failure: Failure) -> None:

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
+from sockserve.clock import make_steady
 from sockserve.config import (
     DEFAULT_MEMORY_BUDGET,
     Config,
@@ -305,6 +306,8 @@ def makeService(options: Options) -> MultiService:
     if options.parent is not None:
         from twisted.internet import reactor
 
+        # The process is ours.
+        make_steady(reactor)
         stopping = Stopping(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
         reactor.callWhenRunning(stopping.catch)
     return Program(options.config.server(options.reactor), options.listenOf, stopping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
+from time import monotonic
 
 ROOT = Path(__file__).parent.parent
 # In the root of a checkout this finds the plugin without an installation.
@@ -32,6 +34,7 @@ class Server:
         )
         self.addresses: list[str] = []
         self.lines: list[str] = []
+        self._news = Condition()
         while len(self.addresses) < listen:
             line = self._next_line()
             if not line:
@@ -50,11 +53,33 @@ class Server:
     def stop(self, by: signal.Signals = signal.SIGTERM) -> str:
         """End it and return its log."""
         self.process.send_signal(by)
-        self.process.wait(PATIENCE)
+        return self.wait()
+
+    def wait(self) -> str:
+        """Wait for its end and return its log."""
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self._reader.join(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return "".join(self.lines)
+
+    def wait_for(self, text: str) -> str:
+        """The first line of the log that contains the text. Waits until there is one."""
+        deadline = monotonic() + PATIENCE
+        with self._news:
+            while not (found := [line for line in self.lines if text in line]):
+                if not self._news.wait(deadline - monotonic()):
+                    raise AssertionError(f"{text!r} is not in the log: {''.join(self.lines)}")
+        return found[0]
+
+    def cpu(self) -> float:
+        """Seconds of processor time that the process has used (Linux)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self) -> int:
         """How many descriptors the process holds (Linux)."""
@@ -70,7 +95,9 @@ class Server:
     def _next_line(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        self.lines.append(line)
+        with self._news:
+            self.lines.append(line)
+            self._news.notify_all()
         return line
 
     def _read_on(self) -> None:

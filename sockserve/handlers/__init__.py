@@ -20,9 +20,10 @@ from sockserve.handlers.forward import Forward
 from sockserve.handlers.relay import Relay
 from sockserve.nearest import nearest
 from sockserve.protocol import Echo, MessageProtocol
+from sockserve.threads import Threads
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorFromThreads, IStreamClientEndpoint
 
 Maker = Callable[[], MessageProtocol]
 
@@ -40,8 +41,9 @@ def maker(
 ) -> Maker:
     """What makes the protocol of each connection that this handler answers.
 
-    handler: one of NAMES, or a function. max_pending, threads: for functions, see Answering. max_length: for the
-    framing that a forward names. Raises ValueError with one line that says what is accepted.
+    handler: one of NAMES, or a function. max_pending: for functions, see Answering. threads: call the function in
+    threads of this maker's own. max_length: for the framing that a forward names. Raises ValueError with one line that
+    says what is accepted.
     """
     if not isinstance(handler, str):
         function = handler
@@ -59,7 +61,8 @@ def maker(
         raise ValueError("threads are for a handler that blocks, not for a coroutine function")
     if max_pending < 1:
         raise ValueError(f"max_pending must be at least 1, not {max_pending}")
-    return lambda: Answering(function, max_pending=max_pending, threads=threads)
+    own = Threads(cast("IReactorFromThreads | None", reactor)) if threads else None
+    return lambda: Answering(function, max_pending=max_pending, threads=own)
 
 
 def datagram_function(handler: str | Function) -> Function:

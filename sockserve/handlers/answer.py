@@ -10,19 +10,15 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.channel import Channel
 from sockserve.coroutine import run
 from sockserve.protocol import MessageProtocol
-
-if TYPE_CHECKING:
-    from twisted.internet.base import ReactorBase
+from sockserve.threads import Threads
 
 log = Logger()
 
@@ -59,14 +55,16 @@ class Answering(MessageProtocol):
     """Calls the function for each message and sends what it returns.
 
     max_pending: answers of one connection that may be under way; then its reading pauses.
-    threads: call the function in the reactor's thread pool, because it blocks. Calls for one connection may then
-        overlap, and what they do with their channel must go through `reactor.callFromThread`.
+    threads: call the function in one of these, because it blocks. Calls for one connection may then overlap, and what
+        they do with their channel must go through `reactor.callFromThread`.
 
     An exception of the function, or an answer that cannot be sent, is logged and closes this connection, behind the
     answers to earlier messages.
     """
 
-    def __init__(self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: bool = False) -> None:
+    def __init__(
+        self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: Threads | None = None
+    ) -> None:
         self._function = function
         self._max_pending = max_pending
         self._threads = threads
@@ -76,7 +74,7 @@ class Answering(MessageProtocol):
 
     def messageReceived(self, message: bytes) -> None:
         try:
-            answer = call(self._function, message, self._channel, threads=self._threads)
+            answer = call(self._function, message, self._channel, self._threads)
         except Exception:
             answer = Failure()
             self.holdReading("failed")
@@ -130,13 +128,10 @@ class Answering(MessageProtocol):
             self.loseConnection()
 
 
-def call(function: Function, message: bytes, channel: Channel, *, threads: bool) -> object:
+def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:
     """What the function returns; a Deferred for a coroutine, and for one that runs in a thread."""
-    if threads:
-        from twisted.internet import reactor
-
-        pool = cast("ReactorBase", reactor)
-        return deferToThreadPool(pool, pool.getThreadPool(), function, message, channel)
+    if threads is not None:
+        return threads.call(function, message, channel)
     answer = function(message, channel)
     return run(answer) if iscoroutine(answer) else answer
 

@@ -1,0 +1,115 @@
+"""When the ports of a named socket accept connections, and that they do not when the process has no descriptor left.
+
+Twisted keeps a descriptor in reserve and with it accepts and closes what it cannot serve, with a line in the log for
+each. Whoever connected in that moment is cut off, with what was sent. Here such connections stay with the kernel, as
+in asyncio: ports rest until a connection of this socket leaves, or for a second.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.tcp import Port
+from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    import socket
+
+    from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+
+log = Logger()
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""The process, or the system, can take no further connection now."""
+
+# Seconds.
+_REST = 1.0
+_BETWEEN_LINES = 60.0
+
+
+class Accepting:
+    """The open ports of one named socket.
+
+    name: for the log.
+    ports: those of datagrams among them; they accept nothing and are left alone.
+    """
+
+    def __init__(self, name: str, reactor: IReactorTime) -> None:
+        self.ports: list[IListeningPort] = []
+        self._name = name
+        self._reactor = reactor
+        self._wanted = True
+        # Set while the ports rest.
+        self._resting: IDelayedCall | None = None
+        self._last_line: float | None = None
+
+    def add(self, port: IListeningPort) -> None:
+        """A port was opened."""
+        if isinstance(port, Port):
+            port.socket = _Listener(port.socket, self)
+        self.ports.append(port)
+
+    def accept(self, wanted: bool) -> None:
+        """Whether there is room for connections. True also ends a rest: one has perhaps left."""
+        self._wanted = wanted
+        self._end_rest()
+        self._adjust()
+
+    def close(self) -> list[IListeningPort]:
+        """Forget the ports; whoever asks has to stop them."""
+        self._end_rest()
+        ports, self.ports = self.ports, []
+        return ports
+
+    def exhausted(self, error: OSError) -> None:
+        """A port had no descriptor for a connection."""
+        if self._resting is None:
+            self._resting = self._reactor.callLater(_REST, self._rested)
+            self._adjust()
+        now = self._reactor.seconds()
+        if self._last_line is None or now - self._last_line >= _BETWEEN_LINES:
+            self._last_line = now
+            log.warn(
+                "{name}: connections have to wait: {error} (raise the limit of open files, or set max_connections)",
+                name=self._name,
+                error=error.strerror,
+            )
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._adjust()
+
+    def _end_rest(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+
+    def _adjust(self) -> None:
+        for port in self.ports:
+            # None that the reactor has closed.
+            if isinstance(port, Port) and port.connected:
+                if self._wanted and self._resting is None:
+                    port.startReading()
+                else:
+                    port.stopReading()
+
+
+class _Listener:
+    """A listening socket for which a lack of descriptors looks as if nobody had connected."""
+
+    def __init__(self, listener: socket.socket, accepting: Accepting) -> None:
+        self._listener = listener
+        self._accepting = accepting
+
+    def accept(self) -> tuple[socket.socket, object]:
+        try:
+            return cast("tuple[socket.socket, object]", self._listener.accept())
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            self._accepting.exhausted(error)
+            raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
+        return getattr(self._listener, name)
