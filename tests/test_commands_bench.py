@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -27,6 +28,7 @@ from twisted.internet.tcp import Port
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from sockserve.commands import main
 from sockserve.commands.bench.connection import Connection, Fault, Intended, Sent, Tally
 from sockserve.commands.bench.latency import Histogram, bounds, bucket, summary
 from sockserve.commands.bench.pace import Closed, Open
@@ -383,19 +385,22 @@ class ProgressTests(SynchronousTestCase):
 
 class EveryFramingTests(SynchronousTestCase):
     def test_a_real_server_answers_in_every_framing(self) -> None:
-        for framing in FRAMINGS:
-            with self.subTest(framing), running("--listen", LOCAL, "--framing", framing) as server:
-                host, port = server.address
-                ended = subprocess.run(
-                    [*COMMAND, f"tcp:{host}:{port}", "-f", framing, "-c", "2", "-w", "50", "-n", "2000", "--json"],
-                    cwd=ROOT,
-                    capture_output=True,
-                    text=True,
-                    timeout=30,
-                    check=False,
-                )
-                self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-                self.assertEqual(json.loads(ended.stdout)["messages"], 2000)
+        config = Path(self.mktemp()).absolute()
+        listens = ", ".join(f"{{ endpoint = '{LOCAL}', framing = '{framing}' }}" for framing in FRAMINGS)
+        config.write_text(f"[socket.all]\nlisten = [{listens}]\n")
+        with running("--config", str(config), listen=len(FRAMINGS)) as server:
+            for framing, address in zip(FRAMINGS, server.addresses, strict=True):
+                with self.subTest(framing):
+                    ended = subprocess.run(
+                        [*COMMAND, f"tcp:{address}", "-f", framing, "-c", "2", "-w", "50", "-n", "2000", "--json"],
+                        cwd=ROOT,
+                        capture_output=True,
+                        text=True,
+                        timeout=30,
+                        check=False,
+                    )
+                    self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+                    self.assertEqual(json.loads(ended.stdout)["messages"], 2000)
 
 
 class WrongServerTests(BenchTestCase):
@@ -693,11 +698,12 @@ class PaceTests(SynchronousTestCase):
 
 
 class UsageTests(SynchronousTestCase):
-    def command(self, *arguments: str) -> tuple[int, str, str]:
-        ended = subprocess.run(
-            [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
-        )
-        return ended.returncode, ended.stdout, ended.stderr
+    def command(self, *arguments: str) -> tuple[object, str, str]:
+        """Exit status, standard output and standard error, without a process of its own."""
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            end = self.assertRaises(SystemExit, main, ["bench", *arguments])
+        return end.code, output.getvalue(), errors.getvalue()
 
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (

@@ -79,18 +79,31 @@ class Messages:
         at = next(at for at in range(len(frame)) if frame[at] != other[at])
         self.frame = len(frame)
         self.before, self.behind = frame[:at], frame[at + size :]
+        self._between: list[bytes] = []
 
     def message(self, number: int, connection: int) -> bytes:
-        place = number % PLACES
-        return self.head(number, connection) + self.fillers[place : place + self._rest]
+        return self.head(number, connection) + self._filler(number)
 
     def head(self, number: int, connection: int) -> bytes:
         """Its running number and its connection, as far as the size allows."""
         return self._digits(number, self._number) + self._digits(connection, self._connection)
 
+    def frames(self, count: int, connection: int) -> bytes:
+        """The frames of the first `count` messages of a connection."""
+        if len(self._between) != count + 1:
+            # All but the connection's number is the same for every connection.
+            starts = [self.before + self._digits(number, self._number) for number in range(count)]
+            ends = [self._filler(number) + self.behind for number in range(count)]
+            self._between = [end + start for end, start in zip([b"", *ends], [*starts, b""], strict=True)]
+        return self._digits(connection, self._connection).join(self._between)
+
     def stream(self, connection: int, window: int) -> Stream:
         """The stream of one connection, of which `window` messages may be in flight."""
         return Cycle(self, connection, window) if self.size <= SMALL else Long(self, connection)
+
+    def _filler(self, number: int) -> bytes:
+        place = number % PLACES
+        return self.fillers[place : place + self._rest]
 
     def _digits(self, value: int, count: int) -> bytes:
         """The last `count` digits of a number, the least significant first."""
@@ -109,9 +122,7 @@ class Cycle(Stream):
         count = max(window + 1, ROUND)
         self._length = count * self.frame
         # Twice: a piece as long as a round is in one piece from anywhere, and leaves in one write.
-        self._frames = 2 * b"".join(
-            [messages.before + messages.message(number, connection) + messages.behind for number in range(count)]
-        )
+        self._frames = 2 * messages.frames(count, connection)
 
     def _at(self, start: int) -> tuple[bytes, int, int]:
         return self._frames, start % self._length, self._length
