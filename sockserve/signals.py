@@ -43,12 +43,6 @@ class Stopping:
 
     def stopped(self, clean: bool) -> None:
         """The services have stopped. clean: all that was owed was sent; then the exit status is 0."""
-        pool = self._reactor.threadpool
-        blocked = len(pool.working) if pool is not None else 0
-        if blocked and self._received is not None:
-            # The reactor would wait for them for ever.
-            log.warn("{blocked} handlers still run in threads; ending without them", blocked=blocked)
-            self._end(self._received)
         if clean:
             # What Twisted's program dies by when the reactor has stopped.
             self._reactor._exitSignal = None

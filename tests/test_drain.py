@@ -166,4 +166,4 @@ class DrainTests(SynchronousTestCase):
             server.process.send_signal(signal.SIGTERM)
             self.assertEqual(self.stopped(server), -signal.SIGTERM)
             log = server.stop()
-        self.assertIn("1 handlers still run in threads; ending without them", log)
+        self.assertIn("stuck: 1 connections aborted, they were not done within 0.2 seconds (drain_timeout)", log)
