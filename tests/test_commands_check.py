@@ -13,7 +13,8 @@ from typing import Any, cast
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.protocols import wire
@@ -287,6 +288,16 @@ class FaultTests(CheckCase):
     async def test_a_server_that_drops_all_behind_a_hostile_peer_fails(self) -> None:
         rows = await self.check(await self.listen(FirstOnly), "raw", ["garbage"])
         self.assertEqual(rows["garbage"].verdict, FAILED)
+
+    async def test_a_server_that_accepts_no_connection_ends_the_run(self) -> None:
+        @implementer(IStreamClientEndpoint)
+        class Full:
+            def connect(self, protocolFactory: object) -> Deferred[Any]:  # noqa: N803 - the interface's name
+                return Deferred(lambda attempt: attempt.errback(ConnectingCancelledError(None)))
+
+        target = Target(cast("Any", reactor), cast("Any", Full()), parse("raw"), 0.01, seed=1)
+        [row] = [row async for row in run_trials(target, TRIALS)]
+        self.assertEqual((row.verdict, row.came), (FAILED, "no connection: none within 0.01 s"))
 
     async def test_no_server_any_more_ends_the_run(self) -> None:
         port = await serverFromString(reactor, LOCAL).listen(StockFactory(StockEcho))

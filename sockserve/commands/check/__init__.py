@@ -162,6 +162,10 @@ async def run_trials(target: Target, trials: Sequence[Trial]) -> AsyncIterator[R
 async def _run(target: Target, trial: Trial) -> tuple[Row, bool]:
     """Its row, and whether the server still takes connections."""
     begun = target.reactor.seconds()
+
+    def spent() -> float:
+        return target.reactor.seconds() - begun
+
     try:
         outcome = await trial.run(target)
         problem = outcome.problem
@@ -172,14 +176,14 @@ async def _run(target: Target, trial: Trial) -> tuple[Row, bool]:
     except NotApplicable as reason:
         return Row(trial.name, "", "", str(reason), NOT_APPLICABLE), True
     except NoConnection as reason:
-        return Row(trial.name, trial.summary, "a connection", f"no connection: {reason}", FAILED), False
+        return Row(trial.name, trial.summary, "a connection", f"no connection: {reason}", FAILED, spent()), False
     row = Row(
         trial.name,
         outcome.sent,
         outcome.expected,
         came,
         FAILED if problem else OK,
-        target.reactor.seconds() - begun,
+        spent(),
         outcome.results,
     )
     return row, True

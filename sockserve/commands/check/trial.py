@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
-from sockserve.client import as_endpoint
+from sockserve.client import Endpoint, as_endpoint
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import NotApplicable, sample
 from sockserve.commands.check.peer import CLOSED, RESET, Peer
@@ -92,7 +90,7 @@ class Target:
     seed: of what is random.
     """
 
-    def __init__(self, reactor: ReactorBase, endpoint: str, framing: Framing, timeout: float, seed: int) -> None:
+    def __init__(self, reactor: ReactorBase, endpoint: Endpoint, framing: Framing, timeout: float, seed: int) -> None:
         self.reactor = reactor
         self.framing = framing
         self.timeout = timeout
@@ -104,10 +102,11 @@ class Target:
     async def peer(self) -> AsyncIterator[Peer]:
         """A new connection, which is gone behind the block. Raises NoConnection."""
         factory = Factory.forProtocol(lambda: Peer(self.reactor, self.timeout))
-        connecting = self._endpoint.connect(factory).addTimeout(self.timeout, self.reactor)
+        connecting = self._endpoint.connect(factory)
+        connecting.addTimeout(self.timeout, self.reactor, _none_within)
         try:
             peer = await connecting
-        except (ConnectError, CancelledError, OSError) as error:
+        except Exception as error:  # one line for all that Twisted's endpoints may raise
             raise NoConnection(" ".join(str(error).split()) or type(error).__name__) from None
         assert isinstance(peer, Peer)
         try:
@@ -142,3 +141,7 @@ class Target:
     async def next_client(self) -> str:
         """What goes wrong for a good client now; "" when nothing does. Raises NoConnection."""
         return (await self.exchange("", [self.sample])).problem
+
+
+def _none_within(_: object, seconds: float) -> NoReturn:
+    raise NoConnection(f"none within {seconds:g} s")
