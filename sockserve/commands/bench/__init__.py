@@ -34,6 +34,11 @@ CLOSED_WINDOW = 1
 OPEN_WINDOW = 1000
 DEFAULT_DURATION = 10.0
 
+DESCRIPTION = """\
+Send messages to an echo server, check every byte that comes back, and show messages a second, MB (10**6 bytes of
+messages, one way) a second, and latencies.
+"""
+
 EPILOG = f"""\
 framings: {", ".join(NAMES)}
 
@@ -54,8 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "bench",
         help="load an echo server, check every answer, and measure",
-        description="Send messages to an echo server, check every byte that comes back, and show messages a second, "
-        "MB (10**6 bytes of messages, one way) a second, and latencies.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
