@@ -80,3 +80,10 @@ def fuzz(session: nox.Session) -> None:
     """`nox -s fuzz -- SECONDS`: the harnesses in fuzz/ in turn; without seconds, the short run of .ci/run."""
     session.install("-e", ".[test,fuzz]")
     session.run("python", "-m", "fuzz", *(["--seconds", session.posargs[0]] if session.posargs else []))
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """`nox -s soak -- MINUTES`: a real server under good, slow and hostile clients; one minute without a number."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.soak", *(session.posargs or ["1"]))
