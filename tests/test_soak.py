@@ -42,5 +42,5 @@ class SoakTests(SynchronousTestCase):
         self.patch(soak, "LIMITS", soak.LIMITS.replace('"2s"', '"300ms"'))
         self.assertEqual(self.soak(1), 1)
         text = self.output.getvalue()
-        self.assertRegex(text, "FAILED .* good windev: AssertionError 0 bytes came back")
+        self.assertRegex(text, "FAILED .* good windev: AssertionError nothing came back")
         self.assertRegex(text, "FAILED .* memory: ")
