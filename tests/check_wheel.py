@@ -132,8 +132,7 @@ def check_install(kind: str, place: Path, *requirement: str | Path, compiled: bo
                 twistd.send_signal(signal.SIGTERM)
         status = twistd.wait()
         watchdog.cancel()
-    # When it has shut down, Twisted ends the process by the signal that asked for it.
-    if status != -signal.SIGTERM or "listens on" not in log or "Server Shut Down" not in log:
+    if status or "listens on" not in log or "Server Shut Down" not in log:
         sys.exit(f"{log}\n{kind}: twistd ended with status {status}")
     print(f"{kind}: installed {'compiled' if compiled else 'pure'}, listed, served, ended on SIGTERM", flush=True)
 
