@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -67,6 +68,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     chosen = options()
+    # The servers are to end with this process, whoever ends it.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     whole = is_whole(chosen)
     results = Results.read(chosen.source) if chosen.source else measure(chosen)
     print(as_text(results), end="")
@@ -96,6 +99,7 @@ def pace(chosen: argparse.Namespace) -> plan.Pace:
         rounds=chosen.rounds or usual.rounds,
         seconds=chosen.seconds or usual.seconds,
         warmup=usual.warmup,
+        large_seconds=usual.large_seconds,
         held=chosen.held or usual.held,
         made=usual.made,
     )
@@ -199,6 +203,7 @@ def about(python: str, speed: plan.Pace, server_core: int, load_cores: set[int])
         "machine": f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "cores": f"server on {server_core}, load on {', '.join(map(str, sorted(load_cores)))}",
         "versions": f"sockserve {__version__}, {others}",
+        "other load": f"load average {os.getloadavg()[0]:.1f} at the start",
         "rounds": f"{speed.rounds} of {speed.seconds:g} s behind {speed.warmup:g} s of warm-up",
     }
 

@@ -59,7 +59,7 @@ def _figure(path: Path, title: str, panels: list[Panel], *, logarithmic: bool = 
         _bars(place, *panel, logarithmic=logarithmic)
     for place in axes.flat[len(panels) :]:
         place.axis("off")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
@@ -81,7 +81,9 @@ def _bars(
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 2, max(values) * 4)
     else:
+        # The values stand at the bars, in the unit of the heading.
         axes.set_xlim(0, max(values) * 1.25 or 1)
+        axes.set_xticks([])
     for place, value, error in zip(places, values, errors[1], strict=True):
         axes.annotate(form(value), (value + error, place), xytext=(4, 0), textcoords="offset points", va="center")
     axes.spines[["top", "right"]].set_visible(False)

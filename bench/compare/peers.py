@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,17 +54,17 @@ def is_compiled(python: str) -> bool:
     return answer.stdout.strip() == "True"
 
 
-def python_peers() -> Iterator[Peer]:
-    """Those that need nothing but this interpreter's environment."""
+def python_peers(python: str) -> Iterator[Peer]:
+    """Those that need nothing but the environment of that interpreter."""
 
     def running(program: str, *arguments: str) -> Callable[[str, int], list[str]]:
-        return lambda framing, port: [sys.executable, "-P", str(PEERS / program), framing, str(port), *arguments]
+        return lambda framing, port: [python, "-P", str(PEERS / program), framing, str(port), *arguments]
 
     receivers = ("raw", "int32", "standard", "buffered", "netstring")
     yield Peer("twisted", "Twisted's receivers", receivers, running("twisted_receivers.py"))
     yield Peer("asyncio-streams", "asyncio streams", _ASYNCIO, running("asyncio_streams.py"))
     yield Peer("asyncio-protocol", "asyncio Protocol", _ASYNCIO, running("asyncio_protocol.py"))
-    if find_spec("uvloop"):
+    if subprocess.run([python, "-P", "-c", "import uvloop"], capture_output=True, check=False).returncode == 0:
         yield Peer("uvloop-streams", "uvloop streams", _ASYNCIO, running("asyncio_streams.py", "uvloop"))
         yield Peer("uvloop-protocol", "uvloop Protocol", _ASYNCIO, running("asyncio_protocol.py", "uvloop"))
 
@@ -103,7 +101,7 @@ def all_peers(python: str, folder: Path) -> list[Peer]:
     if is_compiled(python):
         peers += ours(python, "compiled", {})
     peers += ours(python, "pure", {"PYTHONPATH": str(ROOT)})
-    return [*peers, *python_peers(), *compiled_peers(folder)]
+    return [*peers, *python_peers(python), *compiled_peers(folder)]
 
 
 def versions(python: str) -> dict[str, str]:
@@ -114,7 +112,7 @@ def versions(python: str) -> dict[str, str]:
         "gcc": ["gcc", "-dumpfullversion"],
         "Python": [python, "-c", "import platform; print(platform.python_version())"],
         "Twisted": [python, "-c", "import twisted; print(twisted.__version__)"],
-        "uvloop": [sys.executable, "-c", "import uvloop; print(uvloop.__version__)"],
+        "uvloop": [python, "-c", "import uvloop; print(uvloop.__version__)"],
     }
     found: dict[str, str] = {}
     for name, command in asked.items():

@@ -23,24 +23,30 @@ _MOST_BYTES = MIB
 
 @dataclass(frozen=True)
 class Pace:
-    """rounds: of each server in a case. seconds, warmup: of each round. held, made: see Connections."""
+    """rounds: of each server in a case. seconds, warmup: of each round; large_seconds: with the largest messages.
+
+    held, made: see Connections.
+    """
 
     rounds: int
     seconds: float
     warmup: float
+    large_seconds: float
     held: int
     made: int
 
 
-USUAL_PACE = Pace(rounds=3, seconds=0.6, warmup=0.2, held=10_000, made=2000)
-QUICK_PACE = Pace(rounds=1, seconds=0.05, warmup=0.02, held=50, made=50)
+USUAL_PACE = Pace(rounds=3, seconds=0.6, warmup=0.2, large_seconds=2.0, held=10_000, made=2000)
+QUICK_PACE = Pace(rounds=1, seconds=0.05, warmup=0.02, large_seconds=0.05, held=50, made=50)
 
 
 def messages(pace: Pace, framings: Sequence[str], size: int, mode: Mode, connections: int) -> Messages:
     window = 1
     if mode == "pipelined":
         window = max(1, min(_MOST_EACH, _MOST // connections, _MOST_BYTES // max(1, size)))
-    return Messages(tuple(framings), size, connections, window, pace.seconds, pace.warmup)
+    # Some dozens of the largest messages.
+    seconds = max(pace.seconds, pace.large_seconds) if size >= MIB else pace.seconds
+    return Messages(tuple(framings), size, connections, window, seconds, pace.warmup)
 
 
 def usual(pace: Pace, framings: Sequence[str] = FRAMINGS) -> list[Case]:

@@ -175,6 +175,8 @@ def _spread(rows: list[Row]) -> str:
         if middle and quartiles:
             spreads.append((quartiles[1] - quartiles[0]) / middle)
     rounds = max(len(row.samples) for row in rows)
+    if rounds == 1:
+        return "One round."
     return (
         f"Medians of {rounds} rounds; the quartiles of the CPU time lie {median(spreads):.0%} apart in the middle, "
         f"{max(spreads):.0%} at most."
