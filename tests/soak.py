@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,9 +46,9 @@ ROWS = 12
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 LIMITS = """
-idle_timeout = "2s"
-frame_timeout = "2s"
-close_timeout = "1s"
+idle_timeout = "3s"
+frame_timeout = "3s"
+close_timeout = "3s"
 max_length = "256k"
 max_connections_per_peer = 100
 """
@@ -131,6 +131,7 @@ class Soak:
     problems: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[float, int, int, int]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=5000))
 
     @property
     def connections(self) -> int:
@@ -139,8 +140,12 @@ class Soak:
     @asynccontextmanager
     async def connection(self, name: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[name])
+        host, port = writer.get_extra_info("sockname")
         try:
             yield reader, writer
+        except Exception as error:
+            error.add_note(f"{name} {host}:{port}: ")
+            raise
         finally:
             writer.transport.abort()
 
@@ -153,8 +158,16 @@ class Soak:
                 await asyncio.wait_for(client(row), PATIENCE)
             except (OSError, AssertionError, TimeoutError) as error:
                 row.failures += 1
-                self.problems[f"{kind}: {type(error).__name__} {error}"] += 1
+                await asyncio.sleep(0.5)
+                self.problems[f"{kind}: {type(error).__name__} {error}{self.logged(error)}"] += 1
             await asyncio.sleep(PAUSE * (0.5 + self.chance.random()))
+
+    def logged(self, error: BaseException) -> str:
+        """What the server has said last of the client that had the error."""
+        notes = getattr(error, "__notes__", [])
+        lines = [*self.log, *self.server.lines]
+        said = [line.partition(note)[2].strip() for note in notes for line in lines if note in line]
+        return f" ({said[-1]})" if said else ""
 
     def messages(self, most: int) -> list[bytes]:
         sizes = (1, 17, 500, 5000, min(most, 60_000))
@@ -259,7 +272,8 @@ class Soak:
             await gone(reader)
 
     async def idle(self, row: Row) -> None:
-        async with self.connection(self.any()) as (reader, _):
+        # In the relay it would be somebody who listens.
+        async with self.connection(self.chance.choice(SOCKETS[:-1]).name) as (reader, _):
             await gone(reader)
 
     async def deaf(self, row: Row) -> None:
@@ -329,6 +343,7 @@ class Soak:
         self.samples.append((time.monotonic() - self.began, resident, descriptors, self.connections))
         lines = self.server.lines[:-1]
         del self.server.lines[: len(lines)]
+        self.log.extend(lines)
         for line in lines:
             if "Traceback" in line or "Unhandled" in line:
                 self.problems[f"log: {line.strip()}"] += 1
@@ -405,7 +420,11 @@ def main(arguments: list[str]) -> int:
         path = Path(name) / "soak.toml"
         path.write_text(configuration(Path(name)))
         with running("--config", str(path), listen=len(SOCKETS) + 1) as server:
-            return 0 if asyncio.run(soak(server, options.minutes * 60, options.seed)) else 1
+            passed = asyncio.run(soak(server, options.minutes * 60, options.seed))
+            for line in server.stop().splitlines():
+                if "closed connections because of" in line:
+                    print(line.partition("] ")[2])
+            return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class SoakTests(SynchronousTestCase):
             lambda directory: right(directory).replace("windev]", "windev]\nhandler = 'discard'", 1),
         )
         self.patch(soak, "MEMORY", -1 << 30)
-        self.patch(soak, "LIMITS", soak.LIMITS.replace('"2s"', '"300ms"'))
+        self.patch(soak, "LIMITS", soak.LIMITS.replace('"3s"', '"300ms"'))
         self.assertEqual(self.soak(1), 1)
         text = self.output.getvalue()
         self.assertRegex(text, "FAILED .* good windev: AssertionError nothing came back")
