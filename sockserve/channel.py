@@ -163,7 +163,7 @@ class Channel:
         self._protocol.endMessages()
 
     def close(self) -> None:
-        """Send what is owed, then close. The peer has close_timeout seconds to take it."""
+        """Send what is owed, then close. It is given up when the peer takes nothing for close_timeout seconds."""
         self._protocol.loseConnection()
 
     def abort(self) -> None:

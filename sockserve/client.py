@@ -54,7 +54,7 @@ def connect(
         after the other. A colon in an address is written `\:`, as in r"tcp:\:\:1:27015".
     framing: a Framing or its name.
     timeout: seconds for the whole of it: the look-up of the name, all addresses, and the TLS handshake.
-    close_timeout: seconds that the peer has to take what it is owed when the channel closes.
+    close_timeout: seconds in which the peer has to take some of what it is owed when the channel closes.
     reactor: None: the global one.
 
     Raises ValueError at once, with one line, for an endpoint string or a framing that is none. The Deferred fails with
@@ -76,8 +76,8 @@ def connect(
 def disconnect(channel: Channel) -> Deferred[None]:
     """Close the channel that `connect` gave: send what is owed, then close. Fires when the connection is over.
 
-    That is after close_timeout seconds at the latest. A program that ends right behind `channel.close()` would lose
-    what is still owed.
+    That is close_timeout seconds after the peer has taken something, at the latest. A program that ends right behind
+    `channel.close()` would lose what is still owed.
     """
     protocol = channel._protocol
     if not isinstance(protocol, ClientProtocol):
@@ -310,7 +310,7 @@ class _ReconnectingProtocol(ClientProtocol, ConversationProtocol):
 
 
 class _Reconnecting(ClientService):
-    """Closes as a channel does: what is owed is sent, in close_timeout seconds at the most."""
+    """Closes as a channel does: what is owed is sent, as long as the peer takes it."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class Ending:
     """The two ends of stream of one connection, and the deadline behind them.
 
     transport: of the connection.
-    timeout: seconds for a peer to take what is owed.
+    timeout: seconds for a peer to take some of what is owed; while it does, they begin again.
     call_later: as IReactorTime.callLater.
     abort: called when the time is over and something is still owed.
 
@@ -44,6 +44,7 @@ class Ending:
         "_stalled",
         "_timeout",
         "_transport",
+        "_unsent",
         "closing",
         "flushed",
         "peer_ended",
@@ -66,6 +67,8 @@ class Ending:
         self._stalled = False
         # The transport tells us when the peer does not read.
         self._producing = True
+        # Bytes that the peer had not taken when its time began.
+        self._unsent = 0
         self.sending_ended = False
         self.peer_ended = False
         self.closing = False
@@ -91,7 +94,7 @@ class Ending:
         transport = self._transport
         self._unregister()
         self.stop()
-        self._deadline = self._call_later(self._timeout, self._give_up)
+        self._wait()
         if self.peer_ended or not can_half_close(transport):
             transport.loseConnection()
         else:
@@ -102,7 +105,7 @@ class Ending:
         """The peer does not read. `moving` undoes it."""
         self._stalled = True
         if self._stall_check is None:
-            self._stall_check = self._call_later(self._timeout, self._check_stall)
+            self._watch_stall()
 
     def moving(self) -> None:
         self._stalled = False
@@ -127,21 +130,32 @@ class Ending:
                 call.cancel()
         self._deadline = self._stall_check = None
 
+    def _wait(self) -> None:
+        self._unsent = unsent(self._transport)
+        self._deadline = self._call_later(self._timeout, self._give_up)
+
     def _give_up(self) -> None:
-        if self.flushed:
+        if unsent(self._transport) < self._unsent:
+            # It reads, if slowly.
+            self._wait()
+        elif self.flushed:
             # All is with the kernel, which goes on delivering it.
             self._transport.loseConnection()
         else:
             self._abort()
 
+    def _watch_stall(self) -> None:
+        self._unsent = unsent(self._transport)
+        self._stall_check = self._call_later(self._timeout, self._check_stall)
+
     def _check_stall(self) -> None:
         """The peer has perhaps not read for `timeout` seconds. If it has ended its stream too, it is closing."""
         self._stall_check = None
         if self._stalled and not self.closing:
-            if peer_has_ended(self._transport):
+            if unsent(self._transport) >= self._unsent and peer_has_ended(self._transport):
                 self._abort()
             else:
-                self._stall_check = self._call_later(self._timeout, self._check_stall)
+                self._watch_stall()
 
 
 def can_half_close(transport: Connection) -> bool:
@@ -165,3 +179,15 @@ def peer_has_ended(transport: Connection) -> bool:
     poll = select.poll()
     poll.register(transport.fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))
+
+
+def unsent(transport: object) -> int:
+    """Bytes that were written to a transport, and that the kernel has not taken: those of a peer that does not read."""
+    count = 0
+    # TLS has another transport beneath, and lends it all that this has; nothing public tells what waits where.
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        transport = beneath
+    count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    count += getattr(transport, "_tempDataLen", 0)
+    return count

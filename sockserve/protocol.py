@@ -21,11 +21,12 @@ from zope.interface import implementer
 
 from sockserve.address import format_address
 from sockserve.delivery import Delivery
-from sockserve.ending import Ending
+from sockserve.ending import Ending, unsent
 from sockserve.framing import Framing, parse
+from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.info import ConnectionInfo
-from sockserve.sending import AT_ONCE, BATCH_SIZE, Sending, unsent
+from sockserve.sending import Sending
 from sockserve.timeouts import Limit, watch_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from sockserve.memory import MemoryBudget
 
 log = Logger()
+
+# Bytes of answers to one read that may wait for its end, to leave as one write.
+_BATCH_SIZE = 256 * 1024
 
 
 @lru_cache(maxsize=64)
@@ -80,7 +84,7 @@ class MessageProtocol(Protocol):
     everything owed is still sent before the connection closes.
 
     framing: a Framing or its name, see sockserve.framing.parse.
-    close_timeout: seconds that a close may take; a peer that has not read by then is aborted.
+    close_timeout: seconds in which a peer has to take some of what is owed when we close, or it is aborted.
     idle_timeout: seconds in which nothing comes and the peer takes nothing of what is sent; then it is closed.
     frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
     log_traffic: log the number of bytes of every read and write.
@@ -111,6 +115,7 @@ class MessageProtocol(Protocol):
     # State. Defaults in the class keep an idle connection small.
     _delivery: Delivery
     _ending: Ending
+    _encoder: Encoder
     _sending: Sending
     _since: datetime
     _local: IAddress
@@ -205,12 +210,12 @@ class MessageProtocol(Protocol):
             peer=transport.getPeer(),
             local=self._local_address(),
             framing=self._delivery.framing,
-            sending=self._sending.encoder.framing,
+            sending=self._encoder.framing,
             certificate=cast("X509 | None", certificate),
             connected=self._since,
             established=self._established,
             messages_received=self._delivery.count,
-            messages_sent=self._sending.encoder.count,
+            messages_sent=self._encoder.count,
             bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
             # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
@@ -246,7 +251,7 @@ class MessageProtocol(Protocol):
         """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
         if not self.started:
             return 0
-        return self._delivery.pending + self._sending.encoder.size + unsent(self.transport)
+        return self._delivery.pending + self._encoder.size + unsent(self.transport)
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         """Call `function` in so many seconds of this protocol's reactor; the same name as in TimeoutMixin."""
@@ -257,22 +262,20 @@ class MessageProtocol(Protocol):
 
         Does nothing once the connection is closing, or behind `endMessages`.
         """
-        sending = self._sending
-        if sending.encoder.add(message) > sending.batch:
-            sending.flush()
+        # `start` has put the encoder's own method in the place of this one: it is the way of every message.
+        self._encoder.send(message)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
         """Send several messages at once: all, or none when one of them raises FramingError."""
-        sending = self._sending
-        if sending.encoder.add_all(messages) > sending.batch:
-            sending.flush()
+        self._encoder.send_all(messages)
 
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
         What shutdown(SD_SEND) is in Winsock. Over TLS the peer sees it when the connection closes.
         """
-        self._sending.end()
+        self._encoder.flush()
+        self._encoder.close()
         self._ending.end_sending()
 
     def whenWritable(self) -> Deferred[None]:
@@ -288,7 +291,7 @@ class MessageProtocol(Protocol):
         """
         framing = as_framing(framing)
         if outgoing:
-            self._sending.encoder.framing = framing
+            self._encoder.framing = framing
         if incoming:
             self._delivery.set_framing(framing)
 
@@ -331,10 +334,10 @@ class MessageProtocol(Protocol):
     def loseConnection(self) -> None:
         """Send what is owed, then close. Delivers no more messages.
 
-        After `close_timeout` seconds the connection is given up.
+        The connection is given up when the peer takes nothing for `close_timeout` seconds.
         """
         if not self._ending.closing:
-            self._sending.flush()
+            self._encoder.flush()
             self._stop()
             if not self._gone:
                 self._ending.close()
@@ -355,7 +358,7 @@ class MessageProtocol(Protocol):
         """Close at once, without sending what is owed."""
         if not self._ending.closing:
             self._stop()
-        self._sending.encoder.take()
+        self._encoder.drop()
         self.transport.abortConnection()
 
     def abortFor(self, limit: str, text: str) -> None:
@@ -387,9 +390,14 @@ class MessageProtocol(Protocol):
         framing = as_framing(self.framing)
         self.started = True
         self._local = transport.getHost()
+        # It is asked behind every message, and found faster in an object than in its class.
+        vars(transport).setdefault("disconnecting", transport.disconnecting)
         self._delivery = Delivery(framing, self, transport)
         self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
-        self._sending = Sending(framing, self._ending, self, self._write)
+        self._encoder = Encoder(framing, self._write)
+        if type(self).sendMessage is MessageProtocol.sendMessage:
+            vars(self)["sendMessage"] = self._encoder.send
+        self._sending = Sending(transport, self._ending, self)
         transport.registerProducer(self._sending, True)
         if self.idle_timeout is not None or self.frame_timeout is not None:
             watch_of(self._clock()).join(self)
@@ -469,8 +477,8 @@ class MessageProtocol(Protocol):
     def _run(self) -> None:
         """Deliver what was received; then send the answers."""
         delivery = self._delivery
-        sending = self._sending
-        sending.batch = BATCH_SIZE
+        encoder = self._encoder
+        encoder.batch = _BATCH_SIZE
         try:
             if not self._end_told:
                 delivery.run()
@@ -481,8 +489,8 @@ class MessageProtocol(Protocol):
         self._skipped = 0
         if self.transport.disconnecting:
             self.loseConnection()
-        sending.flush()
-        sending.batch = AT_ONCE
+        encoder.batch = 0
+        encoder.flush()
         if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
@@ -535,7 +543,7 @@ class MessageProtocol(Protocol):
             self.memory.grow(len(data))
         if self.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
-        self.transport.write(data)
+        self._sending.write(data)
 
     def _stop(self) -> None:
         """Deliver nothing more."""
@@ -543,7 +551,7 @@ class MessageProtocol(Protocol):
             log.info("{peer}: Connection closing...", peer=self.peer)
         self._ending.stop()
         self._delivery.drop()
-        self._sending.encoder.close()
+        self._encoder.close()
         self._sending.wake()
         if self.idle_timeout is not None or self.frame_timeout is not None:
             watch_of(self._clock()).leave(self)
@@ -551,7 +559,7 @@ class MessageProtocol(Protocol):
     def _give_up(self) -> None:
         seconds = self.close_timeout
         self.abortFor(
-            "close_timeout", f"aborted, it has not read what was owed within {seconds:g} seconds (close_timeout)"
+            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
         )
 
     def _clock(self) -> IReactorTime:
@@ -642,13 +650,11 @@ class Echo(MessageProtocol):
     @property
     def takesFrames(self) -> bool:
         # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
-        same = self._sending.encoder.framing is self._delivery.framing
+        same = self._encoder.framing is self._delivery.framing
         return same and type(self).messagesReceived is Echo.messagesReceived
 
     def framesReceived(self, frames: bytes, count: int) -> None:
-        sending = self._sending
-        if sending.encoder.add_frames(frames, count) > sending.batch:
-            sending.flush()
+        self._encoder.send_frames(frames, count)
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         self.sendMessages(messages)

@@ -65,7 +65,7 @@ class SocketServer(Service):
     allow, deny: networks as text, or from `ipaddress`. With `allow`, only clients from there may connect; those in
         `deny` may not.
     tls: the TLS of all endpoints of streams. "ssl:" and "tls:" endpoint strings have their own.
-    close_timeout: seconds for a peer to take what it is owed when its connection closes.
+    close_timeout: seconds in which a peer has to take some of what it is owed when its connection closes.
     idle_timeout: seconds in which nothing comes from a peer, and it takes nothing; then its connection is closed.
     frame_timeout: seconds from the first byte of a frame to its last; then its connection is closed.
     proxy_protocol: each connection begins with a PROXY header, which tells the client's address; see sockserve.proxy.

@@ -131,6 +131,40 @@ class ClosingTests(TestCase):
         await client.lost
         self.assertEqual(len(client.received), len(MUCH))
 
+    async def test_a_peer_that_reads_slowly_has_the_time_it_needs(self) -> None:
+        """Both after our close and after its own half-close: some of it three times in each close_timeout."""
+
+        class Slow(Deaf):
+            def take(self) -> None:
+                """Read for a moment."""
+                self.transport.resumeProducing()
+                self.wait()
+
+            def wait(self) -> None:
+                self.call = reactor.callLater(CLOSE_TIMEOUT / 3, self.take)
+
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                # 64 KiB are in a read: about a second and a half for all.
+                if len(self.received) % (1 << 20) < len(data):
+                    self.transport.pauseProducing()
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                self.call.cancel()
+                super().connectionLost(reason)
+
+        for half_closes in (False, True):
+            server, client = await self.connected("raw", Server, Slow)
+            assert isinstance(client, Slow)
+            server.transport.write(MUCH)
+            client.wait()
+            if half_closes:
+                client.transport.loseWriteConnection()
+            else:
+                server.loseConnection()
+            await gatherResults([server.lost, client.lost])
+            self.assertEqual(len(client.received), len(MUCH))
+
     async def test_the_answer_before_a_bad_frame_reaches_a_peer_that_goes_on_sending(self) -> None:
         """Closing with bytes unread would reset the connection under the answer."""
 

@@ -10,47 +10,93 @@ from sockserve.framing.errors import InvalidMessage, MessageTooLong
 
 
 class EncoderTests(SynchronousTestCase):
-    def test_all_that_was_added_is_taken_at_once(self) -> None:
-        encoder = Encoder(parse("windev"))
-        self.assertEqual(
-            [encoder.add(b"a"), encoder.add_all([b"", b"bc"]), encoder.add_frames(b"1\r\nd", 1)], [4, 12, 16]
-        )
-        self.assertEqual((encoder.size, encoder.count), (16, 4))
-        self.assertEqual(encoder.take(), b"1\r\na0\r\n2\r\nbc1\r\nd")
-        self.assertEqual((encoder.take(), encoder.size, encoder.count), (b"", 0, 4))
+    def setUp(self) -> None:
+        self.written: list[bytes] = []
+
+    def encoder(self, name: str, batch: int = 1000) -> Encoder:
+        encoder = Encoder(parse(name, max_length=10), self.written.append)
+        encoder.batch = batch
+        return encoder
+
+    def test_all_that_waits_is_one_write(self) -> None:
+        encoder = self.encoder("windev")
+        encoder.send(b"a")
+        encoder.send_all([b"", b"bc"])
+        encoder.send_frames(b"1\r\nd", 1)
+        self.assertEqual((encoder.count, self.written), (4, []))
+        self.assertGreater(encoder.size, 0)
+        encoder.flush()
+        encoder.flush()
+        self.assertEqual((encoder.size, encoder.count, self.written), (0, 4, [b"1\r\na0\r\n2\r\nbc1\r\nd"]))
+
+    def test_more_than_a_batch_does_not_wait(self) -> None:
+        encoder = self.encoder("windev", 8)
+        encoder.send(b"a")
+        encoder.send(b"bc")
+        self.assertEqual(self.written, [])
+        encoder.send(b"defg")
+        encoder.send_frames(b"1\r\nh1\r\ni", 2)
+        self.assertEqual(self.written, [b"1\r\na2\r\nbc4\r\ndefg"])
+        encoder.flush()
+        encoder.batch = 0
+        encoder.send(b"")
+        self.assertEqual(self.written[-1], b"0\r\n")
 
     def test_frames_alone_are_not_copied(self) -> None:
-        encoder = Encoder(parse("windev"))
         frames = b"1\r\na1\r\nb"
-        encoder.add_frames(frames, 2)
-        self.assertIs(encoder.take(), frames)
+        self.encoder("windev", 0).send_frames(frames, 2)
+        self.assertIs(self.written[0], frames)
+
+    def test_messages_and_frames_keep_their_order(self) -> None:
+        for name in ("windev", "standard", "standard:aa", "envelope:<:>", "raw", "fixed:1"):
+            encoder = self.encoder(name)
+            framing = encoder.framing
+            encoder.send(b"1")
+            encoder.send_frames(framing.encode(b"2"), 1)
+            encoder.send(b"3")
+            encoder.send_all([b"4", b"5"])
+            encoder.send(b"6")
+            encoder.flush()
+            self.assertEqual(self.written.pop(), framing.encode_all([b"1", b"2", b"3", b"4", b"5", b"6"]))
 
     def test_the_framing_may_change_between_two_messages(self) -> None:
-        encoder = Encoder(parse("windev"))
-        encoder.add(b"a")
+        encoder = self.encoder("windev")
+        encoder.send(b"a")
         encoder.framing = parse("int8")
         self.assertEqual(encoder.framing, parse("int8"))
-        encoder.add(b"b")
-        self.assertEqual(encoder.take(), b"1\r\na\x01b")
+        encoder.send(b"b")
+        encoder.flush()
+        self.assertEqual(self.written, [b"1\r\na\x01b"])
 
     def test_what_cannot_be_sent_leaves_nothing_behind(self) -> None:
-        encoder = Encoder(parse("standard", max_length=10))
-        encoder.add(b"a")
+        encoder = self.encoder("standard")
+        encoder.send(b"a")
         with self.assertRaises(MessageTooLong):
-            encoder.add(b"more than ten")
+            encoder.send(b"more than ten")
         with self.assertRaises(InvalidMessage):
-            encoder.add_all([b"b", b"c<EOF>"])
-        self.assertEqual((encoder.take(), encoder.count), (b"a<EOF>", 1))
+            encoder.send_all([b"b", b"c<EOF>"])
+        encoder.flush()
+        self.assertEqual((self.written, encoder.count), ([b"a<EOF>"], 1))
 
     def test_an_empty_raw_message_is_nothing_on_the_wire(self) -> None:
-        encoder = Encoder(parse("raw"))
-        self.assertEqual((encoder.add(b""), encoder.add_frames(b"", 0), encoder.count), (0, 0, 1))
-        self.assertEqual(encoder.take(), b"")
+        encoder = self.encoder("raw", 0)
+        encoder.send(b"")
+        encoder.send_frames(b"", 0)
+        encoder.flush()
+        self.assertEqual((self.written, encoder.count), ([], 1))
 
-    def test_behind_the_end_nothing_is_taken(self) -> None:
-        encoder = Encoder(parse("windev"))
-        encoder.add(b"a")
+    def test_what_is_dropped_is_not_sent(self) -> None:
+        encoder = self.encoder("windev")
+        encoder.send(b"a")
+        encoder.drop()
+        encoder.flush()
+        self.assertEqual((self.written, encoder.size), ([], 0))
+
+    def test_behind_the_end_nothing_is_sent(self) -> None:
+        encoder = self.encoder("windev")
+        encoder.send(b"a")
         encoder.close()
-        encoder.add(b"b")
-        encoder.add_all([b"c"])
-        self.assertEqual((encoder.take(), encoder.count), (b"1\r\na", 1))
+        encoder.send(b"b")
+        encoder.send_all([b"c"])
+        encoder.flush()
+        self.assertEqual((self.written, encoder.count), ([b"1\r\na"], 1))

@@ -34,7 +34,7 @@ from sockserve.address import format_address
 from sockserve.certificates import Certificates, TLSConfig
 from sockserve.channel import Channel
 from sockserve.config import ConfigError, SocketConfig, load
-from sockserve.sending import unsent
+from sockserve.ending import unsent
 from sockserve.server import SocketServer
 from sockserve.tls import TLSFactory, TLSTransport
 from tests.authority import Authority

@@ -1,8 +1,15 @@
-"""Frames that wait to leave as one write."""
+"""Messages that wait to leave as one write.
+
+Strategy: a message is checked when it is sent, so that an error is raised where the mistake is, and framed with all
+others that wait, in one loop, when they leave.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from sockserve.framing.delimited import Standard
+from sockserve.framing.prefixed import PrefixedFraming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -11,20 +18,24 @@ if TYPE_CHECKING:
 
 
 class Encoder:
-    """The sending direction of one connection: messages in, frames out, as many at once as were added.
+    """The sending direction of one connection: messages in, frames out, as many at once as `batch` lets wait.
 
     framing: of the messages to come; it may change at any time.
-    size: bytes that wait. count: messages added so far.
+    write: called with the frames.
+    batch: bytes that may wait for `flush`; with more of them they are written at once.
+    size: bytes that wait, more or less. count: messages sent so far.
     """
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, framing: Framing, write: Callable[[bytes], object]) -> None:
+        self.batch = 0
         self.size = 0
         self.count = 0
-        self._frames: list[bytes] = []
+        self._write = write
         self._closed = False
-        self._framing = framing
-        # Looked up once: it is called for each message.
-        self._encode: Callable[[bytes], bytes] = framing.encode
+        # Frames that wait, and behind them messages that have passed the check.
+        self._frames: list[bytes] = []
+        self._messages: list[bytes] = []
+        self.framing = framing
 
     @property
     def framing(self) -> Framing:
@@ -32,41 +43,83 @@ class Encoder:
 
     @framing.setter
     def framing(self, framing: Framing) -> None:
+        if self._messages:
+            self._pack()
         self._framing = framing
-        self._encode = framing.encode
+        # The check: up to so many bytes, and not these in them. Every message of other framings is framed by itself.
+        self._limit = -1
+        self._delimiter = b""
+        if isinstance(framing, Standard) and not framing.overlaps:
+            self._limit = framing.max_length
+            self._delimiter = framing.delimiter
+        elif isinstance(framing, PrefixedFraming):
+            self._limit = framing.max_length
 
-    def add(self, message: bytes) -> int:
-        """Take one message, and tell how many bytes wait. Raises FramingError for one that cannot be sent."""
-        if not self._closed:
-            frame = self._encode(message)
-            if frame:
-                self._frames.append(frame)
-                self.size += len(frame)
-            self.count += 1
-        return self.size
+    def send(self, message: bytes) -> None:
+        """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it."""
+        if self._closed:
+            return
+        length = len(message)
+        delimiter = self._delimiter
+        # find, because `in` would first try whether the delimiter is a number.
+        if length > self._limit or (delimiter and message.find(delimiter) >= 0):
+            self.send_frames(self._framing.encode(message), 1)
+            return
+        self._messages.append(message)
+        self.count += 1
+        # One byte more at least: an empty message is not nothing.
+        self.size += length + 1
+        if self.size > self.batch:
+            self.flush()
 
-    def add_all(self, messages: Iterable[bytes]) -> int:
-        """Take several messages: all, or none when one of them raises FramingError."""
+    def send_all(self, messages: Iterable[bytes]) -> None:
+        """Send several messages: all, or none when one of them raises FramingError."""
         messages = list(messages)
-        return self.add_frames(self._framing.encode_all(messages), len(messages))
+        self.send_frames(self._framing.encode_all(messages), len(messages))
 
-    def add_frames(self, frames: bytes, count: int) -> int:
-        """Take frames of this framing as they stand on the wire; so many messages are in them."""
-        if frames and not self._closed:
-            self._frames.append(frames)
-            self.size += len(frames)
-            self.count += count
-        return self.size
-
-    def take(self) -> bytes:
-        """All that waits; nothing waits any more."""
-        frames = self._frames
+    def send_frames(self, frames: bytes, count: int) -> None:
+        """Send frames of this framing as they stand on the wire; so many messages are in them."""
+        if self._closed:
+            return
+        self.count += count
         if not frames:
-            return b""
+            return
+        if self._messages:
+            self._pack()
+        self._frames.append(frames)
+        self.size += len(frames)
+        if self.size > self.batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._messages:
+            self._pack()
+        frames = self._frames
+        if frames:
+            self._frames = []
+            self.size = 0
+            self._write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def drop(self) -> None:
+        """Forget what waits."""
         self._frames = []
+        self._messages = []
         self.size = 0
-        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Send nothing any more."""
         self._closed = True
+
+    def _pack(self) -> None:
+        """Frame the messages that wait."""
+        messages = self._messages
+        self._messages = []
+        if self._delimiter:
+            # None of them has it inside.
+            messages.append(b"")
+            self._frames.append(self._delimiter.join(messages))
+        elif len(messages) == 1:
+            self._frames.append(self._framing.encode(messages[0]))
+        else:
+            self._frames.append(self._framing.encode_all(messages))

@@ -21,15 +21,19 @@ class PrefixedFraming(BoundedFraming):
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         limit = self.max_length
-        headers = self._headers
         trailer = self._trailer()
         frames: list[bytes] = []
+        # Neighbours are often of one length.
+        last = -1
+        header = b""
         for message in messages:
             length = len(message)
-            if length > limit:
-                self.check_length(message)
-            header = headers.get(length)
-            frames.append(self._known_header(length) if header is None else header)
+            if length != last:
+                if length > limit:
+                    self.check_length(message)
+                header = self._known_header(length)
+                last = length
+            frames.append(header)
             frames.append(message)
             if trailer:
                 frames.append(trailer)
