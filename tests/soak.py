@@ -390,9 +390,10 @@ async def soak(server: Server, seconds: float, seed: int) -> bool:
     ports = {each.name: int(address.rpartition(":")[2]) for each, address in zip(SOCKETS, addresses, strict=True)}
     run = Soak(server, ports, random.Random(seed))
     start = server.descriptors()
-    await run.load(min(WARM_UP, seconds / 4))
+    warm_up = min(WARM_UP, seconds / 4)
+    await run.load(warm_up)
     before = await run.settled(start)
-    await run.load(seconds * 3 / 4)
+    await run.load(seconds - warm_up)
     after = await run.settled(start)
     print(run.table())
     grown = after[0] - before[0]
