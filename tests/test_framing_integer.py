@@ -7,7 +7,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing.errors import MessageTooLong
-from sockserve.framing.integer import Integer
+from sockserve.framing.integer import Integer, IntegerDecoder
 
 
 class IntegerTests(SynchronousTestCase):
@@ -59,3 +59,12 @@ class IntegerTests(SynchronousTestCase):
     def test_names(self) -> None:
         self.assertEqual([str(Integer(size)) for size in (1, 2, 4)], ["int8", "int16", "int32"])
         self.assertEqual(str(Integer(2, "little")), "int16:little")
+
+    def test_lengths_read_byte_by_byte_are_the_same(self) -> None:
+        """The compiled form does not unpack them."""
+        framing = Integer()
+        messages = [b"", b"a", bytes(300), bytes(70_000)]
+        decoder = framing.decoder()
+        assert isinstance(decoder, IntegerDecoder)
+        decoder._unpack = None
+        self.assertEqual(decoder.decode(framing.encode_all(messages)), messages)

@@ -73,6 +73,7 @@ class IntegerDecoder(FrameDecoder):
         limit = self._limit
         field = self._size
         unpack = self._unpack
+        usual = field == 4 and self._byteorder == "big"
         # From the most significant byte of a length to the least.
         step = 1 if self._byteorder == "big" else -1
         first = 0 if step > 0 else field - 1
@@ -82,6 +83,9 @@ class IntegerDecoder(FrameDecoder):
         while payload <= size:
             if unpack is not None:
                 (length,) = unpack(data, start)
+            elif usual:
+                # Of all lengths the most usual; by hand it takes half the time.
+                length = ((data[start] * 256 + data[start + 1]) * 256 + data[start + 2]) * 256 + data[start + 3]
             else:
                 length = 0
                 at = start + first
