@@ -125,7 +125,8 @@ class FrameDecoder:
             used, count = self._walk(piece, messages)
             total += count
             if messages is None:
-                frames.append(piece[:used])
+                # A slice of all would be a copy, where this is compiled.
+                frames.append(piece if used == len(piece) else piece[:used])
             del held[:used]
             if len(piece) - used == len(held):
                 break

@@ -50,6 +50,7 @@ class Peer(Protocol):
         self._piece = b""
         self._sending = False
         self._ending = False
+        self._ended = False
 
     # What a trial does.
 
@@ -83,7 +84,9 @@ class Peer(Protocol):
         """No more bytes from us, behind those that are being sent. What cannot shut down one side closes."""
         if self._sending:
             self._ending = True
-        elif not self.over:
+        elif not self.over and not self._ended:
+            # A second time, Twisted would take the answer of the system for a reset.
+            self._ended = True
             if self.can_end:
                 self.transport.loseWriteConnection()
             else:
