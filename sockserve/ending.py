@@ -42,6 +42,7 @@ class Ending:
         "_producing",
         "_stall_check",
         "_stalled",
+        "_stream_ended",
         "_timeout",
         "_transport",
         "_unsent",
@@ -67,6 +68,8 @@ class Ending:
         self._stalled = False
         # The transport tells us when the peer does not read.
         self._producing = True
+        # Our end of stream is on its way.
+        self._stream_ended = False
         # Bytes that the peer had not taken when its time began.
         self._unsent = 0
         self.sending_ended = False
@@ -98,7 +101,7 @@ class Ending:
         if self.peer_ended or not can_half_close(transport):
             transport.loseConnection()
         else:
-            transport.loseWriteConnection()
+            self._end_stream()
             transport.resumeProducing()
 
     def stalled(self) -> None:
@@ -115,6 +118,12 @@ class Ending:
     def _half_close(self) -> None:
         self._unregister()
         if can_half_close(self._transport):
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        # Once: Twisted would take the system's answer to a second time for a reset.
+        if not self._stream_ended:
+            self._stream_ended = True
             self._transport.loseWriteConnection()
 
     def _unregister(self) -> None:

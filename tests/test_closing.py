@@ -62,8 +62,12 @@ class Deaf(Client):
 class Staying(Client):
     """Does not close when the server ends its stream."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: Deferred[None] = Deferred()
+
     def readConnectionLost(self) -> None:
-        pass
+        self.ended.callback(None)
 
     def writeConnectionLost(self) -> None:
         pass
@@ -178,6 +182,19 @@ class ClosingTests(TestCase):
             reasons = await gatherResults([server.lost, client.lost])
             self.assertEqual(reasons, [ConnectionDone, ConnectionDone])
             self.assertEqual(bytes(client.received), b"5000\r\n" + b"hello" * 1000)
+
+    async def test_a_close_behind_our_end_of_stream_is_no_reset(self) -> None:
+        server, client = await self.connected("windev", Server, Staying)
+        server.sendMessage(b"goodbye")
+        server.endMessages()
+        assert isinstance(client, Staying)
+        await client.ended
+        server.loseConnection()
+        reason = await server.lost
+        self.assertIs(reason, ConnectionDone)
+        self.assertEqual(bytes(client.received), b"7\r\ngoodbye")
+        client.transport.abortConnection()
+        await client.lost
 
     async def test_a_peer_that_stays_after_our_end_of_stream_is_left_behind(self) -> None:
         server, client = await self.connected("windev", Server, Staying)
