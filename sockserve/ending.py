@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from zope.interface import Interface
@@ -21,13 +21,22 @@ class IHalfCloseableTLS(Interface):
         """Send our end of stream behind what was written; reading goes on."""
 
 
+class Owner(Protocol):
+    """See MessageProtocol."""
+
+    close_timeout: float
+
+    def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall: ...
+
+    def closeTimedOut(self) -> None:
+        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
+
+
 class Ending:
     """The two ends of stream of one connection, and the deadline behind them.
 
     transport: of the connection.
-    timeout: seconds for a peer to take some of what is owed; while it does, they begin again.
-    call_later: as IReactorTime.callLater.
-    abort: called when the time is over and something is still owed.
+    owner: has the time limit, a clock, and is told when the limit is exceeded.
 
     peer_ended: the peer has ended its stream.
     sending_ended: nothing more may be sent.
@@ -36,14 +45,12 @@ class Ending:
     """
 
     __slots__ = (
-        "_abort",
-        "_call_later",
         "_deadline",
+        "_owner",
         "_producing",
         "_stall_check",
         "_stalled",
         "_stream_ended",
-        "_timeout",
         "_transport",
         "_unsent",
         "closing",
@@ -52,17 +59,9 @@ class Ending:
         "sending_ended",
     )
 
-    def __init__(
-        self,
-        transport: Connection,
-        timeout: float,
-        call_later: Callable[[float, Callable[[], object]], IDelayedCall],
-        abort: Callable[[], None],
-    ) -> None:
+    def __init__(self, transport: Connection, owner: Owner) -> None:
         self._transport = transport
-        self._timeout = timeout
-        self._call_later = call_later
-        self._abort = abort
+        self._owner = owner
         self._deadline: IDelayedCall | None = None
         self._stall_check: IDelayedCall | None = None
         self._stalled = False
@@ -141,7 +140,7 @@ class Ending:
 
     def _wait(self) -> None:
         self._unsent = unsent(self._transport)
-        self._deadline = self._call_later(self._timeout, self._give_up)
+        self._deadline = self._owner.callLater(self._owner.close_timeout, self._give_up)
 
     def _give_up(self) -> None:
         if unsent(self._transport) < self._unsent:
@@ -151,18 +150,18 @@ class Ending:
             # All is with the kernel, which goes on delivering it.
             self._transport.loseConnection()
         else:
-            self._abort()
+            self._owner.closeTimedOut()
 
     def _watch_stall(self) -> None:
         self._unsent = unsent(self._transport)
-        self._stall_check = self._call_later(self._timeout, self._check_stall)
+        self._stall_check = self._owner.callLater(self._owner.close_timeout, self._check_stall)
 
     def _check_stall(self) -> None:
-        """The peer has perhaps not read for `timeout` seconds. If it has ended its stream too, it is closing."""
+        """The peer has perhaps not read for `close_timeout` seconds. If it has ended its stream too, it is closing."""
         self._stall_check = None
         if self._stalled and not self.closing:
             if unsent(self._transport) >= self._unsent and peer_has_ended(self._transport):
-                self._abort()
+                self._owner.closeTimedOut()
             else:
                 self._watch_stall()
 

@@ -389,14 +389,20 @@ class MessageProtocol(Protocol):
         transport = self.transport
         framing = as_framing(self.framing)
         self.started = True
+        # What changes with the first messages is here from the start: an attribute that many objects get late costs
+        # each of them a dict of its own.
+        self._bytes_received = self._bytes_sent = 0
+        self._established = None
+        self._holds = frozenset()
+        self._reading = True
         self._local = transport.getHost()
         # It is asked behind every message, and found faster in an object than in its class.
-        vars(transport).setdefault("disconnecting", transport.disconnecting)
+        transport.disconnecting = transport.disconnecting
         self._delivery = Delivery(framing, self, transport)
-        self._ending = Ending(transport, self.close_timeout, self.callLater, self._give_up)
+        self._ending = Ending(transport, self)
         self._encoder = Encoder(framing, self._write)
         if type(self).sendMessage is MessageProtocol.sendMessage:
-            vars(self)["sendMessage"] = self._encoder.send
+            self.sendMessage = self._encoder.send  # type: ignore[method-assign]
         self._sending = Sending(transport, self._ending, self)
         transport.registerProducer(self._sending, True)
         if self.idle_timeout is not None or self.frame_timeout is not None:
@@ -484,9 +490,10 @@ class MessageProtocol(Protocol):
                 delivery.run()
         except Exception:
             self._callback_failed()
-        if self._skipped > 1:
-            log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self._skipped - 1)
-        self._skipped = 0
+        if self._skipped:
+            if self._skipped > 1:
+                log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self._skipped - 1)
+            self._skipped = 0
         if self.transport.disconnecting:
             self.loseConnection()
         encoder.batch = 0
@@ -556,12 +563,6 @@ class MessageProtocol(Protocol):
         if self.idle_timeout is not None or self.frame_timeout is not None:
             watch_of(self._clock()).leave(self)
 
-    def _give_up(self) -> None:
-        seconds = self.close_timeout
-        self.abortFor(
-            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
-        )
-
     def _clock(self) -> IReactorTime:
         if self.reactor is None:
             from twisted.internet import reactor
@@ -569,7 +570,7 @@ class MessageProtocol(Protocol):
             self.reactor = cast("IReactorTime", reactor)
         return self.reactor
 
-    # Time limits; see sockserve.timeouts.
+    # Time limits; see sockserve.timeouts and sockserve.ending.
 
     @property
     def progress(self) -> int:
@@ -581,6 +582,13 @@ class MessageProtocol(Protocol):
         """The number of the frame that is received in part; None: there is none, or we do not read."""
         waits = self._delivery.partial and not self._delivery.held and not self._end_told
         return self._delivery.count if waits else None
+
+    def closeTimedOut(self) -> None:
+        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
+        seconds = self.close_timeout
+        self.abortFor(
+            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
+        )
 
     def timedOut(self, limit: Limit) -> None:
         """A time limit was exceeded."""

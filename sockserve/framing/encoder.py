@@ -32,9 +32,9 @@ class Encoder:
         self.count = 0
         self._write = write
         self._closed = False
-        # Frames that wait, and behind them messages that have passed the check.
-        self._frames: list[bytes] = []
-        self._messages: list[bytes] = []
+        # So many frames that wait, and behind them messages that have passed the check.
+        self._framed = 0
+        self._waiting: list[bytes] = []
         self.framing = framing
 
     @property
@@ -43,8 +43,7 @@ class Encoder:
 
     @framing.setter
     def framing(self, framing: Framing) -> None:
-        if self._messages:
-            self._pack()
+        self._pack()
         self._framing = framing
         # The check: up to so many bytes, and not these in them. Every message of other framings is framed by itself.
         self._limit = -1
@@ -65,7 +64,7 @@ class Encoder:
         if length > self._limit or (delimiter and message.find(delimiter) >= 0):
             self.send_frames(self._framing.encode(message), 1)
             return
-        self._messages.append(message)
+        self._waiting.append(message)
         self.count += 1
         # One byte more at least: an empty message is not nothing.
         self.size += length + 1
@@ -84,28 +83,25 @@ class Encoder:
         self.count += count
         if not frames:
             return
-        if self._messages:
-            self._pack()
-        self._frames.append(frames)
+        self._pack()
+        self._waiting.append(frames)
+        self._framed += 1
         self.size += len(frames)
         if self.size > self.batch:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
-        if self._messages:
+        if self._waiting:
             self._pack()
-        frames = self._frames
-        if frames:
-            self._frames = []
-            self.size = 0
+            frames = self._waiting
+            self.drop()
             self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def drop(self) -> None:
         """Forget what waits."""
-        self._frames = []
-        self._messages = []
-        self.size = 0
+        self._waiting = []
+        self._framed = self.size = 0
 
     def close(self) -> None:
         """Send nothing any more."""
@@ -113,13 +109,17 @@ class Encoder:
 
     def _pack(self) -> None:
         """Frame the messages that wait."""
-        messages = self._messages
-        self._messages = []
+        framed = self._framed
+        if len(self._waiting) == framed:
+            return
+        messages = self._waiting[framed:] if framed else self._waiting
         if self._delimiter:
             # None of them has it inside.
             messages.append(b"")
-            self._frames.append(self._delimiter.join(messages))
+            frames = self._delimiter.join(messages)
         elif len(messages) == 1:
-            self._frames.append(self._framing.encode(messages[0]))
+            frames = self._framing.encode(messages[0])
         else:
-            self._frames.append(self._framing.encode_all(messages))
+            frames = self._framing.encode_all(messages)
+        self._waiting = [*self._waiting[:framed], frames]
+        self._framed = framed + 1
