@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import select
+import sys
+from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from zope.interface import Interface
@@ -25,6 +27,10 @@ class Owner(Protocol):
     """See MessageProtocol."""
 
     close_timeout: float
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the peer has taken so far; see `untaken`."""
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall: ...
 
@@ -51,8 +57,8 @@ class Ending:
         "_stall_check",
         "_stalled",
         "_stream_ended",
+        "_taken",
         "_transport",
-        "_unsent",
         "closing",
         "flushed",
         "peer_ended",
@@ -69,8 +75,8 @@ class Ending:
         self._producing = True
         # Our end of stream is on its way.
         self._stream_ended = False
-        # Bytes that the peer had not taken when its time began.
-        self._unsent = 0
+        # Bytes that the peer had taken when its time began.
+        self._taken = 0
         self.sending_ended = False
         self.peer_ended = False
         self.closing = False
@@ -139,11 +145,11 @@ class Ending:
         self._deadline = self._stall_check = None
 
     def _wait(self) -> None:
-        self._unsent = unsent(self._transport)
+        self._taken = self._owner.taken
         self._deadline = self._owner.callLater(self._owner.close_timeout, self._give_up)
 
     def _give_up(self) -> None:
-        if unsent(self._transport) < self._unsent:
+        if self._owner.taken > self._taken:
             # It reads, if slowly.
             self._wait()
         elif self.flushed:
@@ -153,14 +159,14 @@ class Ending:
             self._owner.closeTimedOut()
 
     def _watch_stall(self) -> None:
-        self._unsent = unsent(self._transport)
+        self._taken = self._owner.taken
         self._stall_check = self._owner.callLater(self._owner.close_timeout, self._check_stall)
 
     def _check_stall(self) -> None:
         """The peer has perhaps not read for `close_timeout` seconds. If it has ended its stream too, it is closing."""
         self._stall_check = None
         if self._stalled and not self.closing:
-            if unsent(self._transport) >= self._unsent and peer_has_ended(self._transport):
+            if self._owner.taken <= self._taken and peer_has_ended(self._transport):
                 self._owner.closeTimedOut()
             else:
                 self._watch_stall()
@@ -199,3 +205,28 @@ def unsent(transport: object) -> int:
     count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
     count += getattr(transport, "_tempDataLen", 0)
     return count
+
+
+def untaken(transport: object) -> int:
+    """Bytes that the peer has not taken: `unsent`, and then what the kernel holds too, where it can tell (Linux).
+
+    The kernel wants more from us only when a third of what it holds has left, often a megabyte: long after a peer
+    that reads slowly has begun to take it.
+    """
+    count = unsent(transport)
+    return count + _queued(transport) if count else 0
+
+
+def _queued(transport: object) -> int:
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    queued = array("i", [0])
+    try:
+        fcntl.ioctl(cast("Connection", transport).fileno(), termios.TIOCOUTQ, queued)
+    except (AttributeError, OSError):
+        # No socket, or none any more.
+        return 0
+    return queued[0]

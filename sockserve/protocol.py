@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from sockserve.address import format_address
 from sockserve.delivery import Delivery
-from sockserve.ending import Ending, unsent
+from sockserve.ending import Ending, unsent, untaken
 from sockserve.framing import Framing, parse
 from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
@@ -575,7 +575,12 @@ class MessageProtocol(Protocol):
     @property
     def progress(self) -> int:
         """Bytes that came, and bytes that the peer has taken."""
-        return self._bytes_received + self._bytes_sent - unsent(self.transport)
+        return self._bytes_received + self.taken
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the peer has taken."""
+        return self._bytes_sent - untaken(self.transport)
 
     @property
     def unfinished(self) -> int | None:

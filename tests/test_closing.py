@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection, Port
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from sockserve.ending import Ending, unsent, untaken
 from sockserve.protocol import MessageFactory, MessageProtocol
 
 CLOSE_TIMEOUT = 0.3
@@ -205,3 +210,82 @@ class ClosingTests(TestCase):
         self.assertEqual(bytes(client.received), b"7\r\ngoodbye")
         client.transport.abortConnection()
         await client.lost
+
+
+@implementer(IHalfCloseableDescriptor)
+class Ended:
+    """The transport of a peer that has ended its stream. dataBuffer: what waits for the kernel."""
+
+    def __init__(self) -> None:
+        self._socket, self.peer = socket.socketpair()
+        self._socket.setblocking(False)
+        self.peer.shutdown(socket.SHUT_WR)
+        self.dataBuffer = b""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def fill(self) -> None:
+        """Write until the kernel takes no more."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.send(bytes(1 << 16))
+        self.dataBuffer = b"the rest"
+
+    def close(self) -> None:
+        self._socket.close()
+        self.peer.close()
+
+
+class StallTests(SynchronousTestCase):
+    """A peer that has ended its stream, and does not read for a while."""
+
+    close_timeout = 10.0
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
+        self.transport = Ended()
+        self.addCleanup(self.transport.close)
+        self.written = 0
+        self.aborted = 0
+        transport: Any = self.transport
+        self.ending = Ending(transport, self)
+
+    @property
+    def taken(self) -> int:
+        return self.written - len(self.transport.dataBuffer)
+
+    def closeTimedOut(self) -> None:
+        self.aborted += 1
+
+    def write(self, count: int) -> None:
+        self.written += count
+        self.transport.dataBuffer += bytes(count)
+
+    def test_it_is_aborted_when_it_has_taken_nothing(self) -> None:
+        self.write(100)
+        self.ending.stalled()
+        self.clock.pump([5, 4])
+        self.assertEqual(self.aborted, 0)
+        self.clock.advance(1)
+        self.assertEqual(self.aborted, 1)
+
+    def test_one_that_stops_again_and_again_and_takes_all_is_left_to_read(self) -> None:
+        for _ in range(20):
+            self.write(100)
+            self.ending.stalled()
+            self.clock.advance(3)
+            self.transport.dataBuffer = b""
+            self.ending.moving()
+        self.assertEqual(self.aborted, 0)
+
+    def test_it_takes_what_the_kernel_holds_before_the_kernel_takes_more_from_us(self) -> None:
+        self.transport.fill()
+        before = untaken(self.transport)
+        self.assertGreater(before, unsent(self.transport))
+        self.assertEqual(unsent(self.transport), len(b"the rest"))
+        self.transport.peer.recv(1 << 16)
+        self.assertLess(untaken(self.transport), before)
+        self.transport.dataBuffer = b""
+        self.assertEqual(untaken(self.transport), 0)
