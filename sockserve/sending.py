@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
@@ -34,8 +35,8 @@ class Sending:
 
     def __init__(self, transport: Connection, ending: Ending, receiver: Receiver) -> None:
         self._transport = transport
-        # A socket of Twisted's, and nothing between it and us.
-        self._direct = isinstance(transport, Connection) and not transport.TLS
+        # A socket of Twisted's.
+        self._direct = isinstance(transport, Connection)
         self._ending = ending
         self._receiver = receiver
         self.blocked = False
@@ -55,15 +56,26 @@ class Sending:
             and not transport._tempDataLen
             and not transport.dataBuffer
             and transport.connected
+            # It may have begun behind the first messages.
+            and not transport.TLS
             and not transport._writeDisconnected
         ):
             sent = transport.writeSomeData(data)
             if sent == len(data):
                 return
-            # An error is left to the transport, which will meet it again.
-            if isinstance(sent, int) and sent:
+            if not isinstance(sent, int):
+                self._failed(sent)
+            elif sent:
                 data = data[sent:]
         transport.write(data)
+
+    def _failed(self, error: ConnectionLost) -> None:
+        """Leave an error to the transport, which will meet it again.
+
+        The kernel tells it once: to a read, what comes then looks like the end of the stream.
+        """
+        read = self._transport.doRead
+        vars(self._transport)["doRead"] = lambda: read() and error
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it has gone, or at `wake`."""

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableDescriptor, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection, Port
@@ -232,6 +232,12 @@ class Ended:
                 self._socket.send(bytes(1 << 16))
         self.dataBuffer = b"the rest"
 
+    def loseWriteConnection(self) -> None: ...
+
+    def readConnectionLost(self, reason: object) -> None: ...
+
+    def writeConnectionLost(self, reason: object) -> None: ...
+
     def close(self) -> None:
         self._socket.close()
         self.peer.close()
@@ -244,7 +250,6 @@ class StallTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.callLater = self.clock.callLater
         self.transport = Ended()
         self.addCleanup(self.transport.close)
         self.written = 0
@@ -255,6 +260,9 @@ class StallTests(SynchronousTestCase):
     @property
     def taken(self) -> int:
         return self.written - len(self.transport.dataBuffer)
+
+    def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
+        return self.clock.callLater(seconds, function)
 
     def closeTimedOut(self) -> None:
         self.aborted += 1
