@@ -35,10 +35,10 @@ from tests.authority import Authority
 
 ROOT = Path(__file__).parent.parent
 LOCAL = "tcp:0:interface=127.0.0.1"
-SHORT = 0.5
-"""Seconds that a server with faults is given."""
-PATIENCE = 3.0
-"""Seconds for a server that should hold, beside others."""
+PATIENCE = 20.0
+"""Seconds for what comes, on a busy machine."""
+SHORT = 0.2
+"""Seconds for what never comes."""
 
 FRAMINGS = (
     "raw",
@@ -156,10 +156,10 @@ class CheckCase(TestCase):
         framing: str,
         only: Sequence[str] = (),
         max_length: int = 1024 * 1024,
-        timeout: float = SHORT,
+        timeout: float = PATIENCE,
     ) -> dict[str, Row]:
         """The rows by the names of their trials."""
-        target = Target(cast("Any", reactor), endpoint, parse(framing, max_length=max_length), timeout, seed=1)
+        target = Target(cast("Any", reactor), endpoint, parse(framing, max_length=max_length), timeout, 1, SHORT)
         trials = [trial for trial in TRIALS if not only or trial.name in only]
         return {row.name: row async for row in run_trials(target, trials)}
 
@@ -193,27 +193,20 @@ class OwnServerTests(CheckCase):
         checks = []
         for framing in framings:
             endpoint = tcp(await self.serve(framing))
-            checks.append(Deferred.fromCoroutine(self.check(endpoint, framing, timeout=PATIENCE)))
+            checks.append(Deferred.fromCoroutine(self.check(endpoint, framing)))
         for framing, rows in zip(framings, await gatherResults(checks), strict=True):
             failed = {row.name: row.came for row in rows.values() if row.verdict == FAILED}
             self.assertEqual(failed, {}, framing)
             self.assertEqual(list(rows), [trial.name for trial in TRIALS])
             self.assertEqual(self.verdicts(rows, NOT_APPLICABLE), without(framing), framing)
 
-    async def test_it_holds_with_bytes_as_they_are(self) -> None:
-        await self.hold("raw", "raw:10", "fixed:14", "fixed:3000")
+    async def test_it_holds_with_a_length_in_front_or_none(self) -> None:
+        lengths = ("windev", "netstring", "varint", "int8", "int16", "int16:little", "int32", "int32:little")
+        await self.hold(*lengths, "fixed:14", "fixed:3000")
 
-    async def test_it_holds_with_a_length_in_digits_or_in_base_128(self) -> None:
-        await self.hold("windev", "netstring", "varint")
-
-    async def test_it_holds_with_a_length_in_one_field(self) -> None:
-        await self.hold("int8", "int8:little", "int16", "int16:little", "int32", "int32:little")
-
-    async def test_it_holds_with_delimiters(self) -> None:
-        await self.hold("standard", "standard:t", "buffered", "buffered:\\x00")
-
-    async def test_it_holds_with_envelopes(self) -> None:
-        await self.hold("envelope:\\x02:\\x03", "envelope:\\x0b:\\x1c\\r")
+    async def test_it_holds_with_delimiters_or_bytes_as_they_are(self) -> None:
+        delimiters = ("standard", "standard:t", "buffered", "buffered:\\x00")
+        await self.hold(*delimiters, "envelope:\\x02:\\x03", "envelope:\\x0b:\\x1c\\r", "raw", "raw:10")
 
     async def test_a_server_that_skips_bad_frames_holds_too(self) -> None:
         names = ("windev", "buffered", "envelope:\\x02:\\x03", "int32")
@@ -221,7 +214,7 @@ class OwnServerTests(CheckCase):
         checks = []
         for name in names:
             endpoint = tcp(await self.serve(parse(name, max_length=1000, on_bad_frame="skip")))
-            check = self.check(endpoint, name, bad, max_length=1000, timeout=PATIENCE)
+            check = self.check(endpoint, name, bad, max_length=1000)
             checks.append(Deferred.fromCoroutine(check))
         for name, rows in zip(names, await gatherResults(checks), strict=True):
             self.assertEqual({row.name: row.came for row in rows.values() if row.verdict == FAILED}, {}, name)
@@ -243,6 +236,8 @@ class OwnServerTests(CheckCase):
         self.assertEqual({row.name: row.came for row in rows.values() if row.verdict == FAILED}, {})
         self.assertEqual(self.verdicts(rows, NOT_APPLICABLE), {"end-at-once", "end-behind", "end-pending"})
         self.assertIn("TLS", rows["end-behind"].came)
+        # Each of them got through, so that there was something to leave unread.
+        self.assertRegex(rows["never-read"].came, r"^[\d.]+ [KM]iB taken, then no more$")
 
 
 class FaultTests(CheckCase):
@@ -275,15 +270,17 @@ class FaultTests(CheckCase):
         self.assertEqual(rows["largest"].verdict, FAILED)
 
     async def test_a_server_that_never_answers_fails_within_the_timeouts(self) -> None:
-        rows = await self.check(await self.listen(Silent), "int32", ["whole", "end-at-once", "end-behind", "garbage"])
+        trials = ["whole", "end-at-once", "end-behind", "garbage"]
+        rows = await self.check(await self.listen(Silent), "int32", trials, timeout=SHORT)
         self.assertEqual(self.verdicts(rows, FAILED), set(rows))
-        self.assertEqual(rows["end-at-once"].came, "no answer, no end in 0.5 s")
-        self.assertEqual(rows["end-behind"].came, "0 of 18 bytes, no end in 0.5 s")
+        self.assertEqual(rows["end-at-once"].came, "no answer, no end in 0.2 s")
+        self.assertEqual(rows["end-behind"].came, "0 of 18 bytes, no end in 0.2 s")
 
     async def test_a_server_that_does_not_read_fails_within_the_timeouts(self) -> None:
-        rows = await self.check(await self.listen(Deaf), "raw", ["whole", "largest", "end-behind", "end-pending"])
-        self.assertEqual(self.verdicts(rows, FAILED), {"whole", "largest", "end-behind", "end-pending"})
-        self.assertEqual(rows["end-behind"].came, "0 of 14 bytes, no end in 0.5 s")
+        trials = ["whole", "largest", "end-behind", "end-pending"]
+        rows = await self.check(await self.listen(Deaf), "raw", trials, timeout=SHORT)
+        self.assertEqual(self.verdicts(rows, FAILED), set(trials))
+        self.assertEqual(rows["end-behind"].came, "0 of 14 bytes, no end in 0.2 s")
 
     async def test_a_server_that_drops_all_behind_a_hostile_peer_fails(self) -> None:
         rows = await self.check(await self.listen(FirstOnly), "raw", ["garbage"])
@@ -321,7 +318,7 @@ class CommandTests(CheckCase):
 
     async def test_a_table_for_80_columns_and_status_0_when_all_held(self) -> None:
         endpoint = tcp(await self.serve("windev"))
-        status, output, errors = await self.command(endpoint, "--framing", "windev", "--timeout", "500ms")
+        status, output, errors = await self.command(endpoint, "--framing", "windev", "--timeout", "2s")
         self.assertEqual((status, errors), (0, ""), output)
         lines = output.splitlines()
         self.assertLessEqual(max(map(len, lines[1:])), 80)

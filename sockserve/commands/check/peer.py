@@ -9,7 +9,13 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as Lost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, ITCPTransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IPullProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,13 +30,14 @@ CLOSED = "closed"
 RESET = "reset"
 
 
-@implementer(IHalfCloseableProtocol, IPullProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPullProducer)
 class Peer(Protocol):
     """clock: measures the waiting. timeout: seconds that nothing may move for, where no others are given.
 
     received: all bytes so far. sent: bytes of whole pieces that are with the kernel (over TLS: on their way there).
     over: "" while the server may still send; then "closed", "reset", or why the connection was lost.
     over_at: when that was, on the clock.
+    ready: bytes can go out: over TLS, the handshake is done. One that reads nothing before would never finish it.
     can_end: our end of stream can go out while reading goes on.
     """
 
@@ -43,6 +50,7 @@ class Peer(Protocol):
         self.sent = 0
         self.over = ""
         self.over_at = 0.0
+        self.ready = False
         # Who waits for something to happen.
         self._change: Deferred[bool] | None = None
         self._lost: Deferred[None] = Deferred()
@@ -137,6 +145,11 @@ class Peer(Protocol):
     def connectionMade(self) -> None:
         if self.can_reset and ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+        self.ready = not ISSLTransport.providedBy(self.transport)
+
+    def handshakeCompleted(self) -> None:
+        self.ready = True
+        self._moved()
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data

@@ -20,7 +20,7 @@ async def stall(target: Target) -> Outcome:
     """Part of a frame, silence, and then the rest, if the server has kept the connection."""
     starts = cuts(target.framing)
     outcome = Outcome(
-        f"a message, part of a frame, {target.timeout:g} s of silence, the rest", "1 answer, or 2 if it waits"
+        f"a message, part of a frame, {target.silence:g} s of silence, the rest", "1 answer, or 2 if it waits"
     )
     echo = Echo(target.framing, 2 * target.sample)
     size = len(target.sample)
@@ -33,7 +33,7 @@ async def stall(target: Target) -> Outcome:
             stalled.append((peer, start))
         begun = target.reactor.seconds()
         for peer, start in stalled:
-            rest = begun + target.timeout - target.reactor.seconds()
+            rest = begun + target.silence - target.reactor.seconds()
             await peer.has(size + 1, max(rest, QUIET))
             label = f"{len(start)} of {size} bytes"
             if peer.over or len(peer.received) != size:

@@ -88,13 +88,23 @@ class Target:
 
     timeout: seconds that it may be silent while it owes something.
     seed: of what is random.
+    silence: seconds that we are silent inside a frame; by default `timeout`.
     """
 
-    def __init__(self, reactor: ReactorBase, endpoint: Endpoint, framing: Framing, timeout: float, seed: int) -> None:
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        endpoint: Endpoint,
+        framing: Framing,
+        timeout: float,
+        seed: int,
+        silence: float | None = None,
+    ) -> None:
         self.reactor = reactor
         self.framing = framing
         self.timeout = timeout
         self.seed = seed
+        self.silence = timeout if silence is None else silence
         self.sample = framing.encode(sample(framing))
         self._endpoint = as_endpoint(endpoint, reactor)
 
@@ -110,6 +120,8 @@ class Target:
             raise NoConnection(" ".join(str(error).split()) or type(error).__name__) from None
         assert isinstance(peer, Peer)
         try:
+            if not await peer.until(lambda: peer.ready):
+                raise NoConnection(peer.over or f"no TLS handshake within {self.timeout:g} s")
             yield peer
         finally:
             await peer.leave()
