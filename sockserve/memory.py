@@ -86,7 +86,9 @@ class MemoryBudget:
             self._above = 0
             paused, self._paused = self._paused, set()
             for holder in paused:
-                holder.releaseReading(_REASON)
+                # One that went on before it may have used up the room.
+                if holder not in self._paused:
+                    holder.releaseReading(_REASON)
         else:
             self._pause(sizes, total)
         if (self._paused or total > self.limit) and self._call is None:

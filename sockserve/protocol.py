@@ -409,7 +409,8 @@ class MessageProtocol(Protocol):
             watch_of(self._clock()).join(self)
         if self.memory is not None:
             self.memory.join(self)
-        super().makeConnection(transport)
+        self.connected = 1
+        self._call(self.connectionMade)
         if self._early:
             early, self._early = self._early, b""
             self.dataReceived(early)
@@ -452,12 +453,12 @@ class MessageProtocol(Protocol):
                     self.lossReason = _loss(reason)
                 self._stop()
                 if not self._ending.peer_ended:
-                    self._delivery.finish()
+                    self._call(self._delivery.finish)
             self._ending.over()
             self._sending.wake()
             if self.memory is not None:
                 self.memory.leave(self)
-            self.connectionOver()
+            self._call(self.connectionOver)
         if self.gate is not None:
             self.gate.leave(self)
 
@@ -517,6 +518,12 @@ class MessageProtocol(Protocol):
         except Exception:
             self._callback_failed()
 
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._callback_failed()
+
     def _callback_failed(self) -> None:
         log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=type(self).__name__)
         self.countClosing("handler")
@@ -546,11 +553,12 @@ class MessageProtocol(Protocol):
 
     def _write(self, data: bytes) -> None:
         self._bytes_sent += len(data)
-        if self.memory is not None:
-            self.memory.grow(len(data))
         if self.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
         self._sending.write(data)
+        if self.memory is not None:
+            # Behind the write: it may let delivery go on, and the answers must not overtake this.
+            self.memory.grow(len(data))
 
     def _stop(self) -> None:
         """Deliver nothing more."""

@@ -7,7 +7,6 @@ nothing is noted on the way of a message, and ten thousand connections need one 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
-from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -76,24 +75,27 @@ class Watch:
     def leave(self, connection: Watched) -> None:
         """Forget it, if it has joined. Without connections there is no sweep."""
         self._clocks.pop(connection, None)
-        if not self._clocks and self._call is not None:
-            self._call.cancel()
-            self._call = None
-            self._interval = _INTERVAL
+        if not self._clocks:
+            if self._call is not None:
+                self._call.cancel()
+                self._call = None
+            # The next one that comes makes another.
+            _watches.pop(self._reactor, None)
 
     def _schedule(self) -> None:
         self._last = self._reactor.seconds()
         self._call = self._reactor.callLater(self._interval, self._sweep)
 
     def _sweep(self) -> None:
-        self._call = None
         self._now += min(max(self._reactor.seconds() - self._last, 0.0), 2 * self._interval)
         late = [(each, limit) for each, clock in self._clocks.items() if (limit := self._exceeded(each, clock))]
+        # First, because what is called then may fail.
+        self._schedule()
         for connection, limit in late:
-            self.leave(connection)
-            connection.timedOut(limit)
-        if self._clocks and self._call is None:
-            self._schedule()
+            # The end of one may have been that of another.
+            if connection in self._clocks:
+                self.leave(connection)
+                connection.timedOut(limit)
 
     def _exceeded(self, connection: Watched, clock: _Clock) -> Limit | None:
         now = self._now
@@ -112,7 +114,8 @@ class Watch:
         return None
 
 
-_watches: WeakKeyDictionary[IReactorTime, Watch] = WeakKeyDictionary()
+# Of the reactors with connections that have limits.
+_watches: dict[IReactorTime, Watch] = {}
 
 
 def watch_of(reactor: IReactorTime) -> Watch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import parse
@@ -100,3 +102,27 @@ class EncoderTests(SynchronousTestCase):
         encoder.send_all([b"c"])
         encoder.flush()
         self.assertEqual((self.written, encoder.count), ([b"1\r\na"], 1))
+
+    def test_what_is_not_bytes_is_refused_at_once(self) -> None:
+        for name in (
+            "windev",
+            "int8",
+            "varint",
+            "netstring",
+            "standard",
+            "standard:aa",
+            "envelope:<:>",
+            "raw",
+            "fixed:1",
+        ):
+            encoder = self.encoder(name)
+            encoder.send(b"1")
+            wrong: Any
+            for wrong in ("2", None, bytearray(b"2")):
+                with self.assertRaises(TypeError):
+                    encoder.send(wrong)
+            for wrong in ("2", None):
+                with self.assertRaises(TypeError):
+                    encoder.send_all([b"2", wrong])
+            encoder.flush()
+            self.assertEqual((self.written.pop(), encoder.count), (encoder.framing.encode(b"1"), 1))

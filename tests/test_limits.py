@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.channel import Channel
+from sockserve.framing.errors import FramingError
 from sockserve.limits import Admission
 from sockserve.memory import MemoryBudget
 from sockserve.protocol import MessageProtocol
@@ -298,3 +300,35 @@ class StartTests(SynchronousTestCase):
         first.connectionLost()
         self.assertTrue(second.started)
         self.assertEqual(transport.producerState, "paused")
+
+    def test_one_that_fails_when_it_starts_or_ends_keeps_no_place(self) -> None:
+        class Failing(Holding):
+            def connectionMade(self) -> None:
+                raise LookupError
+
+        class FailingAtTheEnd(Holding):
+            framing = "windev"
+
+            def connectionMade(self) -> None:
+                pass
+
+            def framingFailed(self, error: FramingError) -> None:
+                raise LookupError
+
+            def connectionOver(self) -> None:
+                raise LookupError
+
+        accepting: list[bool] = []
+        admission = Admission(1, accepting=accepting.append, per_peer=3)
+        protocols = [FailingAtTheEnd(), Failing(), FailingAtTheEnd()]
+        for protocol in protocols:
+            protocol.gate = admission
+            protocol.reactor = Clock()
+            protocol.makeConnection(StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.7", 4711)))
+        protocols[0].dataReceived(b"5")
+        for protocol, failures in zip(protocols, (3, 0, 1), strict=True):
+            self.assertTrue(protocol.started)
+            protocol.connectionLost()
+            self.assertEqual(len(self.flushLoggedErrors(LookupError)), failures)
+        self.assertEqual((admission.running, accepting[-1]), ({}, True))
+        self.assertEqual(admission.closings["handler"], 4)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.memory import MemoryBudget
+from sockserve.protocol import MessageProtocol
+from tests.test_protocol import connect
 
 
 class Holder:
@@ -40,7 +44,7 @@ class BudgetTests(SynchronousTestCase):
             self.budget.join(holder)
         return holders
 
-    def paused(self, holders: list[Holder]) -> list[bool]:
+    def paused(self, holders: Sequence[Holder]) -> list[bool]:
         return [holder.paused for holder in holders]
 
     def test_below_the_budget_nobody_is_held_up(self) -> None:
@@ -133,3 +137,54 @@ class BudgetTests(SynchronousTestCase):
     def test_it_is_at_least_one_byte(self) -> None:
         with self.assertRaises(ValueError):
             MemoryBudget(0, self.clock)
+
+    def test_who_is_held_up_again_while_others_go_on_stays_held_up(self) -> None:
+        budget = self.budget
+
+        class Bursting(Holder):
+            """The first one that goes on makes all of them large."""
+
+            def releaseReading(self, reason: str) -> None:
+                super().releaseReading(reason)
+                if not any(each.held > 1000 for each in holders):
+                    for each in holders:
+                        each.held = 2000
+                    budget.grow(6000)
+
+        holders = [Bursting(900), Bursting(900), Bursting(900)]
+        small = Holder(1)
+        for holder in (*holders, small):
+            self.budget.join(holder)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [True] * 3)
+        for holder in holders:
+            holder.held = 0
+        self.clock.advance(1)
+        self.assertEqual(self.paused([*holders, small]), [True, True, True, False])
+
+
+class Answering(MessageProtocol):
+    framing = "buffered:\n"
+
+    def messageReceived(self, message: bytes) -> None:
+        self.sendMessage(b"answer to " + message)
+
+
+class OrderTests(SynchronousTestCase):
+    def test_what_makes_room_for_others_leaves_before_their_answers(self) -> None:
+        clock = Clock()
+        protocol = Answering()
+        protocol.reactor = clock
+        protocol.memory = MemoryBudget(100, clock)
+        _, transport = connect(protocol)
+        other = Holder(50)
+        protocol.memory.join(other)
+        protocol.pauseProducing()
+        protocol.dataReceived(b"question\n" + bytes(51))
+        protocol.memory.grow(50)
+        protocol.resumeProducing()
+        self.assertEqual(transport.value(), b"")
+        other.held = 0
+        protocol.sendMessage(b"first, and long enough to count again")
+        self.assertEqual(transport.value().partition(b"\n")[0], b"first, and long enough to count again")
+        self.assertEqual(transport.value().partition(b"\n")[2], b"answer to question\n")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -161,3 +165,38 @@ class TimeoutTests(SynchronousTestCase):
         watch_of(self.clock).leave(first)
         self.wait(12)
         self.assertEqual((first.limits, second.limits), ([], ["idle_timeout"]))
+
+    def test_one_that_fails_when_its_time_is_over_stops_nobody_elses(self) -> None:
+        class Failing(Connection):
+            def timedOut(self, limit: Limit) -> None:
+                raise LookupError
+
+        Failing(self.clock, "raw", 10, None).makeConnection(Transport())
+        connection, _ = self.connected(idle=10)
+        with contextlib.suppress(LookupError):
+            self.wait(12)
+        self.wait(2)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+
+    def test_who_is_closed_for_another_ones_time_is_not_closed_again(self) -> None:
+        class Taking(Connection):
+            other: Connection
+
+            def timedOut(self, limit: Limit) -> None:
+                super().timedOut(limit)
+                self.other.loseConnection()
+
+        taking = Taking(self.clock, "raw", 10, None)
+        taking.makeConnection(Transport())
+        taking.other, _ = self.connected(idle=10)
+        self.wait(12)
+        self.assertEqual((taking.limits, taking.other.limits), (["idle_timeout"], []))
+
+    def test_a_clock_that_nobody_needs_is_forgotten(self) -> None:
+        connection = self.connected(idle=10)[0]
+        self.wait(12)
+        connection.connectionLost()
+        clock = weakref.ref(self.clock)
+        del self.clock, connection
+        gc.collect()
+        self.assertIsNone(clock())

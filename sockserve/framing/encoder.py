@@ -55,9 +55,15 @@ class Encoder:
             self._limit = framing.max_length
 
     def send(self, message: bytes) -> None:
-        """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it."""
+        """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
+
+        Raises TypeError for what is not bytes.
+        """
         if self._closed:
             return
+        # When it leaves, it is too late to say so.
+        if not isinstance(message, bytes):
+            raise TypeError(f"a message is bytes, not {type(message).__name__}")
         length = len(message)
         delimiter = self._delimiter
         # find, because `in` would first try whether the delimiter is a number.
