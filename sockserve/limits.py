@@ -112,8 +112,9 @@ class Admission:
         self._check_drained()
 
     def open(self) -> None:
-        """Let connections in, again or for the first time."""
+        """Let connections in, again or for the first time; nothing counts that was before."""
         self._open = True
+        self.closings.clear()
 
     def drain(self) -> Deferred[None]:
         """Let no one in any more, and end what runs. Fires when nothing is owed to anyone."""

@@ -81,8 +81,8 @@ class SocketServer(Service):
     fails is logged.
 
     ports: the open ports.
-    closings: how many connections were closed because of each limit, by the name of its setting; and under "handler",
-        because what answers has failed. Logged when the service has stopped.
+    closings: how many connections were closed because of each limit since the start, by the name of its setting; and
+        under "handler", because what answers has failed. Logged when the service has stopped.
     """
 
     def __init__(

@@ -39,7 +39,11 @@ class Stopping:
     def catch(self) -> None:
         """Take the signals over from the reactor. Only the main thread can."""
         for number in SIGNALS:
-            self._twisted[number] = signal.signal(number, self._handle)
+            handler = signal.getsignal(number)
+            # One that is ignored from the start, as SIGINT behind a shell's &, stays ignored.
+            if callable(handler):
+                self._twisted[number] = handler
+                signal.signal(number, self._handle)
 
     def stopped(self, clean: bool) -> None:
         """The services have stopped. clean: all that was owed was sent; then the exit status is 0."""
@@ -60,6 +64,8 @@ class Stopping:
 
     def _end(self, number: int) -> None:
         if self._pid_file:
-            Path(self._pid_file).unlink(missing_ok=True)
+            # It may be another user's to remove.
+            with suppress(OSError):
+                Path(self._pid_file).unlink()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -43,7 +43,10 @@ class Threads:
         self._busy = 0
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """What the function returns or raises. Cancelled before it has begun, it is not called."""
+        """What the function returns or raises. Cancelled before it has begun, it is not called.
+
+        Raises RuntimeError when no thread can be started and none is there.
+        """
         result: Deferred[T] = Deferred()
 
         def work() -> None:
@@ -61,13 +64,23 @@ class Threads:
 
         with self._lock:
             self._busy += 1
-            start = self._busy > self._threads and self._threads < _SIZE
-            self._threads += start
-        self._work.put(work)
-        if start:
-            # A daemon: the end of the process does not wait for it.
-            Thread(target=self._run, name=f"handler {self._threads}", daemon=True).start()
+            if self._busy > self._threads and self._threads < _SIZE:
+                self._start()
+            self._work.put(work)
         return result
+
+    def _start(self) -> None:
+        # A daemon: the end of the process does not wait for it.
+        thread = Thread(target=self._run, name=f"handler {self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system has none left; but those that there are can do the work.
+            if not self._threads:
+                self._busy -= 1
+                raise
+        else:
+            self._threads += 1
 
     def _run(self) -> None:
         while True:

@@ -140,6 +140,22 @@ class DrainTests(SynchronousTestCase):
         self.assertIn("large: 1 connections aborted, they were not done within 0.2 seconds (drain_timeout)", log)
         self.assertIn("large closed connections because of: drain_timeout 1", log)
 
+    def test_a_signal_that_is_ignored_from_the_start_stays_ignored(self) -> None:
+        """As a shell starts what goes on in the background: SIGINT is for the others."""
+        ignoring = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            server = Server(*LISTEN)
+        finally:
+            signal.signal(signal.SIGINT, ignoring)
+        server.process.send_signal(signal.SIGINT)
+        with self.connect(server) as client:
+            client.sendall(b"still there?")
+            self.assertEqual(receive(client, 12), b"still there?")
+        log = server.stop()
+        self.assertNotIn("second signal", log)
+        self.assertNotIn("Traceback", log)
+        self.assertEqual(server.process.returncode, 0)
+
     def test_a_second_signal_ends_at_once(self) -> None:
         directory = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, directory)
@@ -156,6 +172,21 @@ class DrainTests(SynchronousTestCase):
             log = server.stop()
         self.assertIn("Received a second signal, SIGINT: ending at once", log)
         self.assertFalse(pid_file.exists())
+
+    def test_a_pid_file_that_cannot_be_removed_does_not_hold_up_the_second_signal(self) -> None:
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        pid_file = directory / "pid"
+        options = *LISTEN, "--framing", "windev", "--handler", "tests.test_drain:large", "--max-length", "8M"
+        with running(*options, "--drain-timeout", "10min", pid_file=str(pid_file)) as server:
+            pid_file.unlink()
+            pid_file.mkdir()
+            idle = self.connect(server)
+            self.asked(server)
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(idle.recv(1), b"")
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.stopped(server), -signal.SIGTERM)
 
     def test_a_handler_that_blocks_for_ever_does_not_hold_up_the_end(self) -> None:
         options = *LISTEN, "--framing", "windev", "--handler", "tests.test_drain:stuck", "--threads"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -238,7 +239,7 @@ class EndTests(SynchronousTestCase):
 
 
 class FailureTests(SynchronousTestCase):
-    def check(self, function: Function, error: type[Exception], message: bytes = b"bad") -> None:
+    def check(self, function: Function, error: type[BaseException], message: bytes = b"bad") -> None:
         """The answer to the second of three messages fails."""
         first: Deferred[Answer] = Deferred()
 
@@ -268,6 +269,20 @@ class FailureTests(SynchronousTestCase):
         functions: tuple[Function, ...] = (plain, coroutine, deferred)
         for function in functions:
             self.check(function, LookupError)
+
+    def test_an_exit_in_a_handler_is_a_failure_of_this_connection(self) -> None:
+        def plain(*_: object) -> Answer:
+            sys.exit(3)
+
+        async def coroutine(*_: object) -> Answer:
+            sys.exit(3)
+
+        def deferred(*_: object) -> Deferred[Answer]:
+            return fail(SystemExit(3))
+
+        functions: tuple[Function, ...] = (plain, coroutine, deferred)
+        for function in functions:
+            self.check(function, SystemExit)
 
     def test_a_wrong_type_is_a_type_error_that_names_it(self) -> None:
         wrong: tuple[Any, ...] = ("text", 5, bytearray(b"a"), [b"a"])

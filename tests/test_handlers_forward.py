@@ -22,6 +22,7 @@ from sockserve.framing.bounds import OnBadFrame
 from sockserve.handlers import maker
 from sockserve.handlers.answer import Answer
 from sockserve.handlers.forward import Bridged, Forward, Target
+from sockserve.memory import MemoryBudget
 from sockserve.protocol import MessageFactory, MessageProtocol
 from sockserve.server import SocketServer
 from tests.sockets import LOCAL, SocketCase, turn
@@ -88,6 +89,14 @@ class BridgeTests(SynchronousTestCase):
         bridge = Bridge("netstring").reach()
         bridge.client.dataReceived(b"1:a,")
         self.assertEqual(bridge.far.value(), b"1:a,")
+
+    def test_what_the_target_does_not_take_counts_for_the_memory_budget(self) -> None:
+        joined: list[object] = []
+        bridge = Bridge()
+        bridge.client.memory = MemoryBudget(1000, Clock())
+        self.patch(bridge.client.memory, "join", joined.append)
+        bridge.reach()
+        self.assertEqual(joined, [bridge.target])
 
     def test_a_half_close_crosses_and_the_answers_come_back(self) -> None:
         bridge = Bridge().reach()

@@ -59,6 +59,14 @@ class SocketServerTests(TestCase):
             self.assertEqual(len(server.ports), 1)
             await server.stopService()
 
+    async def test_what_was_aborted_before_does_not_count_behind_a_new_start(self) -> None:
+        server = self.server(serverFromString(reactor, "tcp:0:interface=127.0.0.1"))
+        server.closings["drain_timeout"] += 1
+        self.assertFalse(server.clean)
+        server.startService()
+        self.assertEqual((server.clean, server.closings), (True, {}))
+        await server.stopService()
+
     async def test_a_port_in_use_raises_when_the_service_starts(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as holder:
             server = self.server(TCP4ServerEndpoint(reactor, holder.getsockname()[1], interface="127.0.0.1"))

@@ -60,3 +60,24 @@ class ThreadsTests(TestCase):
                 self.assertTrue(thread.daemon)
                 thread.join(10)
                 self.assertFalse(thread.is_alive())
+
+    async def test_threads_that_cannot_be_started(self) -> None:
+        """With some there the work goes to them; without any it is an error, and is not done later."""
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        made: list[int] = []
+        append: Callable[[int], None] = made.append
+        refusing = self.patch(threading.Thread, "start", refuse)
+        for _ in range(20):
+            with self.assertRaises(RuntimeError):
+                self.threads.call(append, 1)
+        refusing.restore()
+        (blocked,) = self.blocked(1)
+        refusing.patch()
+        waiting = self.threads.call(append, 2)
+        self.go.set()
+        await blocked
+        await waiting
+        self.assertEqual(made, [2])

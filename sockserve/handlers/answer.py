@@ -30,8 +30,8 @@ Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 
 DEFAULT_MAX_PENDING = 100
 
-FAILURES = (Exception, asyncio.CancelledError)
-"""What a function may fail with: asyncio's cancellation is no Exception."""
+FAILURES = (Exception, asyncio.CancelledError, SystemExit)
+"""What a function may fail with; the last two are no Exceptions."""
 
 
 class _Slot:
@@ -75,7 +75,7 @@ class Answering(MessageProtocol):
     def messageReceived(self, message: bytes) -> None:
         try:
             answer = call(self._function, message, self._channel, self._threads)
-        except Exception:
+        except FAILURES:
             answer = Failure()
             self.holdReading("failed")
         if isinstance(answer, Deferred):

@@ -108,14 +108,18 @@ class Client(Bridged):
     def connectionMade(self) -> None:
         self.holdReading("target")
         framing = self._forward.framing or self.info.framing
-        factory = MessageFactory(framing, Target, close_timeout=self.close_timeout)
+        factory = MessageFactory(framing, self._target, close_timeout=self.close_timeout)
         self._connecting = self._forward.endpoint.connect(factory)
         self._connecting.addCallbacks(self._connected, self._refused)
+
+    def _target(self) -> Target:
+        target = Target()
+        target.socket, target.reactor, target.memory = self.socket, self.reactor, self.memory
+        return target
 
     def _connected(self, target: IProtocol) -> None:
         assert isinstance(target, Target)
         self._connecting = None
-        target.socket, target.reactor = self.socket, self.reactor
         self.other, target.other = target, self
         self.releaseReading("target")
 
