@@ -244,6 +244,8 @@ def tls_endpoint(name: str, reactor: object, text: str) -> tuple[IStreamServerEn
     )
     if kind == "tls":
         folder = Path(arguments["path"])
+        if not any(folder.rglob("*.pem")):
+            raise CertificateError("", f"{folder}: has no .pem file")
         parsed: Any = serverFromString(reactor, text)
 
         def read() -> Creator:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.endpoints import serverFromString
 
 from sockserve.address import endpoint_arguments
-from sockserve.certificates import CertificateError, TLSConfig, require_openssl
+from sockserve.certificates import CertificateError, TLSConfig, describe, require_openssl
 from sockserve.framing import parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.handlers import conversation_maker, maker
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
 DEFAULT_MEMORY_BUDGET = 256 * 1024 * 1024
+PORTS = range(65536)
 
 # What stands before the first named argument of an endpoint string, as far as it makes the address.
 ADDRESS = {
@@ -257,7 +258,10 @@ def _check_endpoint(text: str, place: str, reactor: object) -> None:
             require_openssl()
         serverFromString(reactor, text)
     except Exception as error:  # Twisted's endpoint parsers raise what they like
-        raise ConfigError(place, f"{text!r}: {' '.join(str(error).split())}; accepted: {ENDPOINT}") from None
+        raise ConfigError(place, f"{text!r}: {' '.join(describe(error).split())}; accepted: {ENDPOINT}") from None
+    port = int(endpoint_arguments(text, ADDRESS)[1].get("port", 0))
+    if port not in PORTS:
+        raise ConfigError(place, f"{text!r}: port {port} is out of range; accepted: {PORTS[0]} to {PORTS[-1]}")
 
 
 def _numbered(listen: object) -> list[tuple[str, object]]:

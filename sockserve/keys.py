@@ -66,6 +66,9 @@ def _whole(text: str) -> int:
 
 def _networks(value: object) -> tuple[Network, ...]:
     values = [value] if isinstance(value, str) else _of(list)(value)
+    if not values:
+        # Some would mean "all" by it, others "none".
+        raise ValueError(f"an empty list names nobody; accepted: {NETWORKS}")
     return tuple(parse_network(_of(str)(text)) for text in values)
 
 
@@ -90,11 +93,8 @@ DURATION_KEY = Key(
 )
 PEM_KEY = Key("the name of a PEM file", _of(str))
 COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
-NETWORKS_KEY = Key(
-    "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (by commas in an option)",
-    _networks,
-    _listed,
-)
+NETWORKS = "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (by commas in an option)"
+NETWORKS_KEY = Key(NETWORKS, _networks, _listed)
 
 SOCKET_KEYS = {
     "listen": Key(LISTEN, _of(str, list, dict)),

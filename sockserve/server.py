@@ -236,7 +236,7 @@ class SocketServer(Service):
             "{name}: {count} connections aborted, they were not done within {seconds} seconds (drain_timeout)",
             name=self.name,
             count=count,
-            seconds=seconds,
+            seconds=f"{seconds:g}",
         )
 
     def _layers(self, factory: SocketFactory) -> IProtocolFactory:

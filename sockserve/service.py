@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -93,6 +94,12 @@ class Options(usage.Options):
         ],
         ["allow", None, None, "Networks whose clients may connect, separated by commas. [default: all]"],
         ["deny", None, None, "Networks whose clients may not connect. [default: none]"],
+        [
+            "close-timeout",
+            None,
+            None,
+            "Abort a client that takes nothing for so long of what it is owed at its end. [default: 10s]",
+        ],
         [
             "idle-timeout",
             None,
@@ -292,7 +299,11 @@ class Program(MultiService):
             self._stopping.stopped(all(socket.clean for socket in self._server.sockets.values()))
 
     def _fail(self, socket: str, error: Exception) -> NoReturn:
-        line = f"{NAME}: {self._place(socket)}: {error}"
+        reason: object = error
+        if isinstance(error, OSError) and error.filename2:
+            # The lock of a unix socket is a link from Twisted's process id to this name.
+            reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
+        line = f"{NAME}: {self._place(socket)}: {reason}"
         log.critical("{line}", line=line)
         # twistd has put its log in the place of sys.stderr.
         if sys.__stderr__ is not None:

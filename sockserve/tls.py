@@ -148,7 +148,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
     def _too_late(self) -> None:
         self._deadline = None
         seconds = self.factory.handshake_timeout
-        self._fail("handshake_timeout", f"aborted, no TLS handshake within {seconds} seconds (handshake_timeout)")
+        self._fail("handshake_timeout", f"aborted, no TLS handshake within {seconds:g} seconds (handshake_timeout)")
         self.abortConnection()
 
     def _gone(self, text: str) -> None:

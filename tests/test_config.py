@@ -226,6 +226,7 @@ class MistakeTests(FileCase):
             ("allow = 5", ".allow: found an integer, 5", "an address or a network"),
             ("deny = ['::1', 5]", ".deny: found a list", "an address or a network"),
             ("deny = '::1/200'", ".deny: '::1/200' does not appear to be", "10.0.0.0/8 or ::1"),
+            ("allow = []", ".allow: an empty list names nobody", "accepted: an address or a network"),
             ("idle_timeout = 0", ".idle_timeout: 0 is not a time", "10s, 500ms"),
             ("framing = 1", ".framing: found an integer, 1", "accepted: the name of a framing"),
             ("framing = 'windef'", ".framing: unknown framing 'windef'", "did you mean 'windev'?", *NAMES),
@@ -278,6 +279,10 @@ class MistakeTests(FileCase):
             ("listen = ['tcp:1', 7]", ".listen[1]: found an integer, 7", endpoints),
             ("listen = 'pigeon:1'", ".listen: 'pigeon:1'", endpoints),
             ("listen = ['tcp:1', 'tcp:http']", ".listen[1]: 'tcp:http'", endpoints),
+            (
+                "listen = ['tcp:1', 'tcp:65536']",
+                ".listen[1]: 'tcp:65536': port 65536 is out of range; accepted: 0 to 65535",
+            ),
             ("listen = ['tcp:1', '']", ".listen[1]: ''", endpoints),
             ("listen = 'ssl:1:privateKey=no-such.pem'", ".listen: 'ssl:1", "No such file", endpoints),
             ("listen = 'udp:x'", ".listen: 'udp:x'"),

@@ -72,7 +72,7 @@ class OptionsTests(SynchronousTestCase):
         arguments = (
             "--max-connections 5 --when-full refuse --max-pending 7 --threads --log-traffic --drain-timeout 2min"
             " --max-connections-per-peer 3 --allow 10.0.0.0/8,::1 --deny 10.0.0.7 --idle-timeout 5min"
-            " --frame-timeout 30s --memory-budget 1M --handshake-timeout 3s"
+            " --frame-timeout 30s --close-timeout 4s --memory-budget 1M --handshake-timeout 3s"
             " --proxy-protocol --proxy-from 10.0.0.0/8,::1 --proxy-from 192.0.2.7"
         )
         config = options("--handler", "tests.test_service:answer", *arguments.split()).config
@@ -90,6 +90,7 @@ class OptionsTests(SynchronousTestCase):
             max_connections_per_peer=3,
             allow=(ip_network("10.0.0.0/8"), ip_network("::1")),
             deny=(ip_network("10.0.0.7"),),
+            close_timeout=4,
             idle_timeout=300,
             frame_timeout=30,
             proxy_protocol=True,
@@ -200,6 +201,11 @@ class TwistdTests(SynchronousTestCase):
         (line,) = ended.stderr.splitlines()
         self.assertTrue(line.startswith(f"twistd sockserve: --listen: Couldn't listen on 127.0.0.1:{port}"), line)
         self.assertNotIn("Traceback", ended.stdout)
+
+    def test_a_unix_socket_in_no_directory_is_one_line_with_its_path(self) -> None:
+        ended = failing("--listen", "unix:/no-such-place/x.sock")
+        line = "twistd sockserve: --listen: /no-such-place/x.sock.lock: No such file or directory\n"
+        self.assertEqual((ended.returncode, ended.stderr), (1, line))
 
     def test_a_failed_start_leaves_no_pid_file(self) -> None:
         pid_file = Path(self.mktemp()).absolute()

@@ -625,6 +625,15 @@ class EndpointStringTests(TLSCase):
         folder = self.pem().parent
         await self.served(f"tls:{quoteStringArgument(str(folder))}:port=0:interface=127.0.0.1")
 
+    def test_a_folder_without_a_certificate_is_refused(self) -> None:
+        folder = self.pem().parent / "empty"
+        for name in ("", "notes.txt"):
+            if name:
+                folder.mkdir()
+                (folder / name).write_text("none")
+            with self.assertRaisesRegex(ValueError, "empty: has no .pem file$"):
+                SocketServer("orders", f"tls:{quoteStringArgument(str(folder))}:port=0")
+
     async def test_a_table_is_for_all_endpoints_of_the_socket(self) -> None:
         server = self.serve(SocketServer("orders", [LOCAL, LOCAL], tls=self.config))
         for port in range(2):

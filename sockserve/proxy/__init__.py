@@ -173,7 +173,7 @@ class HeaderProtocol(Protocol):
 
     def _late(self) -> None:
         seconds = self._proxy.timeout
-        text = f"aborted, no whole PROXY header within {seconds} seconds (handshake_timeout)"
+        text = f"aborted, no whole PROXY header within {seconds:g} seconds (handshake_timeout)"
         self._refuse("handshake_timeout", text)
 
     def _refuse(self, reason: str, text: str) -> None:
