@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
 from sockserve.channel import Channel, Conversation
+from sockserve.commands import main
 from sockserve.framing import compiled
 from sockserve.server import SocketServer
 from tests.authority import Authority
@@ -378,18 +381,29 @@ class InterruptedTests(SendTestCase):
 
 
 class UsageTests(SynchronousTestCase):
-    def command(self, *arguments: str) -> tuple[int, str, str]:
+    def command(self, *arguments: str) -> tuple[object, str, str]:
+        """Exit status, standard output and standard error, without a process of its own."""
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            end = self.assertRaises(SystemExit, main, arguments)
+        return end.code, output.getvalue(), errors.getvalue()
+
+    def process(self, *arguments: str) -> tuple[object, str, str]:
         ended = subprocess.run(
             [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
         )
         return ended.returncode, ended.stdout, ended.stderr
+
+    def test_an_endpoint_that_is_none(self) -> None:
+        status, output, errors = self.process("send", "tcp:7000", "x")
+        self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
+        self.assertIn("argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: ", errors)
 
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (
             ((), "sockserve: the following arguments are required: COMMAND"),
             (("sned",), "invalid choice: 'sned' (choose from "),
             (("send",), "sockserve send: the following arguments are required: ENDPOINT"),
-            (("send", "tcp:7000", "x"), "argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: "),
             (
                 ("send", "tcp:h:7", "-f", "windew"),
                 "argument --framing: unknown framing 'windew' (did you mean 'windev'?)",
@@ -422,7 +436,7 @@ class UsageTests(SynchronousTestCase):
         for word in ("--framing", "--timeout", "--hex", "--repeat", "--max-length", "Exit status", "netstring"):
             self.assertIn(word, output)
         self.assertEqual(
-            self.command("--version"),
+            self.process("--version"),
             (0, f"sockserve {__version__}, framings {'compiled' if compiled else 'pure'}\n", ""),
         )
 

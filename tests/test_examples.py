@@ -24,6 +24,16 @@ LOCAL = "tcp:0:interface=127.0.0.1"
 PROMPT = "$ .venv/bin/twistd -n sockserve"
 
 
+def end(program: subprocess.Popen[str]) -> None:
+    """End it, by force if it does not by itself."""
+    with program:
+        program.terminate()
+        try:
+            program.wait(TIMEOUT)
+        finally:
+            program.kill()
+
+
 class ExamplesTests(SynchronousTestCase):
     """Each program is a process of its own; the client here is a plain blocking socket."""
 
@@ -33,9 +43,7 @@ class ExamplesTests(SynchronousTestCase):
             [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=subprocess.PIPE, text=True
         )
         assert program.stdout is not None
-        self.addCleanup(program.wait, TIMEOUT)
-        self.addCleanup(program.stdout.close)
-        self.addCleanup(program.terminate)
+        self.addCleanup(end, program)
         line = program.stdout.readline()
         match = re.search(r"listens on .*host='127\.0\.0\.1', port=(\d+)", line)
         assert match is not None, f"{name} printed {line!r}"
@@ -128,9 +136,7 @@ class Program:
         )
         assert self.process.stdout is not None
         self.output = self.process.stdout
-        case.addCleanup(self.process.wait, TIMEOUT)
-        case.addCleanup(self.output.close)
-        case.addCleanup(self.process.terminate)
+        case.addCleanup(end, self.process)
 
     def port(self) -> int:
         """The port of the next line, which says where the program listens."""

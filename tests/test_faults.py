@@ -153,7 +153,7 @@ class DescriptorTests(FaultCase):
         self.assertEqual(self.server.descriptors(), self.LIMIT)
         self.assertEqual(self.answer(beside, b"while full"), b"while full")
         used = self.server.cpu()
-        clients[-1].settimeout(2)
+        clients[-1].settimeout(1.2)
         with self.assertRaises(TimeoutError):
             clients[-1].recv(1)
         self.assertLess(self.server.cpu() - used, 0.2)

@@ -1,7 +1,11 @@
-"""What must hold for any messages, any bytes, any cuts, in every framing."""
+"""What must hold for any messages, any bytes, any cuts, in every framing.
+
+EXAMPLES in the environment says how many of them each test tries.
+"""
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -12,6 +16,7 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from tests.wire import drain, events
 
+EXAMPLES = int(os.environ.get("EXAMPLES", "500"))
 LIMIT = 12
 MARKS = len(b"aab" + b"ab")
 """The most bytes that FRAMED puts around a message."""
@@ -67,7 +72,7 @@ def sendable(framing: Framing, message: bytes) -> bool:
 
 
 class PropertyTests(SynchronousTestCase):
-    @settings(max_examples=500)
+    @settings(max_examples=EXAMPLES)
     @given(framings, messages, st.lists(st.integers(0, 500), max_size=8))
     def test_decoding_what_was_encoded_gives_the_messages_back(
         self, framing: Framing, messages: list[bytes], places: list[int]
@@ -77,7 +82,7 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual(wire, b"".join(map(framing.encode, messages)))
         self.assertEqual(events(framing, cut(wire, places), end=True), messages)
 
-    @settings(max_examples=1000)
+    @settings(max_examples=EXAMPLES)
     @given(st.sampled_from(SKIPPABLE), mixed, st.lists(st.integers(0, 500), max_size=8))
     def test_skip_loses_long_messages_only(self, name: str, messages: list[bytes], places: list[int]) -> None:
         sender = parse(name, max_length=3 * LIMIT)
@@ -89,7 +94,7 @@ class PropertyTests(SynchronousTestCase):
             [message if len(message) <= LIMIT else "MessageTooLong" for message in messages],
         )
 
-    @settings(max_examples=3000)
+    @settings(max_examples=2 * EXAMPLES)
     @given(framings, streams, st.lists(st.integers(0, 500), max_size=8))
     def test_any_bytes_mean_the_same_however_they_are_split(
         self, framing: Framing, stream: bytes, places: list[int]
@@ -99,7 +104,7 @@ class PropertyTests(SynchronousTestCase):
         single = [stream[at : at + 1] for at in range(len(stream))]
         self.assertEqual(events(framing, single, end=True), whole)
 
-    @settings(max_examples=1000)
+    @settings(max_examples=EXAMPLES)
     @given(framings, st.lists(streams, max_size=6))
     def test_a_decoder_holds_no_more_than_one_frame(self, framing: Framing, reads: list[bytes]) -> None:
         decoder = framing.decoder()
@@ -107,7 +112,7 @@ class PropertyTests(SynchronousTestCase):
             list(drain(decoder, read))
         self.assertLess(len(decoder.take()), LIMIT + MARKS)
 
-    @settings(max_examples=1000)
+    @settings(max_examples=EXAMPLES)
     @given(framings, streams, st.integers(0, 12))
     def test_bytes_taken_back_are_the_bytes_behind_the_messages(
         self, framing: Framing, stream: bytes, keep: int

@@ -2,10 +2,12 @@
 
 Any interleaving of reads, pauses, a peer that does not read, changes of framing, messages sent, closes, drains and the
 end of the stream, made from outside or from inside the callback for any message or error, must give the same messages,
-the same errors, the same bytes sent and the same close.
+the same errors, the same bytes sent and the same close. EXAMPLES in the environment says how many are tried.
 """
 
 from __future__ import annotations
+
+import os
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import Framing
 from tests.model import END, FRAMINGS, WORDS, Action, Change, Pair, Send
 
+EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 
 pieces = st.sampled_from((b"2\r\nok", b"2:ok,", b"\x02ok", b"ok\n", b"ok<EOF>", b"<ok>", b"abc", b"\n", b"9", b"\xff"))
@@ -71,6 +74,6 @@ class Connection(RuleBasedStateMachine):
 class ModelTests(SynchronousTestCase):
     def test_any_interleaving_gives_what_the_model_gives(self) -> None:
         run_state_machine_as_test(
-            Connection, settings=settings(max_examples=1000, stateful_step_count=15, deadline=None)
+            Connection, settings=settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None)
         )
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -38,6 +38,7 @@ class Server:
         while len(self.addresses) < listen:
             line = self._next_line()
             if not line:
+                self._close()
                 raise RuntimeError(f"twistd ended: {''.join(self.lines)}")
             if match := LISTENS.search(line):
                 self.addresses.append(match[1])
@@ -59,12 +60,11 @@ class Server:
         """Wait for its end and return its log."""
         try:
             self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+        finally:
+            # Nothing but an end that has been waited for is left of a process.
             self.process.kill()
-            raise
-        self._reader.join(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+            self._reader.join(PATIENCE)
+            self._close()
         return "".join(self.lines)
 
     def wait_for(self, text: str) -> str:
@@ -91,6 +91,11 @@ class Server:
         match = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert match is not None
         return int(match[1]) * 1024
+
+    def _close(self) -> None:
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def _next_line(self) -> str:
         assert self.process.stdout is not None
