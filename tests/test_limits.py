@@ -332,3 +332,29 @@ class StartTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(LookupError)), failures)
         self.assertEqual((admission.running, accepting[-1]), ({}, True))
         self.assertEqual(admission.closings["handler"], 4)
+
+    def test_a_drain_does_not_look_at_all_connections_whenever_one_is_done(self) -> None:
+        looks = 0
+
+        class Counting(Holding):
+            @property
+            def flushed(self) -> bool:
+                nonlocal looks
+                looks += 1
+                return super().flushed
+
+        admission = Admission()
+        protocols = [Counting() for _ in range(300)]
+        for protocol in protocols:
+            protocol.gate = admission
+            protocol.reactor = Clock()
+            protocol.makeConnection(StringTransport())
+        drained = admission.drain()
+        for protocol in protocols[::2]:
+            protocol.loseConnection()
+            protocol.writeConnectionLost()
+        self.assertFalse(drained.called)
+        for protocol in reversed(protocols):
+            protocol.connectionLost()
+        self.assertTrue(drained.called)
+        self.assertLess(looks, 5 * len(protocols))
