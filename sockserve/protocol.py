@@ -497,8 +497,11 @@ class MessageProtocol(Protocol):
             self._skipped = 0
         if self.transport.disconnecting:
             self.loseConnection()
-        encoder.batch = 0
         encoder.flush()
+        encoder.batch = 0
+        if encoder.size:
+            # From writingPaused.
+            encoder.flush()
         if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
@@ -555,7 +558,11 @@ class MessageProtocol(Protocol):
         self._bytes_sent += len(data)
         if self.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
-        self._sending.write(data)
+        if self._encoder.batch:
+            self._sending.write(data)
+        else:
+            # Many messages that a program sends one by one are one write of the transport's.
+            self.transport.write(data)
         if self.memory is not None:
             # Behind the write: it may let delivery go on, and the answers must not overtake this.
             self.memory.grow(len(data))

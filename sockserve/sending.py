@@ -44,7 +44,7 @@ class Sending:
         self._waiting: list[Deferred[None]] = []
 
     def write(self, data: bytes) -> None:
-        """Send it; what the kernel takes, at once, when nothing waits in front of it.
+        """Send the answers to a read; what the kernel takes, at once, when nothing waits in front of it.
 
         The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, this
         is a fifth of what an answer costs.

@@ -429,6 +429,17 @@ class SendingTests(SynchronousTestCase):
         transport.producer.resumeProducing()
         self.assertEqual(len(protocol.seen), 1000)
 
+    def test_what_is_sent_while_the_answers_leave_leaves_too(self) -> None:
+        class Complaining(Recorder):
+            def writingPaused(self) -> None:
+                super().writingPaused()
+                self.sendMessage(b"slow")
+
+        protocol, transport = connect(Complaining(a=lambda recorder: recorder.sendMessage(b"A")))
+        transport.slow = True
+        protocol.dataReceived(b"1\r\na")
+        self.assertEqual(transport.value(), b"1\r\nA4\r\nslow")
+
     def test_nothing_is_sent_once_the_connection_is_closing(self) -> None:
         protocol, transport = connect(Recorder())
         protocol.loseConnection()
