@@ -141,7 +141,10 @@ class ClosingTests(TestCase):
         self.assertEqual(len(client.received), len(MUCH))
 
     async def test_a_peer_that_reads_slowly_has_the_time_it_needs(self) -> None:
-        """Both after our close and after its own half-close: some of it three times in each close_timeout."""
+        """Both after our close and after its own half-close: some of it ten times in each close_timeout."""
+
+        class Patient(Server):
+            close_timeout = 2 * CLOSE_TIMEOUT
 
         class Slow(Deaf):
             def take(self) -> None:
@@ -150,11 +153,11 @@ class ClosingTests(TestCase):
                 self.wait()
 
             def wait(self) -> None:
-                self.call = reactor.callLater(CLOSE_TIMEOUT / 3, self.take)
+                self.call = reactor.callLater(CLOSE_TIMEOUT / 5, self.take)
 
             def dataReceived(self, data: bytes) -> None:
                 super().dataReceived(data)
-                # 64 KiB are in a read: about a second and a half for all.
+                # 64 KiB are in a read: about a second for all.
                 if len(self.received) % (1 << 20) < len(data):
                     self.transport.pauseProducing()
 
@@ -163,7 +166,7 @@ class ClosingTests(TestCase):
                 super().connectionLost(reason)
 
         for half_closes in (False, True):
-            server, client = await self.connected("raw", Server, Slow)
+            server, client = await self.connected("raw", Patient, Slow)
             assert isinstance(client, Slow)
             server.transport.write(MUCH)
             client.wait()

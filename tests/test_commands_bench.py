@@ -388,7 +388,7 @@ class EveryFramingTests(SynchronousTestCase):
         config = Path(self.mktemp()).absolute()
         listens = ", ".join(f"{{ endpoint = '{LOCAL}', framing = '{framing}' }}" for framing in FRAMINGS)
         config.write_text(f"[socket.all]\nlisten = [{listens}]\n")
-        options = ("-c", "2", "-w", "50", "-n", "2000", "--json")
+        options = ("-c", "2", "-w", "50", "-n", "500", "--json")
         with running("--config", str(config), listen=len(FRAMINGS)) as server, contextlib.ExitStack() as stack:
             # All at once: most of it is the start of a process.
             runs = [
@@ -406,7 +406,7 @@ class EveryFramingTests(SynchronousTestCase):
                 with self.subTest(framing):
                     output, errors = run.communicate(timeout=30)
                     self.assertEqual((run.returncode, errors), (0, b""))
-                    self.assertEqual(json.loads(output)["messages"], 2000)
+                    self.assertEqual(json.loads(output)["messages"], 500)
 
 
 class WrongServerTests(BenchTestCase):
