@@ -79,6 +79,8 @@ def _bars(
     axes.set_title(title)
     if logarithmic:
         axes.set_xscale("log")
+        # Powers of ten have room for their numbers, what is between them does not.
+        axes.xaxis.set_minor_formatter("")
         axes.set_xlim(min(values) / 2, max(values) * 4)
     else:
         # The values stand at the bars, in the unit of the heading.
