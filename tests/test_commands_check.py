@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -23,6 +25,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from sockserve.commands import main
 from sockserve.commands.check import TRIALS, run_trials
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import bad_headers, cuts, good_messages, long_headers, long_messages, longest
@@ -204,7 +207,7 @@ class OwnServerTests(CheckCase):
             self.assertEqual(self.verdicts(rows, NOT_APPLICABLE), without(framing), framing)
 
     async def test_it_holds_with_a_length_in_front_or_none(self) -> None:
-        lengths = ("windev", "netstring", "varint", "int8", "int16", "int16:little", "int32", "int32:little")
+        lengths = ("windev", "netstring", "varint", "int8", "int16:little", "int32")
         await self.hold(*lengths, "fixed:14", "fixed:3000")
 
     async def test_it_holds_with_delimiters_or_bytes_as_they_are(self) -> None:
@@ -245,7 +248,7 @@ class OwnServerTests(CheckCase):
 
 class FaultTests(CheckCase):
     async def test_stock_echo_loses_answers_at_a_half_close_and_holds_all_that_is_unread(self) -> None:
-        rows = await self.check(await self.listen(StockEcho), "raw")
+        rows = await self.check(await self.listen(StockEcho), "raw", FEWER)
         self.assertEqual(self.verdicts(rows, FAILED), {"end-behind", "end-pending", "never-read"})
         self.assertRegex(rows["end-behind"].came, r"^\d+ of 100 held; 0 of 14 bytes, closed$")
         self.assertRegex(rows["end-pending"].came, r"^\d+ of 4194304 bytes, closed$")
@@ -320,8 +323,9 @@ class CommandTests(CheckCase):
         return status, out.decode(), err.decode()
 
     async def test_a_table_for_80_columns_and_status_0_when_all_held(self) -> None:
-        endpoint = tcp(await self.serve("windev"))
-        status, output, errors = await self.command(endpoint, "--framing", "windev", "--timeout", "1s")
+        endpoint = tcp(await self.serve(parse("windev", max_length=20)))
+        limits = ("--timeout", "1s", "--max-length", "20")
+        status, output, errors = await self.command(endpoint, "--framing", "windev", *limits)
         self.assertEqual((status, errors), (0, ""), output)
         lines = output.splitlines()
         self.assertLessEqual(max(map(len, lines[1:])), 80)
@@ -375,22 +379,33 @@ class CommandTests(CheckCase):
         self.assertEqual((status, output, errors.count("\n")), (2, "", 1))
         self.assertTrue(errors.startswith(f"sockserve check: {endpoint}: "), errors)
 
-    async def test_wrong_arguments_are_told_in_one_line(self) -> None:
+    def parsed(self, *arguments: str) -> tuple[object, str, str]:
+        """The same where it ends before it connects, without a process of its own."""
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            end = self.assertRaises(SystemExit, main, ["check", *arguments])
+        return end.code, output.getvalue(), errors.getvalue()
+
+    async def test_an_endpoint_that_is_none(self) -> None:
+        status, output, errors = await self.command("tcp:7")
+        self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
+        self.assertIn("argument ENDPOINT: 'tcp:7': a host or a port is missing; accepted: ", errors)
+
+    def test_wrong_arguments_are_told_in_one_line(self) -> None:
         for arguments, expected in (
             ((), "the following arguments are required: ENDPOINT"),
             (("tcp:h:7", "-f", "windew"), "unknown framing 'windew' (did you mean 'windev'?)"),
             (("tcp:h:7", "--only", "stal"), "unknown trial 'stal' (did you mean 'stall'?); accepted: whole, "),
             (("tcp:h:7", "--seed", "x"), "argument --seed: 'x' is not a seed; accepted: a whole number"),
-            (("tcp:7",), "argument ENDPOINT: 'tcp:7': a host or a port is missing; accepted: "),
         ):
-            status, output, errors = await self.command(*arguments)
+            status, output, errors = self.parsed(*arguments)
             self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
             self.assertIn(expected, errors)
 
     async def test_list_and_help(self) -> None:
         status, output, _ = await self.command("--list")
         self.assertEqual((status, len(output.splitlines())), (0, len(TRIALS)))
-        status, output, _ = await self.command("--help")
+        status, output, _ = self.parsed("--help")
         self.assertEqual(status, 0)
         for word in ("--framing", "--timeout", "--max-length", "--only", "--seed", "--json", "--list", "Exit status"):
             self.assertIn(word, output)
