@@ -405,8 +405,8 @@ class CommandTests(CheckCase):
     async def test_list_and_help(self) -> None:
         status, output, _ = await self.command("--list")
         self.assertEqual((status, len(output.splitlines())), (0, len(TRIALS)))
-        status, output, _ = self.parsed("--help")
-        self.assertEqual(status, 0)
+        end, output, _ = self.parsed("--help")
+        self.assertEqual(end, 0)
         for word in ("--framing", "--timeout", "--max-length", "--only", "--seed", "--json", "--list", "Exit status"):
             self.assertIn(word, output)
 
