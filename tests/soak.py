@@ -349,6 +349,14 @@ class Soak:
                 self.problems[f"log: {line.strip()}"] += 1
         return resident, descriptors
 
+    async def alone(self) -> int:
+        """Descriptors without a client: all but that of the first one, while it is served, and the server has begun."""
+        frame = parse("int32").encode(b"hello")
+        async with self.connection("int32") as (reader, writer):
+            writer.write(frame)
+            await reader.readexactly(len(frame))
+            return self.server.descriptors() - 1
+
     async def settled(self, descriptors: int) -> tuple[int, int]:
         """RSS and descriptors when the server is rid of all clients: it has that many descriptors, or time is over."""
         for _ in range(int(PATIENCE / 0.1)):
@@ -389,7 +397,7 @@ async def soak(server: Server, seconds: float, seed: int) -> bool:
     addresses = [address for address in server.addresses if not address.startswith("unix:")]
     ports = {each.name: int(address.rpartition(":")[2]) for each, address in zip(SOCKETS, addresses, strict=True)}
     run = Soak(server, ports, random.Random(seed))
-    start = server.descriptors()
+    start = await run.alone()
     warm_up = min(WARM_UP, seconds / 4)
     await run.load(warm_up)
     before = await run.settled(start)
