@@ -94,7 +94,9 @@ class Watch:
         for connection, limit in late:
             # The end of one may have been that of another.
             if connection in self._clocks:
-                self.leave(connection)
+                if limit == "idle_timeout":
+                    # Nothing comes after this one; a connection with a late frame may go on to be idle.
+                    self.leave(connection)
                 connection.timedOut(limit)
 
     def _exceeded(self, connection: Watched, clock: _Clock) -> Limit | None:

@@ -105,6 +105,20 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(connection.seen, [b"a"])
         self.assertTrue(transport.disconnecting)
 
+    def test_behind_a_late_frame_the_connection_may_still_be_idle(self) -> None:
+        """What answers the messages before it may never be done."""
+
+        class Waiting(Connection):
+            def messagesEnded(self) -> None:
+                pass
+
+        connection = Waiting(self.clock, "windev", 30, 10)
+        connection.makeConnection(Transport())
+        connection.dataReceived(b"1\r\na5\r\n")
+        self.wait(50)
+        self.assertEqual(connection.limits, ["frame_timeout", "idle_timeout"])
+        self.assertEqual(self.clock.getDelayedCalls()[1:], [])
+
     def test_the_time_of_a_frame_begins_with_its_own_first_byte(self) -> None:
         connection, _ = self.connected(frame=10)
         connection.dataReceived(b"5\r\n")
