@@ -1,6 +1,7 @@
 """Whatever is done to a connection, from outside or inside its callbacks, MessageProtocol does what the model does.
 
-The model is that of tests/model.py. An input is the framing (1 byte), then operations. The high bit of an operation's
+The model is that of tests/model.py. An input is the framing, and whether the end of the messages leaves the connection
+open (1 byte), then operations. The high bit of an operation's
 byte says that it is for the next callback that has none yet; the rest chooses it. A change of framing takes 2 bytes
 more, a message to send 1; a read takes 1 for its length, then its bytes.
 """
@@ -13,11 +14,11 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from tests.cases import CASES
-from tests.model import END, FRAMINGS, WORDS, Action, Change, Pair, Send
+from tests.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 PLANNED = 0x80
-KINDS = (*WORDS, END, "change", "send", "read")
+KINDS = (*WORDS, END, LOST, "change", "send", "read")
 
 
 def operation(kind: str, *data: int, planned: bool = False) -> bytes:
@@ -59,8 +60,8 @@ def script(data: bytes) -> Iterator[tuple[bool, Action]]:
                 yield planned, Send((message,) * (1 + number // len(MESSAGES) % 3))
             case "read":
                 yield False, bytes(byte for _, byte in zip(range(next(rest, 0)), rest, strict=False))
-            case "end":
-                yield False, END
+            case "end" | "lost" as word:
+                yield False, word
             case word:
                 yield planned, word
 
@@ -75,11 +76,12 @@ def check(data: bytes) -> None:
 
     globalLogPublisher.addObserver(observe)
     try:
-        pair = Pair(FRAMINGS[(data[0] if data else 0) % len(FRAMINGS)])
+        number, lingers = divmod(data[0] if data else 0, len(FRAMINGS))
+        pair = Pair(FRAMINGS[number % len(FRAMINGS)], lingers=bool(lingers % 2))
         for planned, action in script(data[1:]):
             if planned:
                 pair.plan(action)
-            elif not (pair.over and (isinstance(action, bytes) or action == END)):
+            elif pair.takes(action):
                 pair.do(action)
                 assert pair.difference() is None, pair.difference()
         for action in ("unblock", "resume"):

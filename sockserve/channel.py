@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
 from sockserve.coroutine import run, wait
@@ -218,7 +217,7 @@ class ReadProtocol(MessageProtocol):
                 self._finish_reading(ChannelClosed("the peer sent a bad frame"), error)
 
     def messagesEnded(self) -> None:
-        self._finish_reading(ChannelClosed("the peer has ended its stream"))
+        self._finish_reading(self.lossReason or ChannelClosed("the peer has ended its stream"))
 
     def loseConnection(self) -> None:
         super().loseConnection()
@@ -227,11 +226,6 @@ class ReadProtocol(MessageProtocol):
     def abortConnection(self) -> None:
         super().abortConnection()
         self._finish_reading(ChannelClosed("this side has closed the connection"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # What has arrived is still there to be read.
-        self.deliverRest()
-        super().connectionLost(reason)
 
     def connectionOver(self) -> None:
         self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))

@@ -177,7 +177,10 @@ class MessageProtocol(Protocol):
         log.warn("{peer}: {error}; {action}", peer=self.peer, error=error, action=action)
 
     def messagesEnded(self) -> None:
-        """The peer has shut down its sending side or sent a bad frame, and all messages before that were delivered.
+        """No more messages come, and all that came were delivered. Called once, unless we close first.
+
+        The peer has shut down its sending side, or sent a bad frame; or the server drains; or the connection is lost,
+        and then nothing can be sent any more (`lossReason` says whether it was cut off).
 
         Closes the connection; override it to send more first, and call `loseConnection` when done.
         """
@@ -451,9 +454,10 @@ class MessageProtocol(Protocol):
             if not self._ending.closing:
                 if not reason.check(ConnectionDone):
                     self.lossReason = _loss(reason)
+                self._ending.peer_ended = True
+                self._deliver_rest()
+            if not self._ending.closing:
                 self._stop()
-                if not self._ending.peer_ended:
-                    self._call(self._delivery.finish)
             self._ending.over()
             self._sending.wake()
             if self.memory is not None:
@@ -464,14 +468,6 @@ class MessageProtocol(Protocol):
 
     def connectionOver(self) -> None:
         """The connection is lost; called before the gate may start another one."""
-
-    def deliverRest(self) -> None:
-        """Called first in a `connectionLost`: deliver what had arrived before that, whatever held it up."""
-        if self.started and not self._ending.closing:
-            self._gone = True
-            self._holds = frozenset()
-            self._delivery.held = False
-            self._run()
 
     def connectionEstablished(self) -> None:
         """The first message is about to be delivered."""
@@ -505,6 +501,16 @@ class MessageProtocol(Protocol):
         if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
             self._end()
         self._adjust_reading()
+
+    def _deliver_rest(self) -> None:
+        """The connection is lost: deliver what had arrived before that, whatever held it up."""
+        self._gone = True
+        self._encoder.drop()
+        self._encoder.close()
+        self._holds = frozenset()
+        self._delivery.held = False
+        if not self._delivery.running:
+            self._run()
 
     def _end(self) -> None:
         """The peer has ended its stream, or a bad frame has, and all messages are delivered: say so, once."""

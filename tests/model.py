@@ -10,8 +10,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
@@ -38,23 +40,45 @@ class Send:
     messages: tuple[bytes, ...]
 
 
-WORDS = ("pause", "resume", "pause and resume", "block", "unblock", "stop sending", "close", "drain", "nothing")
+WORDS = (
+    "pause",
+    "resume",
+    "pause and resume",
+    "block",
+    "unblock",
+    "stop sending",
+    "close",
+    "abort",
+    "drain",
+    "nothing",
+)
 """block, unblock: the transport says that the peer does not read, or reads again."""
 
 END = "end"
-"""The peer's end of stream; no read comes behind it."""
+"""The peer's end of stream; no read comes after it."""
+
+LOST = "lost"
+"""The connection is lost."""
 
 Action = str | Change | Send | bytes
-"""One of WORDS, END, a change of framing, messages to send, or a read (bytes). A reaction is no read and no END."""
+"""One of WORDS, END, LOST, a change of framing, messages to send, or a read (bytes).
+
+A reaction is none of those that a transport brings: no read, no END and no LOST.
+"""
+
+MESSAGES_ENDED = ("messagesEnded", "")
+"""Seen when the messages have ended."""
 
 
 class Model:
     """What a connection does, byte by byte.
 
-    seen: messages, and errors as (name, text). sent: all bytes written. closed: nothing happens any more.
+    seen: messages, errors as (name, text), and MESSAGES_ENDED. sent: all bytes written.
+    closed: nothing happens any more.
+    lingers: the end of the messages does not close the connection.
     """
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, framing: Framing, *, lingers: bool) -> None:
         self.framing = self.outgoing = framing
         self.decoder = framing.decoder()
         self.waiting: Framing | None = None
@@ -63,7 +87,9 @@ class Model:
         self.seen: list[Event] = []
         self.sent = b""
         self.holds: set[str] = set()
-        self.busy = self.mute = self.closed = self.draining = self.ended = False
+        self.lingers = lingers
+        self.busy = self.mute = self.closed = self.draining = self.ended = self.told = self.lost = False
+        self.aborted = False
 
     def do(self, action: Action) -> None:
         match action:
@@ -80,7 +106,7 @@ class Model:
             case "pause":
                 self.holds.add(action)
             case "block":
-                # Behind the last message sent nobody asks any more.
+                # After the last message sent nobody asks any more.
                 if not self.mute:
                     self.holds.add(action)
             case "resume" | "unblock":
@@ -91,10 +117,16 @@ class Model:
                 self.mute = True
             case "close":
                 self.closed = True
+            case "abort":
+                self.closed = self.aborted = True
             case "drain":
-                self.draining = True
+                self.draining = not self.ended
             case "end":
                 self.ended = True
+            case "lost":
+                self.lost = self.mute = True
+                self.ended = not self.draining
+                self.holds.clear()
         if not self.busy:
             self.run()
 
@@ -112,17 +144,24 @@ class Model:
 
     def run(self) -> None:
         self.busy = True
-        while self.buffer and not self.holds and not self.closed:
+        while self.buffer and not self.holds and not self.told and not self.closed:
             self.feed(bytes([self.buffer.popleft()]))
             self.switch_at_border()
-        if (self.ended or self.draining) and not self.holds and not self.closed:
+        if (self.ended or self.draining) and not self.holds and not self.told and not self.closed:
             if self.ended:
                 try:
                     self.decoder.finish()
                 except FramingError as error:
                     self.happened(error)
-            self.closed = True
+            self.tell()
+        self.closed = self.closed or self.lost
         self.busy = False
+
+    def tell(self) -> None:
+        if not self.closed:
+            self.told = True
+            self.seen.append(MESSAGES_ENDED)
+            self.closed = not self.lingers
 
     def feed(self, byte: bytes) -> None:
         if self.waiting is not None and self.decoder.state == "skipping":
@@ -134,7 +173,8 @@ class Model:
             messages = self.decoder.decode(byte)
         except FramingError as error:
             self.happened(error)
-            self.closed = self.closed or self.decoder.state == "failed"
+            if self.decoder.state == "failed":
+                self.tell()
         else:
             for message in messages:
                 self.happened(message)
@@ -149,8 +189,9 @@ class Recorder(MessageProtocol):
 
     transport: StringTransport  # type: ignore[assignment]
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, framing: Framing, *, lingers: bool) -> None:
         self.framing = framing
+        self.lingers = lingers
         self.reactions: deque[Action] = deque()
         self.seen: list[Event] = []
         self.reactor = Clock()
@@ -162,6 +203,11 @@ class Recorder(MessageProtocol):
     def framingFailed(self, error: FramingError) -> None:
         self.seen.append((type(error).__name__, str(error)))
         self.do(self.reactions.popleft() if self.reactions else "nothing")
+
+    def messagesEnded(self) -> None:
+        self.seen.append(MESSAGES_ENDED)
+        if not self.lingers:
+            super().messagesEnded()
 
     def do(self, action: Action) -> None:
         match action:
@@ -190,8 +236,12 @@ class Recorder(MessageProtocol):
                 self.loseConnection()
             case "drain":
                 self.drain()
+            case "abort":
+                self.abortConnection()
             case "end":
                 self.readConnectionLost()
+            case "lost":
+                self.connectionLost(Failure(ConnectionLost()))
 
     def send(self, messages: tuple[bytes, ...]) -> None:
         try:
@@ -206,16 +256,20 @@ class Recorder(MessageProtocol):
 class Pair:
     """Both, side by side. Actions are done by both; `difference` says in which way they differ, or None."""
 
-    def __init__(self, framing: Framing) -> None:
-        self.model = Model(framing)
-        self.protocol = Recorder(framing)
+    def __init__(self, framing: Framing, *, lingers: bool) -> None:
+        self.model = Model(framing, lingers=lingers)
+        self.protocol = Recorder(framing, lingers=lingers)
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
 
-    @property
-    def over(self) -> bool:
-        """No read may come any more."""
-        return self.model.closed or self.model.ended or self.model.draining
+    def takes(self, action: Action) -> bool:
+        """Whether a transport can bring it now: no read, and no second end, comes after the end of the stream."""
+        model = self.model
+        if action == LOST:
+            return not model.lost
+        if isinstance(action, bytes) or action == END:
+            return not (model.closed or model.ended or model.draining or model.told or model.lost)
+        return True
 
     def plan(self, action: Action) -> None:
         """What to do in the next callback that has nothing planned yet."""
@@ -227,10 +281,12 @@ class Pair:
         self.protocol.do(action)
 
     def difference(self) -> str | None:
+        sent = self.transport.value()
         for name, have, want in (
             ("seen", self.protocol.seen, self.model.seen),
-            ("sent", self.transport.value(), self.model.sent),
-            ("closed", bool(self.transport.disconnecting), self.model.closed),
+            ("sent", sent, self.model.sent[: len(sent)] if self.model.aborted else self.model.sent),
+            ("closed", self.protocol.closing, self.model.closed),
+            ("disconnecting", self.model.lost or bool(self.transport.disconnecting), self.model.closed),
         ):
             if have != want:
                 return f"{name}: {have!r}, but the model says {want!r}"

@@ -62,6 +62,41 @@ class Waiting:
         pass
 
 
+class LostWhileAnsweringTests(SynchronousTestCase):
+    """The connection is lost after the messages have ended, while answers are still being computed."""
+
+    def seen(self, *, framing: str = "windev", data: bytes, drain: bool = False) -> list[str]:
+        seen: list[str] = []
+
+        class Computing(MessageProtocol):
+            def messageReceived(self, message: bytes) -> None:
+                seen.append(f"message {message!r}")
+
+            def framingFailed(self, error: FramingError) -> None:
+                seen.append(type(error).__name__)
+
+            def messagesEnded(self) -> None:
+                seen.append("ended")
+
+        protocol = Computing()
+        protocol.framing = framing
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(data)
+        if drain:
+            protocol.drain()
+        protocol.connectionLost(Failure(ConnectionLost()))
+        return seen
+
+    def test_a_bad_frame_is_reported_once(self) -> None:
+        self.assertEqual(self.seen(data=b"2\r\nokXX\r\n"), ["message b'ok'", "MalformedHeader", "ended"])
+
+    def test_the_part_of_a_frame_that_a_drain_left_is_no_bad_frame(self) -> None:
+        self.assertEqual(self.seen(data=b"2\r\nok5\r\nhe", drain=True), ["message b'ok'", "ended"])
+
+    def test_a_frame_that_the_loss_cut_off_is_reported_before_the_end(self) -> None:
+        self.assertEqual(self.seen(data=b"2\r\nok5\r\nhe"), ["message b'ok'", "TruncatedMessage", "ended"])
+
+
 class CountingTransport(StringTransport):
     """Counts writes, and is slow when asked: then it holds its producer back at each write."""
 

@@ -1,8 +1,9 @@
 """MessageProtocol against the model in tests/model.py.
 
-Any interleaving of reads, pauses, a peer that does not read, changes of framing, messages sent, closes, drains and the
-end of the stream, made from outside or from inside the callback for any message or error, must give the same messages,
-the same errors, the same bytes sent and the same close. EXAMPLES in the environment says how many are tried.
+Any interleaving of reads, pauses, a peer that does not read, changes of framing, messages sent, closes, aborts, drains,
+the end of the stream and the loss of the connection, made from outside or from inside the callback for any message or
+error, must give the same messages, the same errors, the same bytes sent and the same close. EXAMPLES in the environment
+says how many are tried.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import Framing
-from tests.model import END, FRAMINGS, WORDS, Action, Change, Pair, Send
+from tests.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
@@ -36,16 +37,16 @@ reactions = st.sampled_from(WORDS) | changes | changes | sends
 
 
 class Connection(RuleBasedStateMachine):
-    @initialize(framing=st.sampled_from(FRAMINGS))
-    def connect(self, framing: Framing) -> None:
-        self.pair = Pair(framing)
+    @initialize(framing=st.sampled_from(FRAMINGS), lingers=st.booleans())
+    def connect(self, framing: Framing, lingers: bool) -> None:
+        self.pair = Pair(framing, lingers=lingers)
 
-    @precondition(lambda self: not self.pair.over)
+    @precondition(lambda self: self.pair.takes(END))
     @rule(data=reads)
     def read(self, data: bytes) -> None:
         self.pair.do(data)
 
-    @precondition(lambda self: not self.pair.over)
+    @precondition(lambda self: self.pair.takes(END))
     @rule(planned=st.lists(reactions, max_size=6), data=reads)
     def react(self, planned: list[Action], data: bytes) -> None:
         for action in planned:
@@ -56,10 +57,15 @@ class Connection(RuleBasedStateMachine):
     def act(self, action: Action) -> None:
         self.pair.do(action)
 
-    @precondition(lambda self: not self.pair.over)
+    @precondition(lambda self: self.pair.takes(END))
     @rule()
     def end(self) -> None:
         self.pair.do(END)
+
+    @precondition(lambda self: self.pair.takes(LOST))
+    @rule()
+    def lose(self) -> None:
+        self.pair.do(LOST)
 
     @invariant()
     def same(self) -> None:

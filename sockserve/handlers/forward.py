@@ -34,7 +34,9 @@ class Bridged(MessageProtocol):
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         other = self.other
-        assert other is not None
+        if other is None:
+            # Lost before the target was there.
+            return
         try:
             other.sendMessages(messages)
         except FramingError:
@@ -42,8 +44,9 @@ class Bridged(MessageProtocol):
 
     def messagesEnded(self) -> None:
         other = self.other
-        assert other is not None
         self.ended = True
+        if other is None:
+            return
         other.endMessages()
         if other.ended or other.closing:
             other.loseConnection()
@@ -58,8 +61,6 @@ class Bridged(MessageProtocol):
             self.other.releaseReading("other side")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.other is not None:
-            self.deliverRest()
         super().connectionLost(reason)
         other, self.other = self.other, None
         if other is not None:
