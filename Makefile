@@ -27,7 +27,7 @@ bench: .venv/made
 	$(BIN)/python bench/decoding.py
 
 clean:
-	rm -rf .venv .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp* tests.test_* dist docs/_build .coverage*
+	rm -rf .venv .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp* tests.* dist docs/_build .coverage*
 	rm -f twisted/plugins/dropin.cache twistd.log* twistd.pid
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -58,7 +58,7 @@ def docs(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Wheel, sdist and editable install each give a twistd that serves."""
     session.install("build>=1.3")
-    session.run("python", "tests/check_wheel.py")
+    session.run("python", "tests/support/check_wheel.py")
 
 
 @nox.session(default=False)
@@ -86,4 +86,4 @@ def fuzz(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """`nox -s soak -- MINUTES`: a real server under good, slow and hostile clients; one minute without a number."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "tests.soak", *(session.posargs or ["1"]))
+    session.run("python", "-m", "tests.support.soak", *(session.posargs or ["1"]))

@@ -50,9 +50,9 @@ from zope.interface import implementer
 
 import sockserve
 import twisted
+from sockserve.connection.protocol import Echo, MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
-from sockserve.protocol import Echo, MessageProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,8 @@ import sys
 
 from twisted.internet import defer, endpoints, task
 
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
 from sockserve.framing import parse
-from sockserve.protocol import MessageFactory, MessageProtocol
 
 
 class ChangeFraming(MessageProtocol):

@@ -9,7 +9,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.server import Listen, SocketServer
+from sockserve.server.sockets import Listen, SocketServer
 
 
 async def main(reactor: IReactorCore, people: str, programs: str) -> None:

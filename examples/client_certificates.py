@@ -12,9 +12,9 @@ from OpenSSL.crypto import X509
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.certificates import TLSConfig
-from sockserve.channel import Channel
-from sockserve.server import SocketServer
+from sockserve.connection.channel import Channel
+from sockserve.server.sockets import SocketServer
+from sockserve.tls.certificates import TLSConfig
 
 
 def common_name(certificate: X509 | None) -> str:

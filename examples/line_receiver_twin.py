@@ -8,7 +8,7 @@ import sys
 from twisted.internet import defer, endpoints, task
 from twisted.internet.protocol import Factory
 
-from sockserve.protocol import MessageProtocol
+from sockserve.connection.protocol import MessageProtocol
 
 
 class Sum(MessageProtocol):

@@ -9,8 +9,8 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.channel import Channel
-from sockserve.client import reconnecting
+from sockserve.client.connecting import reconnecting
+from sockserve.connection.channel import Channel
 
 
 async def talk(channel: Channel) -> None:

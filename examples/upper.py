@@ -2,7 +2,7 @@ import sys
 
 from twisted.internet import defer, endpoints, task
 
-from sockserve.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
 
 
 class Upper(MessageProtocol):

@@ -9,8 +9,8 @@ import sys
 
 from twisted.internet import error, task
 
-from sockserve.channel import ChannelClosed, ReadTimeout
-from sockserve.client import connect, disconnect
+from sockserve.client.connecting import connect, disconnect
+from sockserve.connection.channel import ChannelClosed, ReadTimeout
 from sockserve.framing.errors import TruncatedMessage
 
 

@@ -10,8 +10,8 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.channel import Channel
-from sockserve.server import SocketServer
+from sockserve.connection.channel import Channel
+from sockserve.server.sockets import SocketServer
 
 
 async def talk(channel: Channel) -> None:

@@ -15,10 +15,10 @@ from twisted.internet import defer, task
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.address import format_address
-from sockserve.channel import Channel
+from sockserve.addresses import format_address
+from sockserve.connection.channel import Channel
 from sockserve.framing import parse
-from sockserve.server import Server, SocketServer
+from sockserve.server.sockets import Server, SocketServer
 
 
 async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:

@@ -8,8 +8,8 @@ import sys
 
 from twisted.internet import defer, task
 
-from sockserve.channel import Channel
-from sockserve.server import SocketServer
+from sockserve.connection.channel import Channel
+from sockserve.server.sockets import SocketServer
 
 
 async def main(reactor: object, endpoint: str) -> None:

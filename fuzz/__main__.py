@@ -5,7 +5,8 @@ python -m fuzz --seconds 600          so long, all together, and another seed ea
 python -m fuzz decoder crash-3f2a     the harness on one file, as libFuzzer left it
 
 Inputs that reached something new stay in fuzz/corpus/TARGET and are where the next run starts; one that broke an
-invariant is written to fuzz/corpus/TARGET/crash-... (fuzz/corpus is not in git: the seeds come from tests/cases.py).
+invariant is written to fuzz/corpus/TARGET/crash-... (fuzz/corpus is not in git: the seeds come from
+tests/support/cases.py).
 """
 
 from __future__ import annotations

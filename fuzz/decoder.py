@@ -13,8 +13,8 @@ from itertools import pairwise
 from sockserve.framing import Decoder, Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
-from tests.cases import CASES, EXAMPLES
-from tests.wire import events
+from tests.support.cases import CASES, EXAMPLES
+from tests.support.wire import events
 
 MARKS = 16
 """More bytes than any of FRAMINGS puts around a message."""

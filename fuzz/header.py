@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sockserve.proxy import parse
 from sockserve.proxy.binary import MAX_SIZE
 from sockserve.proxy.header import Header, HeaderError
-from tests.test_proxy_parser import BAD, GOOD
+from tests.proxy.test_parser import BAD, GOOD
 
 
 def seeds() -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockserve.framing import NAMES, parse
-from tests.cases import CASES, EXAMPLES
+from tests.support.cases import CASES, EXAMPLES
 
 
 def seeds() -> Iterator[bytes]:

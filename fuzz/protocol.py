@@ -1,9 +1,9 @@
 """Whatever is done to a connection, from outside or inside its callbacks, MessageProtocol does what the model does.
 
-The model is that of tests/model.py. An input is the framing, and whether the end of the messages leaves the connection
-open (1 byte), then operations. The high bit of an operation's
-byte says that it is for the next callback that has none yet; the rest chooses it. A change of framing takes 2 bytes
-more, a message to send 1; a read takes 1 for its length, then its bytes.
+The model is that of tests/support/model.py. An input is the framing, and whether the end of the messages leaves the
+connection open (1 byte), then operations. The high bit of an operation's byte says that it is for the next callback
+that has none yet; the rest chooses it. A change of framing takes 2 bytes more, a message to send 1; a read takes 1 for
+its length, then its bytes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from tests.cases import CASES
-from tests.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
+from tests.support.cases import CASES
+from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 PLANNED = 0x80

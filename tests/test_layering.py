@@ -23,36 +23,19 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
     "framing": 0,
-    "address": 0,
-    "network": 0,
-    "accepting": 1,
-    "clock": 1,
-    "threads": 1,
-    "coroutine": 1,
-    "delivery": 1,
-    "ending": 1,
-    "memory": 1,
-    "nearest": 1,
+    "addresses": 0,
+    "text": 0,
+    "limits": 1,
     "proxy": 1,
-    "timeouts": 1,
-    "units": 1,
-    "info": 2,
-    "certificates": 2,
-    "sending": 2,
-    "protocol": 3,
+    "connection": 2,
     "tls": 3,
-    "limits": 4,
-    "channel": 4,
-    "handlers": 5,
-    "datagram": 6,
-    "server": 7,
-    "client": 7,
-    "keys": 8,
-    "config": 9,
-    "signals": 9,
-    "service": 10,
-    "commands": 10,
-    "__main__": 11,
+    "client": 3,
+    "handlers": 4,
+    "server": 5,
+    "config": 6,
+    "service": 7,
+    "commands": 7,
+    "__main__": 8,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 
@@ -149,22 +132,22 @@ class CheckTests(SynchronousTestCase):
     """The checks above see what they are for."""
 
     def test_an_import_that_goes_up_is_named_with_its_line(self) -> None:
-        source = "import os\nif TYPE_CHECKING:\n    from sockserve.server import SocketServer\n"
-        (problem,) = wrong_imports(PACKAGE / "protocol.py", source)
+        source = "import os\nif TYPE_CHECKING:\n    from sockserve.server.sockets import SocketServer\n"
+        (problem,) = wrong_imports(PACKAGE / "text.py", source)
         self.assertEqual(
-            problem, "sockserve/protocol.py:3 imports sockserve.server.SocketServer, which is not on a lower floor"
+            problem, "sockserve/text.py:3 imports sockserve.server.sockets.SocketServer, which is not on a lower floor"
         )
 
     def test_each_way_to_write_an_import_is_seen(self) -> None:
         for source in (
-            "import sockserve.server",
+            "import sockserve.server.sockets",
             "from sockserve import server",
-            "from sockserve.server import SocketServer",
+            "from sockserve.server.sockets import SocketServer",
             "from .server import SocketServer",
             "from . import server",
-            "def late():\n    import sockserve.server as s",
+            "def late():\n    import sockserve.server.sockets as s",
         ):
-            self.assertEqual(len(wrong_imports(PACKAGE / "protocol.py", source)), 1, source)
+            self.assertEqual(len(wrong_imports(PACKAGE / "text.py", source)), 1, source)
 
     def test_a_relative_import_inside_a_package_is_resolved(self) -> None:
         path = PACKAGE / "framing" / "raw.py"

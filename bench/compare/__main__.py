@@ -30,7 +30,7 @@ from bench.compare.samples import Results, Row
 from bench.compare.server import Server, ServerFailedError
 from bench.compare.tables import as_text, write_document
 from sockserve import __version__
-from sockserve.units import parse_size
+from sockserve.text import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ import sys
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
 from sockserve.framing import parse
-from sockserve.protocol import MessageFactory, MessageProtocol
 
 LIMIT = 64 * 1024 * 1024
 

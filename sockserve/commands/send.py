@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
-from sockserve.channel import ChannelClosed
-from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
+from sockserve.client.connecting import ACCEPTED, as_endpoint, connect, disconnect
 from sockserve.commands.program import checked, complain, counted, react
 from sockserve.commands.stdio import Input, Output
+from sockserve.connection.channel import ChannelClosed
 from sockserve.framing import NAMES, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
-from sockserve.units import parse_duration, parse_size
+from sockserve.text import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IDelayedCall
 
-    from sockserve.channel import Channel
+    from sockserve.connection.channel import Channel
     from sockserve.framing import Framing
 
 NAME = "sockserve send"

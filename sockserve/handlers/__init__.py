@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import clientFromString
 
-from sockserve.channel import Conversation, ConversationProtocol
+from sockserve.connection.channel import Conversation, ConversationProtocol
+from sockserve.connection.protocol import Echo, MessageProtocol
 from sockserve.framing import parse
-from sockserve.handlers.answer import DEFAULT_MAX_PENDING, Answering, Function
 from sockserve.handlers.discard import Discard
 from sockserve.handlers.forward import Forward
+from sockserve.handlers.function import DEFAULT_MAX_PENDING, Answering, Function
 from sockserve.handlers.relay import Relay
-from sockserve.nearest import nearest
-from sockserve.protocol import Echo, MessageProtocol
-from sockserve.threads import Threads
+from sockserve.handlers.threads import Threads
+from sockserve.text import nearest
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFromThreads, IStreamClientEndpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sockserve.protocol import MessageProtocol
+from sockserve.connection.protocol import MessageProtocol
 
 
 class Discard(MessageProtocol):

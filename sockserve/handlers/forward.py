@@ -13,8 +13,8 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
 from sockserve.framing.errors import FramingError
-from sockserve.protocol import MessageFactory, MessageProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint

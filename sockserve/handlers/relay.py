@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError
-from sockserve.protocol import MessageProtocol
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

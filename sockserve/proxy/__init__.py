@@ -15,8 +15,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
-from sockserve.address import format_address
-from sockserve.network import Network, host_of, parse_network
+from sockserve.addresses import Network, format_address, host_of, parse_network
 from sockserve.proxy.binary import SIGNATURE, parse_binary
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.text import parse_text

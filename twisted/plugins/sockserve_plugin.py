@@ -2,7 +2,7 @@ from twisted.application.service import ServiceMaker
 
 sockserve = ServiceMaker(
     "sockserve",
-    "sockserve.service",
+    "sockserve.service.options",
     "Serve messages over stream sockets: echo in any framing.",
     "sockserve",
 )

@@ -18,13 +18,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from sockserve.client import ACCEPTED
+from sockserve.client.connecting import ACCEPTED
 from sockserve.commands.bench.processor import used_by
 from sockserve.commands.bench.settings import Settings
 from sockserve.commands.program import INTERRUPTED, checked, complain, counted
 from sockserve.framing import NAMES
 from sockserve.framing.errors import FramingError
-from sockserve.units import parse_duration, parse_size
+from sockserve.text import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from typing import Any

@@ -14,15 +14,14 @@ import argparse
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from sockserve.client import ACCEPTED, as_endpoint, connect, disconnect
+from sockserve.client.connecting import ACCEPTED, as_endpoint, connect, disconnect
 from sockserve.commands.check import bad_frames, endings, messages, silence
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, count, summary
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
 from sockserve.commands.program import checked, complain, react
 from sockserve.framing import NAMES, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
-from sockserve.nearest import nearest
-from sockserve.units import parse_duration, parse_size
+from sockserve.text import nearest, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from typing import Any

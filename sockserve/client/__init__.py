@@ -1,0 +1,1 @@
+"""The other side of a connection: connect once, or stay connected."""

@@ -1,0 +1,1 @@
+"""What users write in a file, turned into checked values."""

@@ -1,0 +1,1 @@
+"""One connection: bytes in, messages out and back, and how it ends."""

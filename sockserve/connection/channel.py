@@ -1,0 +1,282 @@
+"""The pull side of a connection: a channel to read from and write to, and conversations that own one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+
+from sockserve.connection.coroutine import run, wait
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.framing.errors import FramingError, TruncatedMessage
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from sockserve.connection.info import ConnectionInfo
+    from sockserve.framing import Framing
+
+log = Logger()
+
+Conversation = Callable[["Channel"], Coroutine[Any, Any, object]]
+"""`async def talk(channel)`: owns one connection for its whole life. Its end closes the connection."""
+
+
+class ReadTimeout(TimeoutError):
+    """No message arrived within the time that the read was given. The next read goes on where this one was.
+
+    seconds: that time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"no message within {self.seconds} seconds"
+
+
+class ChannelClosed(Exception):
+    """The channel was closed, by us or by the peer, between two messages. __cause__: the bad frame that led to it."""
+
+
+class Connection(Protocol):
+    """What a channel needs of the protocol beneath it: a MessageProtocol, or the sender of a datagram."""
+
+    id: int
+    lossReason: ConnectionLost | None
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def info(self) -> ConnectionInfo: ...
+
+    @property
+    def closing(self) -> bool: ...
+
+    @property
+    def sendingEnded(self) -> bool: ...
+
+    def sendMessage(self, message: bytes) -> None: ...
+
+    def whenWritable(self) -> Deferred[None]: ...
+
+    def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None: ...
+
+    def endMessages(self) -> None: ...
+
+    def loseConnection(self) -> None: ...
+
+    def abortConnection(self) -> None: ...
+
+
+class Channel:
+    """One connection, to read messages from and write messages to.
+
+    Only the channel of a conversation, and of `connect`, can be read; the messages of other channels go to their
+    handler. All other methods work on every channel, from anywhere in the program (in the reactor's thread).
+    """
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Connection) -> None:
+        self._protocol = protocol
+
+    def __repr__(self) -> str:
+        return f"<Channel {self._protocol.id} {self._protocol.peer}>"
+
+    @property
+    def id(self) -> int:
+        """The connection's number within its named socket, from 1; 0 outside one."""
+        return self._protocol.id
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What is known of the connection now; also after its end."""
+        return self._protocol.info
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be written any more."""
+        return self._protocol.closing
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self.read()
+        except ChannelClosed:
+            raise StopAsyncIteration from None
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        """The next message.
+
+        timeout: seconds to wait at the most; None: as long as the connection lasts.
+
+        Ends as exactly one of: the message, ReadTimeout, ChannelClosed (the end of the stream, or closed by us),
+        twisted.internet.error.ConnectionLost, or TruncatedMessage (the stream ended inside a frame; then
+        ChannelClosed). Cancelled or timed out, it has taken nothing. Messages that nobody reads stay with the peer:
+        no more than one read of the socket is kept here.
+        """
+        protocol = self._protocol
+        if not isinstance(protocol, ReadProtocol):
+            raise TypeError("the messages of this channel go to its handler: only a conversation can read")
+        return await wait(protocol.read(timeout))
+
+    async def write(self, message: bytes) -> None:
+        """Send one message; waits while the peer does not read.
+
+        Raises FramingError for a message that the framing cannot carry, ChannelClosed when the channel was closed or
+        ended, and twisted.internet.error.ConnectionLost when the connection is gone.
+        """
+        self.send(message)
+        await wait(self._protocol.whenWritable())
+
+    def send(self, message: bytes) -> None:
+        """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
+        protocol = self._protocol
+        if protocol.lossReason is not None:
+            # Raised many times, it would collect a traceback of all of them.
+            raise protocol.lossReason.with_traceback(None)
+        if protocol.sendingEnded:
+            raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
+        protocol.sendMessage(message)
+
+    def set_framing(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
+        """Change the framing from the next message on, also when its bytes are here already.
+
+        Raises ValueError for an unknown name. See MessageProtocol.setFraming.
+        """
+        self._protocol.setFraming(framing, incoming=incoming, outgoing=outgoing)
+
+    def end(self) -> None:
+        """Send no more messages; reading goes on. The peer sees the end of the stream behind what is owed."""
+        self._protocol.endMessages()
+
+    def close(self) -> None:
+        """Send what is owed, then close. It is given up when the peer takes nothing for close_timeout seconds."""
+        self._protocol.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once; what is owed is lost."""
+        self._protocol.abortConnection()
+
+
+class ReadProtocol(MessageProtocol):
+    """Keeps its messages until they are read; reading from the socket waits for that too."""
+
+    def connectionMade(self) -> None:
+        self._readers: deque[Deferred[bytes]] = deque()
+        # Messages that had arrived when the connection was lost.
+        self._left: deque[bytes] = deque()
+        # What the next read raises; what all others raise.
+        self._error: Exception | None = None
+        self._ended_with: Exception | None = None
+        self.holdReading("reader")
+
+    def read(self, timeout: float | None = None) -> Deferred[bytes]:
+        """The next message; see Channel.read."""
+        if self._left:
+            return succeed(self._left.popleft())
+        error = self._error or self._ended_with
+        if error is not None:
+            self._error = None
+            return fail(error.with_traceback(None))
+        reading: Deferred[bytes] = Deferred(self._forget)
+        self._readers.append(reading)
+        self.releaseReading("reader")
+        if timeout is not None and not reading.called:
+            reading.addTimeout(timeout, cast("IReactorTime", self), _timed_out)
+        return reading
+
+    def messageReceived(self, message: bytes) -> None:
+        if not self._readers:
+            self._left.append(message)
+            return
+        reading = self._readers.popleft()
+        if not self._readers:
+            # Before the callback: it may read again.
+            self.holdReading("reader")
+        reading.callback(message)
+
+    def framingFailed(self, error: FramingError) -> None:
+        if isinstance(error, TruncatedMessage):
+            self._error = error
+            self._tell_one_reader()
+        else:
+            super().framingFailed(error)
+            if self.framingHasFailed:
+                self._finish_reading(ChannelClosed("the peer sent a bad frame"), error)
+
+    def messagesEnded(self) -> None:
+        self._finish_reading(self.lossReason or ChannelClosed("the peer has ended its stream"))
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        self._finish_reading(ChannelClosed("this side has closed the connection"))
+
+    def abortConnection(self) -> None:
+        super().abortConnection()
+        self._finish_reading(ChannelClosed("this side has closed the connection"))
+
+    def connectionOver(self) -> None:
+        self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
+
+    def writingPaused(self) -> None:
+        """The peer does not read; it is still read from, when somebody wants to: `Channel.write` is what waits."""
+
+    def writingResumed(self) -> None:
+        """Nothing was held up."""
+
+    def _forget(self, reading: Deferred[bytes]) -> None:
+        """A read was cancelled."""
+        self._readers.remove(reading)
+        if not self._readers:
+            self.holdReading("reader")
+
+    def _tell_one_reader(self) -> None:
+        if self._readers and self._error is not None:
+            error, self._error = self._error, None
+            self._readers.popleft().errback(error)
+
+    def _finish_reading(self, end: Exception, cause: Exception | None = None) -> None:
+        if self._ended_with is None:
+            end.__cause__ = cause
+            self._ended_with = end
+        self._tell_one_reader()
+        while self._readers:
+            self._readers.popleft().errback(self._ended_with)
+
+
+def _timed_out(_: object, seconds: float) -> bytes:
+    raise ReadTimeout(seconds)
+
+
+class ConversationProtocol(ReadProtocol):
+    """Runs one conversation. Its end closes the connection; an exception in it is logged, and closes it too."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
+
+    async def _converse(self) -> None:
+        # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
+        await self._talk(Channel(self))
+
+    def _talk_failed(self, failure: Failure) -> None:
+        if failure.check(TruncatedMessage):
+            log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
+        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
+            log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)
+            self.countClosing("handler")

@@ -1,0 +1,145 @@
+"""Answers from a function of the user: plain, a coroutine, one that returns a Deferred, or one that blocks.
+
+Answers leave in the order of the messages, however long each takes: what is ready too early waits in a queue, and
+reading pauses while the queue is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutine
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sockserve.connection.channel import Channel
+from sockserve.connection.coroutine import run
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.handlers.threads import Threads
+
+log = Logger()
+
+Answer = bytes | None
+"""None sends nothing."""
+
+Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
+"""`answer(message, channel)`. The awaitable is a coroutine or a Deferred."""
+
+DEFAULT_MAX_PENDING = 100
+
+FAILURES = (Exception, asyncio.CancelledError, SystemExit)
+"""What a function may fail with; the last two are no Exceptions."""
+
+
+class _Slot:
+    """The place of one answer in the order."""
+
+    __slots__ = ("answer", "deferred", "message")
+
+    def __init__(self, deferred: Deferred[object] | None, answer: object, message: bytes) -> None:
+        # What is waited for; None: the answer is there.
+        self.deferred = deferred
+        self.answer = answer
+        self.message = message
+
+    @property
+    def held(self) -> int:
+        """Bytes of the message, and of its answer."""
+        return len(self.message) + (len(self.answer) if isinstance(self.answer, bytes) else 0)
+
+
+class Answering(MessageProtocol):
+    """Calls the function for each message and sends what it returns.
+
+    max_pending: answers of one connection that may be under way; then its reading pauses.
+    threads: call the function in one of these, because it blocks. Calls for one connection may then overlap, and what
+        they do with their channel must go through `reactor.callFromThread`.
+
+    An exception of the function, or an answer that cannot be sent, is logged and closes this connection, behind the
+    answers to earlier messages.
+    """
+
+    def __init__(
+        self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: Threads | None = None
+    ) -> None:
+        self._function = function
+        self._max_pending = max_pending
+        self._threads = threads
+        self._channel = Channel(self)
+        self._slots: deque[_Slot] = deque()
+        self._all_received = False
+
+    def messageReceived(self, message: bytes) -> None:
+        try:
+            answer = call(self._function, message, self._channel, self._threads)
+        except FAILURES:
+            answer = Failure()
+            self.holdReading("failed")
+        if isinstance(answer, Deferred):
+            slot = _Slot(answer, None, message)
+            self._slots.append(slot)
+            answer.addBoth(self._answered, slot)
+        elif self._slots:
+            self._slots.append(_Slot(None, answer, message))
+        else:
+            self._give(answer)
+        if len(self._slots) >= self._max_pending:
+            self.holdReading("answers")
+
+    def messagesEnded(self) -> None:
+        self._all_received = True
+        if not self._slots:
+            self.loseConnection()
+
+    def connectionOver(self) -> None:
+        slots, self._slots = self._slots, deque()
+        for slot in slots:
+            if slot.deferred is not None:
+                slot.deferred.cancel()
+
+    @property
+    def held(self) -> int:
+        return super().held + sum(slot.held for slot in self._slots)
+
+    def _answered(self, answer: object, slot: _Slot) -> None:
+        slot.deferred, slot.message, slot.answer = None, b"", answer
+        slots = self._slots
+        while slots and slots[0].deferred is None:
+            self._give(slots.popleft().answer)
+        if not self.closing:
+            if self._all_received and not slots:
+                self.loseConnection()
+            elif len(slots) < self._max_pending:
+                self.releaseReading("answers")
+
+    def _give(self, answer: object) -> None:
+        if self.closing:
+            return
+        try:
+            answer = checked(answer)
+            if answer is not None:
+                self.sendMessage(answer)
+        except FAILURES:
+            log.failure("{peer}: the handler failed; closing", peer=self.peer)
+            self.countClosing("handler")
+            self.loseConnection()
+
+
+def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:
+    """What the function returns; a Deferred for a coroutine, and for one that runs in a thread."""
+    if threads is not None:
+        return threads.call(function, message, channel)
+    answer = function(message, channel)
+    return run(answer) if iscoroutine(answer) else answer
+
+
+def checked(answer: object) -> Answer:
+    """What a function may return; raises what it raised, or TypeError."""
+    if isinstance(answer, Failure):
+        answer.raiseException()
+    if answer is not None and not isinstance(answer, bytes):
+        raise TypeError(f"a handler returns bytes or None, not {type(answer).__name__}")
+    return answer

@@ -1,0 +1,65 @@
+"""Who may connect, by address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from twisted.internet.protocol import Factory, Protocol
+
+from sockserve.addresses import Host, Network, format_address, host_of
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocolFactory
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may connect. allow: networks; none: all may. deny: networks that may not, though they be in `allow`.
+
+    Clients of a unix socket have no address: this does not concern them.
+    """
+
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+
+    def refusal(self, host: Host | None) -> Literal["allow", "deny"] | None:
+        """Which of the two keeps that host out; None: it may connect."""
+        if host is None:
+            return None
+        if any(host in network for network in self.deny):
+            return "deny"
+        if self.allow and not any(host in network for network in self.allow):
+            return "allow"
+        return None
+
+
+EVERYONE = Access()
+
+
+class AccessFactory(Factory[Protocol]):
+    """Lets the wrapped factory build protocols for those who may connect; others are closed at once.
+
+    report: called for each of these with "allow" or "deny", the peer's address, and what happened.
+    """
+
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, access: Access, report: Callable[[str, str, str], None]) -> None:
+        self._factory = factory
+        self._access = access
+        self._report = report
+
+    def startFactory(self) -> None:
+        self._factory.doStart()
+
+    def stopFactory(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        refusal = self._access.refusal(host_of(addr))
+        if refusal is None:
+            return cast("Protocol | None", self._factory.buildProtocol(cast("IAddress", addr)))
+        self._report(refusal, format_address(addr), f"refused, its address may not connect ({refusal})")
+        return None

@@ -1,0 +1,205 @@
+"""Who may connect, how many at once, and how many of one peer."""
+
+from __future__ import annotations
+
+import typing
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from sockserve.addresses import Host, Network, host_of, peer_of
+
+if TYPE_CHECKING:
+    pass
+
+log = Logger()
+
+WhenFull = Literal["wait", "refuse"]
+
+
+class Connection(typing.Protocol):
+    """What the gate sees of a connection; see MessageProtocol."""
+
+    id: int
+    transport: Any
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def flushed(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def abortConnection(self) -> None: ...
+
+    def noteClosing(self, limit: str, text: str) -> None: ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Admission(Generic[C]):
+    """The gate of a named socket: lets no more than `limit` connections run, in the order of their arrival.
+
+    limit: connections; None: any number.
+    when_full: "wait": what comes then is connected, its bytes wait unread, and it starts when another one leaves.
+        "refuse": it is closed at once.
+    per_peer: connections of one peer, waiting ones included; what comes then is closed at once. A peer is an IPv4
+        address, or a /64 network of IPv6 (RFC 6177); clients of a unix socket are none.
+    accepting: called with False when connections wait here, so that further ones stay with the kernel, and with True
+        when none does any more.
+
+    running: the connections that run, by their id.
+    closings: how many connections were closed because of each limit, by its name.
+    """
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        when_full: WhenFull = "wait",
+        accepting: Callable[[bool], None] | None = None,
+        *,
+        per_peer: int | None = None,
+    ) -> None:
+        for name, value in (("max_connections", limit), ("max_connections_per_peer", per_peer)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if when_full not in ("wait", "refuse"):
+            raise ValueError(f"when_full must be 'wait' or 'refuse', not {when_full!r}")
+        self._limit = limit
+        self._when_full = when_full
+        self._accepting = accepting
+        self._per_peer = per_peer
+        # The peer of each connection that is here, and how many each peer has.
+        self._peers: dict[C, Host | Network] = {}
+        self._counts: Counter[Host | Network] = Counter()
+        self._waiting: deque[C] = deque()
+        self._last_id = 0
+        self._open = True
+        self._draining: list[Deferred[None]] = []
+        # Connections that owed something when they were last looked at, all of them.
+        self._owing: list[C] = []
+        self.running: dict[int, C] = {}
+        self.closings: Counter[str] = Counter()
+
+    def enter(self, protocol: C) -> bool:
+        if not self._open:
+            protocol.transport.loseConnection()
+            return False
+        if not self._welcome(protocol):
+            return False
+        if self._limit is None or len(self.running) < self._limit:
+            self._admit(protocol)
+            return True
+        if self._when_full == "refuse":
+            return self._refuse(
+                protocol, "max_connections", f"refused, {self._limit} are served already (max_connections)"
+            )
+        protocol.transport.pauseProducing()
+        self._waiting.append(protocol)
+        self._accept(False)
+        return False
+
+    def count(self, limit: str) -> None:
+        self.closings[limit] += 1
+
+    def established(self, protocol: C) -> None:
+        if self._limit == 1:
+            # In the simplified server of WINDEV this is when a client counts as connected.
+            log.info("{peer}: established", peer=protocol.peer)
+
+    def flushed(self, protocol: C) -> None:
+        self._check_drained()
+
+    def leave(self, protocol: C) -> None:
+        peer = self._peers.pop(protocol, None)
+        if peer is not None:
+            self._counts[peer] -= 1
+            if not self._counts[peer]:
+                del self._counts[peer]
+        if self.running.pop(protocol.id, None) is None:
+            if protocol in self._waiting:
+                self._waiting.remove(protocol)
+        elif self._waiting:
+            following = self._waiting.popleft()
+            self._admit(following)
+            # In this order: when it starts, it may hold reading.
+            following.transport.resumeProducing()
+            following.start()
+        self._accept(not self._waiting)
+        self._check_drained()
+
+    def open(self) -> None:
+        """Let connections in, again or for the first time; nothing counts that was before."""
+        self._open = True
+        self.closings.clear()
+
+    def drain(self) -> Deferred[None]:
+        """Let no one in any more, and end what runs. Fires when nothing is owed to anyone."""
+        self._open = False
+        while self._waiting:
+            self._waiting.popleft().transport.loseConnection()
+        for protocol in list(self.running.values()):
+            protocol.drain()
+        drained: Deferred[None] = Deferred()
+        self._draining.append(drained)
+        self._check_drained()
+        return drained
+
+    def abort(self) -> int:
+        """Abort what still owes something, and say how many that were."""
+        unfinished = self._unfinished()
+        for protocol in unfinished:
+            protocol.abortConnection()
+        if unfinished:
+            self.closings["drain_timeout"] += len(unfinished)
+        return len(unfinished)
+
+    def _welcome(self, protocol: C) -> bool:
+        """Whether its peer may have one connection more; that is counted here."""
+        host = None if self._per_peer is None else host_of(protocol.transport.getPeer())
+        if self._per_peer is not None and host is not None:
+            peer = peer_of(host)
+            if self._counts[peer] >= self._per_peer:
+                text = f"refused, {peer} has {self._per_peer} connections already (max_connections_per_peer)"
+                return self._refuse(protocol, "max_connections_per_peer", text)
+            self._counts[peer] += 1
+            self._peers[protocol] = peer
+        return True
+
+    def _refuse(self, protocol: C, limit: str, text: str) -> Literal[False]:
+        protocol.noteClosing(limit, text)
+        protocol.transport.loseConnection()
+        return False
+
+    def _admit(self, protocol: C) -> None:
+        self._last_id += 1
+        protocol.id = self._last_id
+        self.running[protocol.id] = protocol
+
+    def _accept(self, wanted: bool) -> None:
+        if self._accepting is not None:
+            self._accepting(wanted)
+
+    def _unfinished(self) -> list[C]:
+        return [protocol for protocol in self.running.values() if not protocol.flushed]
+
+    def _check_drained(self) -> None:
+        if not self._draining:
+            return
+        # Most of ten thousand need no look each time that one of them is done.
+        owing = self._owing
+        while owing and (owing[-1].flushed or owing[-1].id not in self.running):
+            owing.pop()
+        if not owing:
+            self._owing = self._unfinished()
+            if not self._owing:
+                draining, self._draining = self._draining, []
+                for drained in draining:
+                    drained.callback(None)

@@ -1,0 +1,1 @@
+"""Named sockets, and the settings they have."""

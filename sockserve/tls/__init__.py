@@ -1,0 +1,1 @@
+"""TLS below the protocols, and the certificates it shows."""

@@ -1,0 +1,140 @@
+"""What is written to the socket at once, when nothing waits in front of it: order, back-pressure, errors, TLS."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
+from twisted.internet.tcp import Port
+
+from sockserve.connection.channel import Channel
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.server.sockets import SocketServer
+from tests.support.authority import Authority
+from tests.support.sockets import LOCAL, Client, SocketCase, turn
+
+MUCH = bytes(range(256)) * (1 << 16)
+"""More than the kernel takes for a peer that does not read."""
+
+
+class Written(MessageProtocol):
+    """Writes in its first moment; remembers when it was told that the peer does not read."""
+
+    made: Written
+    told: list[str]
+
+    def connectionMade(self) -> None:
+        type(self).made = self
+        self.told = []
+        self.sendMessage(b"hello,")
+
+    def messageReceived(self, message: bytes) -> None:
+        self.sendMessage(b"answer,")
+
+    def writingPaused(self) -> None:
+        self.told.append("paused")
+        super().writingPaused()
+
+    def writingResumed(self) -> None:
+        self.told.append("resumed")
+        super().writingResumed()
+
+
+class DirectTests(SocketCase):
+    async def listen(self, make: Callable[[], MessageProtocol]) -> Port:
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(MessageFactory("raw", make))
+        assert isinstance(port, Port)
+        self.addCleanup(port.stopListening)
+        return port
+
+    async def written(self, *, paused: bool = False) -> tuple[Written, Client]:
+        client = await self.client(await self.listen(Written), paused=paused)
+        while not hasattr(Written, "made"):
+            await turn()
+        server = Written.made
+        del Written.made
+        return server, client
+
+    async def test_it_does_not_overtake_what_the_transport_was_given(self) -> None:
+        server, client = await self.written()
+        for number in range(100):
+            server.transport.write(b"%d " % number)
+            server.sendMessage(b"%d," % number)
+        expected = b"hello," + b"".join(b"%d %d," % (number, number) for number in range(100))
+        self.assertEqual(await client.until(len(expected)), expected)
+
+    async def test_a_peer_that_does_not_read_is_noticed_and_has_all_in_order(self) -> None:
+        server, client = await self.written(paused=True)
+        pieces = [MUCH[start : start + 50_000] for start in range(0, len(MUCH), 50_000)]
+        for piece in pieces:
+            server.sendMessage(piece)
+        self.assertEqual(server.told, ["paused"])
+        client.transport.resumeProducing()
+        received = await client.until(len(b"hello,") + len(MUCH))
+        self.assertTrue(received == b"hello," + MUCH)
+        while server.told[-1] != "resumed":
+            await turn()
+        server.loseConnection()
+        await client.lost
+
+    async def test_over_a_unix_socket(self) -> None:
+        async def talk(channel: Channel) -> None:
+            async for message in channel:
+                await channel.write(message)
+
+        path = self.mktemp()[-60:].replace("/", "-")
+        self.serve(SocketServer("unix", f"unix:{path}", "raw", conversation=talk))
+        client = await UNIXClientEndpoint(reactor, path).connect(Factory.forProtocol(Client))
+        assert isinstance(client, Client)
+        client.send(MUCH)
+        client.end()
+        await client.lost
+        self.assertTrue(bytes(client.received) == MUCH)
+
+    async def test_a_reset_that_a_write_meets_is_not_an_end_of_the_stream(self) -> None:
+        """The kernel tells it once: a read behind it would find the end of the stream."""
+        ended: Deferred[str] = Deferred()
+
+        async def talk(channel: Channel) -> None:
+            await channel.read()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            channel.send(b"too late")
+            try:
+                await channel.read()
+            except Exception as error:
+                ended.callback(type(error).__name__)
+                raise
+
+        server = self.serve(SocketServer("orders", LOCAL, "raw", conversation=talk))
+        (port,) = server.ports
+        assert isinstance(port, Port)
+        peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+        peer.sendall(b"?")
+        self.assertEqual(await ended, ConnectionLost.__name__)
+
+    async def test_behind_startTLS_nothing_is_sent_in_the_clear(self) -> None:
+        file = Authority(self.mktemp()).server
+        context = DefaultOpenSSLContextFactory(str(file), str(file))
+
+        class Upgrading(MessageProtocol):
+            def messageReceived(self, message: bytes) -> None:
+                if message == b"STARTTLS":
+                    self.sendMessage(b"go")
+                    reactor.callLater(0, self.transport.startTLS, context)
+                else:
+                    self.sendMessage(b"secret")
+
+        client = await self.client(await self.listen(Upgrading))
+        client.send(b"STARTTLS")
+        await client.until(2)
+        client.transport.startTLS(CertificateOptions())
+        client.send(b"?")
+        self.assertEqual(await client.until(8), b"gosecret")

@@ -1,0 +1,121 @@
+"""The names that users give to framings, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sockserve.framing import KINDS, NAMES, Framing, parse
+from sockserve.framing.decimal import Netstring, Windev
+from sockserve.framing.delimited import Buffered, Standard
+from sockserve.framing.envelope import Envelope
+from sockserve.framing.fixed import Fixed
+from sockserve.framing.integer import Integer
+from sockserve.framing.raw import Raw
+from sockserve.framing.varint import Varint
+from tests.support.cases import EXAMPLES
+
+VALUES: dict[str, Framing] = {
+    "raw": Raw(),
+    "raw:5": Raw(5),
+    "windev": Windev(),
+    "standard": Standard(),
+    "standard:<END>": Standard(b"<END>"),
+    "standard:a:b": Standard(b"a:b"),
+    "standard:\\r\\n": Standard(b"\r\n"),
+    "buffered": Buffered(),
+    "buffered:\\x00": Buffered(b"\0"),
+    "int8": Integer(1),
+    "int8:little": Integer(1, "little"),
+    "int16": Integer(2),
+    "int16:little": Integer(2, "little"),
+    "int32": Integer(4),
+    "int32:little": Integer(4, "little"),
+    "netstring": Netstring(),
+    "varint": Varint(),
+    "fixed:11": Fixed(11),
+    "envelope:\\x02:\\x03": Envelope(b"\x02", b"\x03"),
+    "envelope:\\x0b:\\x1c\\r": Envelope(b"\x0b", b"\x1c\r"),
+    "envelope:\\x3a:\\x3a": Envelope(b":", b":"),
+}
+WRONG = (
+    ("fixed", "incomplete", "fixed:N"),
+    ("fixed:", "N is a number of bytes, not ''", "fixed:N"),
+    ("fixed:3.5", "N is a number of bytes, not '3.5'", "fixed:N"),
+    ("fixed:\u0663", "N is a number of bytes, not '\u0663'", "fixed:N"),
+    ("fixed:0", "the size of fixed must be 1 to 100 bytes (max_length), not 0", "fixed:N"),
+    ("fixed:101", "the size of fixed must be 1 to 100 bytes (max_length), not 101", "fixed:N"),
+    ("raw:-1", "N is a number of bytes, not '-1'", "raw, raw:N"),
+    ("raw:0", "the read size of raw must be at least 1 byte, not 0", "raw, raw:N"),
+    ("windev:", "unexpected ''", "windev"),
+    ("varint:5", "unexpected '5'", "varint"),
+    ("netstring:x", "unexpected 'x'", "netstring"),
+    ("int8:big", "unexpected 'big'", "int8, int8:little"),
+    ("int32:", "unexpected ''", "int32, int32:little"),
+    ("standard:", "a delimiter must have at least one byte", "standard, standard:DELIM"),
+    ("buffered:", "a delimiter must have at least one byte", "buffered, buffered:DELIM"),
+    ("standard:\\q", "bad escape '\\\\q': use \\r \\n \\t \\xNN, octal \\NNN or \\\\", "standard, standard:DELIM"),
+    ("envelope", "incomplete", "envelope:START:END"),
+    ("envelope:<", "START and END are separated by one colon; a colon in them is \\x3a", "envelope:START:END"),
+    ("envelope:<:>:", "START and END are separated by one colon; a colon in them is \\x3a", "envelope:START:END"),
+    ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
+)
+UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
+
+
+class NameTests(SynchronousTestCase):
+    def test_each_name_gives_its_framing(self) -> None:
+        for name, framing in VALUES.items():
+            self.assertEqual(parse(name), framing, name)
+
+    def test_each_form_has_an_example(self) -> None:
+        self.assertEqual(tuple(EXAMPLES), NAMES)
+        for name in EXAMPLES.values():
+            self.assertEqual(parse(name), VALUES[name])
+
+    def test_a_framing_is_written_as_the_name_that_gives_it(self) -> None:
+        for name, framing in VALUES.items():
+            self.assertEqual((str(framing), parse(str(framing))), (name, framing))
+
+    def test_a_delimiter_that_is_the_default_needs_no_name(self) -> None:
+        self.assertEqual(str(parse("standard:<EOF>")), "standard")
+        self.assertEqual(str(parse("buffered:\\x0d\\x0a")), "buffered")
+
+    def test_limits_are_passed_on(self) -> None:
+        for name in EXAMPLES.values():
+            framing = parse(name, max_length=20, on_bad_frame="skip")
+            self.assertEqual((framing.max_length, framing.on_bad_frame), (20, "skip"))
+
+    def test_kinds_are_the_names_without_arguments(self) -> None:
+        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope"
+        self.assertEqual(KINDS, tuple(kinds.split()))
+
+
+class WrongNameTests(SynchronousTestCase):
+    def test_a_wrong_argument_is_told_what_is_accepted(self) -> None:
+        for name, reason, accepted in WRONG:
+            error = self.assertRaises(ValueError, parse, name, max_length=100)
+            self.assertEqual(str(error), f"framing {name!r}: {reason}; accepted: {accepted}")
+
+    def test_an_unknown_name_is_told_all_names(self) -> None:
+        for name in UNKNOWN:
+            text = str(self.assertRaises(ValueError, parse, name))
+            self.assertTrue(text.startswith(f"unknown framing {name!r}"), text)
+            self.assertTrue(text.endswith("; accepted: " + ", ".join(NAMES)), text)
+
+    def test_every_error_is_one_line(self) -> None:
+        for name in (*UNKNOWN, *(row[0] for row in WRONG), "fixed:1\n2", "standard:\\\n", "windev:\r\n"):
+            error = self.assertRaises(ValueError, parse, name, max_length=100)
+            self.assertEqual(len(str(error).splitlines()), 1, name)
+
+    def test_an_unknown_name_is_told_the_nearest(self) -> None:
+        error = self.assertRaises(ValueError, parse, "winddev")
+        self.assertIn("(did you mean 'windev'?)", str(error))
+
+    def test_a_number_of_any_length_is_refused_in_one_line(self) -> None:
+        """int() raises ValueError of its own above 4300 digits."""
+        error = self.assertRaises(ValueError, parse, "fixed:" + 5000 * "9")
+        self.assertIn("N is a number of bytes", str(error))
+
+    def test_wrong_limits_are_told_with_the_name(self) -> None:
+        error = self.assertRaises(ValueError, parse, "windev", max_length=0)
+        self.assertIn("framing 'windev': max_length must be at least 1 byte, not 0", str(error))

@@ -1,0 +1,390 @@
+"""forward: bridges, in memory and over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionDone
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection, Port
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.framing import Framing, parse
+from sockserve.framing.bounds import OnBadFrame
+from sockserve.handlers import maker
+from sockserve.handlers.forward import Bridged, Forward, Target
+from sockserve.handlers.function import Answer
+from sockserve.limits.memory import MemoryBudget
+from sockserve.server.sockets import SocketServer
+from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
+from tests.support.sockets import LOCAL, SocketCase, turn
+
+
+@implementer(IStreamClientEndpoint)
+class Memory:
+    """An endpoint in memory: connects when the test says so."""
+
+    factory: MessageFactory
+
+    def __init__(self) -> None:
+        self.connecting: Deferred[Any] = Deferred(lambda it: it.errback(ConnectingCancelledError(PEER)))
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803 - the interface's name
+        assert isinstance(protocolFactory, MessageFactory)
+        self.factory = protocolFactory
+        return self.connecting
+
+
+class Bridge:
+    """A client and its target, each on a transport in memory."""
+
+    client: Bridged
+    target: Bridged
+
+    def __init__(self, framing: Framing | str = "windev", to: Framing | None = None) -> None:
+        self.endpoint = Memory()
+        client = Forward(self.endpoint, to, "tcp:backend:9000").client()
+        client.framing = framing
+        client.socket = "scale"
+        self.client, self.near = connect(client)
+        self.far = CountingTransport()
+
+    def reach(self) -> Bridge:
+        """Connect the target."""
+        target = self.endpoint.factory.buildProtocol(None)
+        assert isinstance(target, Target)
+        self.target = target
+        target.reactor = Clock()
+        target.makeConnection(self.far)
+        self.endpoint.connecting.callback(target)
+        return self
+
+
+class BridgeTests(SynchronousTestCase):
+    def test_nothing_is_read_before_the_target_is_there(self) -> None:
+        bridge = Bridge(to=parse("int8"))
+        self.assertEqual(bridge.near.producerState, "paused")
+        bridge.client.dataReceived(b"1\r\na")
+        bridge.reach()
+        self.assertEqual(bridge.far.value(), b"\x01a")
+        self.assertEqual(bridge.near.producerState, "producing")
+
+    def test_messages_cross_from_framing_to_framing_both_ways(self) -> None:
+        bridge = Bridge("envelope:\\x02:\\x03", parse("standard")).reach()
+        bridge.client.dataReceived(b"\x021.5 kg\x03\x02")
+        bridge.target.dataReceived(b"ok<EOF>tare<EO")
+        self.assertEqual(bridge.far.value(), b"1.5 kg<EOF>")
+        self.assertEqual(bridge.near.value(), b"\x02ok\x03")
+
+    def test_without_a_framing_the_target_has_the_clients(self) -> None:
+        bridge = Bridge("netstring").reach()
+        bridge.client.dataReceived(b"1:a,")
+        self.assertEqual(bridge.far.value(), b"1:a,")
+
+    def test_what_the_target_does_not_take_counts_for_the_memory_budget(self) -> None:
+        joined: list[object] = []
+        bridge = Bridge()
+        bridge.client.memory = MemoryBudget(1000, Clock())
+        self.patch(bridge.client.memory, "join", joined.append)
+        bridge.reach()
+        self.assertEqual(joined, [bridge.target])
+
+    def test_a_half_close_crosses_and_the_answers_come_back(self) -> None:
+        bridge = Bridge().reach()
+        bridge.client.dataReceived(b"1\r\na")
+        bridge.client.readConnectionLost()
+        self.assertFalse(bridge.near.disconnecting)
+        bridge.target.dataReceived(b"1\r\nb")
+        bridge.target.readConnectionLost()
+        self.assertEqual((bridge.far.value(), bridge.near.value()), (b"1\r\na", b"1\r\nb"))
+        self.assertTrue(bridge.near.disconnecting)
+        self.assertTrue(bridge.far.disconnecting)
+
+    def test_a_stream_that_ended_before_the_target_was_there(self) -> None:
+        bridge = Bridge()
+        bridge.client.dataReceived(b"1\r\na")
+        bridge.client.readConnectionLost()
+        bridge.reach()
+        self.assertEqual(bridge.far.value(), b"1\r\na")
+        self.assertFalse(bridge.near.disconnecting)
+        bridge.target.dataReceived(b"1\r\nb")
+        self.assertEqual(bridge.near.value(), b"1\r\nb")
+
+    def test_the_answers_to_what_came_before_a_bad_frame_come_back(self) -> None:
+        bridge = Bridge().reach()
+        bridge.client.dataReceived(b"1\r\na-1\r\n")
+        bridge.target.dataReceived(b"1\r\nb")
+        bridge.target.readConnectionLost()
+        self.assertEqual((bridge.far.value(), bridge.near.value()), (b"1\r\na", b"1\r\nb"))
+        self.assertTrue(bridge.near.disconnecting)
+        self.assertTrue(bridge.far.disconnecting)
+
+    def test_a_stalled_side_holds_up_the_other(self) -> None:
+        bridge = Bridge().reach()
+        for stalled, held in ((bridge.far, bridge.near), (bridge.near, bridge.far)):
+            stalled.producer.pauseProducing()
+            self.assertEqual(held.producerState, "paused")
+            stalled.producer.resumeProducing()
+            self.assertEqual(held.producerState, "producing")
+
+    def test_a_lost_target_has_delivered_what_had_arrived_from_it(self) -> None:
+        bridge = Bridge().reach()
+        bridge.near.producer.pauseProducing()
+        bridge.target.dataReceived(b"1\r\na1\r\nb")
+        with capturedLogs() as events:
+            lose(bridge.target)
+        self.assertEqual(bridge.near.value(), b"1\r\na1\r\nb")
+        self.assertTrue(bridge.near.disconnecting)
+        (line,) = [formatEvent(event) for event in events]
+        self.assertIn("scale 192.0.2.7:4711: lost the target", line)
+
+    def test_a_lost_client_has_delivered_what_had_arrived_from_it(self) -> None:
+        bridge = Bridge().reach()
+        bridge.far.producer.pauseProducing()
+        bridge.client.dataReceived(b"1\r\na1\r\nb")
+        lose(bridge.client)
+        self.assertEqual(bridge.far.value(), b"1\r\na1\r\nb")
+        self.assertTrue(bridge.far.disconnecting)
+
+    def test_a_refused_target_is_one_line_and_closes_the_client(self) -> None:
+        bridge = Bridge()
+        with capturedLogs() as events:
+            bridge.endpoint.connecting.errback(ConnectError())
+        (line,) = [formatEvent(event) for event in events]
+        self.assertIn("scale 192.0.2.7:4711: no connection to tcp:backend:9000", line)
+        self.assertTrue(bridge.near.disconnecting)
+
+    def test_a_client_that_is_gone_gives_the_connecting_up_without_noise(self) -> None:
+        bridge = Bridge()
+        with capturedLogs() as events:
+            lose(bridge.client)
+        self.assertTrue(bridge.endpoint.connecting.called)
+        self.assertEqual(events, [])
+
+    def test_both_sides_are_let_go(self) -> None:
+        bridge = Bridge().reach()
+        bridge.client.connectionLost(Failure(ConnectionDone()))
+        bridge.target.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([side.other for side in (bridge.client, bridge.target)], [None, None])
+        self.assertEqual((delayed(bridge.client), delayed(bridge.target)), ([], []))
+
+
+def delayed(side: MessageProtocol) -> list[object]:
+    return [*cast("Clock", side.reactor).getDelayedCalls()]
+
+
+class CannotCrossTests(SynchronousTestCase):
+    def crossing(self, policy: OnBadFrame, wire: bytes) -> tuple[Bridge, list[str]]:
+        framing = parse("windev", on_bad_frame=policy)
+        bridge = Bridge(framing, parse("buffered", max_length=5)).reach()
+        with capturedLogs() as events:
+            bridge.client.dataReceived(wire)
+        return bridge, [formatEvent(event) for event in events]
+
+    def test_close_passes_on_what_came_before_and_closes_both(self) -> None:
+        for bad in (b"6\r\ntoobig", b"4\r\na\r\nb"):
+            bridge, lines = self.crossing("close", b"1\r\na" + bad + b"1\r\nb")
+            self.assertEqual(bridge.far.value(), b"a\r\n")
+            self.assertEqual(len(lines), 1)
+            self.assertIn("cannot cross", lines[0])
+            self.assertTrue(bridge.near.disconnecting)
+            self.assertTrue(bridge.far.disconnecting)
+
+    def test_skip_passes_on_the_others(self) -> None:
+        for bad in (b"6\r\ntoobig", b"4\r\na\r\nb"):
+            bridge, lines = self.crossing("skip", b"1\r\na" + bad + b"1\r\nb")
+            self.assertEqual(bridge.far.value(), b"a\r\nb\r\n")
+            self.assertEqual(len(lines), 1)
+            self.assertFalse(bridge.near.disconnecting)
+
+
+class Backend(MessageProtocol):
+    """Keeps what it gets; `made` gets each one."""
+
+    made: list[Backend]
+
+    def connectionMade(self) -> None:
+        self.messages: list[bytes] = []
+        self.received = 0
+        self.made.append(self)
+
+    def messageReceived(self, message: bytes) -> None:
+        self.messages.append(message)
+        self.received += len(message)
+
+
+class SocketTests(SocketCase):
+    timeout = 30
+
+    def bridged(self, port: Port, framing: str = "windev", to: str = "int32", **options: Any) -> SocketServer:  # noqa: ANN401 - as SocketServer's
+        handler = f"forward:tcp:127.0.0.1:{port.getHost().port},{to}"
+        return self.serve(SocketServer("scale", LOCAL, framing, handler, drain_timeout=0.2, **options))
+
+    async def backend(
+        self, framing: str = "int32", make: Callable[[], Backend] = Backend
+    ) -> tuple[Port, list[Backend]]:
+        made: list[Backend] = []
+
+        def protocol() -> Backend:
+            backend = make()
+            backend.made = made
+            return backend
+
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(MessageFactory(framing, protocol))
+        assert isinstance(port, Port)
+        self.addCleanup(self.gone, port, made)
+        return port, made
+
+    async def gone(self, port: Port, made: list[Backend]) -> None:
+        await maybeDeferred(port.stopListening)
+        for backend in made:
+            backend.abortConnection()
+        while any(backend.transport.connected for backend in made):
+            await turn()
+
+    async def test_windev_clients_and_an_int32_backend(self) -> None:
+        def answer(message: bytes, _: object) -> Answer:
+            return message.upper()
+
+        target = self.serve(SocketServer("target", LOCAL, "int32", answer))
+        (port,) = target.ports
+        assert isinstance(port, Port)
+        server = self.bridged(port)
+        clients = [await self.client(server) for _ in range(10)]
+        for client in clients:
+            client.send(b"2\r\nhi" * 50)
+            client.end()
+        await gatherResults([client.lost for client in clients])
+        for client in clients:
+            self.assertEqual(bytes(client.received), b"2\r\nHI" * 50)
+
+    async def test_a_target_that_refuses(self) -> None:
+        port, _ = await self.backend()
+        server = self.bridged(port)
+        await port.stopListening()
+        client = await self.client(server)
+        client.send(b"1\r\na")
+        await client.lost
+        self.assertEqual(len(self.logged("no connection to")), 1)
+        self.assertEqual(bytes(client.received), b"")
+
+    async def test_a_target_that_dies_midway_has_its_words_delivered(self) -> None:
+        class Dying(Backend):
+            def messageReceived(self, message: bytes) -> None:
+                self.transport.write(b"\0\0\0\x03one\0\0\0\x03two\0\0\0\x05thr")
+                self.loseConnection()
+
+        port, _ = await self.backend(make=Dying)
+        client = await self.client(self.bridged(port))
+        client.send(b"1\r\na")
+        await client.ended
+        self.assertEqual(bytes(client.received), b"3\r\none3\r\ntwo")
+        await client.lost
+
+    async def test_a_client_that_dies_ends_its_target(self) -> None:
+        port, made = await self.backend()
+        server = self.bridged(port)
+        client = await self.client(server)
+        client.send(b"1\r\na")
+        while not made or not made[0].messages:
+            await turn()
+        client.reset()
+        while made[0].transport.connected or server.channels:
+            await turn()
+        self.assertEqual(made[0].messages, [b"a"])
+
+    async def test_a_stalled_target_pauses_the_client_and_everything_arrives_in_the_end(self) -> None:
+        class Stalled(Backend):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.pauseProducing()
+
+        port, made = await self.backend(make=Stalled)
+        server = self.bridged(port)
+        client = await self.client(server)
+        size, count = 1 << 18, 256
+        wire = b"".join(b"%d\r\n" % size + bytes([number]) * size for number in range(count))
+        client.send(wire)
+        client.end()
+        bridge: Any = None
+        while bridge is None or not bridge._sending.blocked:
+            await turn()
+            bridge = next((side.other for side in running(server) if side.other is not None), None)
+        for _ in range(50):
+            await turn()
+        waiting = buffered(bridge.transport)
+        self.assertLess(waiting, 2 * size + (1 << 17))
+        self.assertLess(bridge.other.info.bytes_received, 24 << 20)
+        made[0].resumeProducing()
+        while made[0].received < size * count:
+            await turn()
+        self.assertEqual(made[0].messages, [bytes([number]) * size for number in range(count)])
+        await client.lost
+
+    async def test_twenty_megabytes_each_way_at_once(self) -> None:
+        class Echoing(Backend):
+            def messageReceived(self, message: bytes) -> None:
+                self.received += len(message)
+                self.sendMessage(message)
+
+        port, _ = await self.backend(make=Echoing)
+        client = await self.client(self.bridged(port))
+        size, count = 1 << 16, 320
+        wire = b"".join(b"%d\r\n" % size + bytes([number % 256]) * size for number in range(count))
+        client.send(wire)
+        client.end()
+        await client.lost
+        self.assertTrue(bytes(client.received) == wire, f"{len(client.received)} of {len(wire)} bytes")
+
+    async def test_a_drain_that_ends_while_the_target_is_being_connected_makes_no_noise(self) -> None:
+        never = Memory()
+        server = SocketServer("scale", LOCAL, "windev", drain_timeout=0.05)
+        for _, factory in server._listen:
+            factory._make = Forward(never, None, "tcp:never:1").client
+        self.serve(server)
+        client = await self.client(server)
+        while not server.channels:
+            await turn()
+        await server.stopService()
+        await client.lost
+        self.assertEqual(len(self.logged("1 connections aborted")), 1)
+        self.assertEqual(self.logged("no connection"), [])
+
+
+def running(server: SocketServer) -> list[Any]:
+    return list(server._admission.running.values())
+
+
+def buffered(transport: Connection) -> int:
+    """Bytes that wait in a Twisted transport."""
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
+class NameTests(SynchronousTestCase):
+    def test_a_forward_by_name(self) -> None:
+        made = maker("forward:tcp:backend:9000,standard:<END>")()
+        assert isinstance(made, Bridged)
+        without = maker("forward:tcp:backend:9000")()
+        assert isinstance(without, Bridged)
+
+    def test_what_is_wrong_with_it_in_one_line(self) -> None:
+        for name in (
+            "forward:",
+            "forward:backend",
+            "forward:nonsense:1",
+            "forward:tcp:h:1,nonsense",
+            "forward:tcp:h:1,",
+        ):
+            with self.assertRaises(ValueError) as caught:
+                maker(name)
+            self.assertNotIn("\n", str(caught.exception))
+            self.assertIn("accepted", str(caught.exception))

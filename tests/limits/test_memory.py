@@ -1,0 +1,190 @@
+"""The budget for what all connections hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.limits.memory import MemoryBudget
+from tests.connection.test_protocol import connect
+
+
+class Holder:
+    """A connection that holds so many bytes."""
+
+    def __init__(self, held: int = 0) -> None:
+        self.held = held
+        self.paused = False
+        self.aborted: list[str] = []
+
+    def holdReading(self, reason: str) -> None:
+        assert reason == "memory_budget"
+        self.paused = True
+
+    def releaseReading(self, reason: str) -> None:
+        assert reason == "memory_budget"
+        self.paused = False
+
+    def abortFor(self, limit: str, text: str) -> None:
+        self.aborted.append(text)
+        self.held = 0
+
+
+class BudgetTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.budget = MemoryBudget(1000, self.clock)
+
+    def holders(self, *sizes: int) -> list[Holder]:
+        holders = [Holder(size) for size in sizes]
+        for holder in holders:
+            self.budget.join(holder)
+        return holders
+
+    def paused(self, holders: Sequence[Holder]) -> list[bool]:
+        return [holder.paused for holder in holders]
+
+    def test_below_the_budget_nobody_is_held_up(self) -> None:
+        holders = self.holders(400, 500)
+        for _ in range(100):
+            self.budget.grow(90)
+        self.assertEqual(self.paused(holders), [False, False])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_above_it_the_largest_are_not_read_from(self) -> None:
+        holders = self.holders(100, 700, 200, 300)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [False, True, True, True])
+
+    def test_a_little_above_it_only_some_are(self) -> None:
+        holders = self.holders(100, 500, 200, 210)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [False, True, False, True])
+        self.assertEqual(self.paused(self.holders(*[0] * 5)), [False] * 5)
+
+    def test_one_always_goes_on(self) -> None:
+        holders = self.holders(900, 800)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [True, False])
+        holders[1].held = 1000
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [True, False])
+        holders[1].held = 0
+        self.clock.advance(1)
+        self.assertEqual(self.paused(holders), [False, False])
+
+    def test_one_that_holds_too_much_alone_is_aborted(self) -> None:
+        (holder,) = self.holders(1200)
+        self.budget.grow(1001)
+        self.clock.pump([1] * 11)
+        self.assertEqual(len(holder.aborted), 1)
+
+    def test_they_are_read_from_again_when_there_is_room(self) -> None:
+        holders = self.holders(100, 1200)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [False, True])
+        self.clock.advance(1)
+        self.assertEqual(self.paused(holders), [False, True])
+        holders[1].held = 800
+        self.clock.advance(1)
+        self.assertEqual(self.paused(holders), [False, False])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_grows_while_others_are_held_up_is_held_up_next(self) -> None:
+        holders = self.holders(100, 1200)
+        self.budget.grow(1001)
+        holders += self.holders(50)
+        holders[0].held = 200
+        self.budget.grow(600)
+        self.assertEqual(self.paused(holders), [True, True, False])
+
+    def test_what_never_goes_down_is_aborted_the_largest_first(self) -> None:
+        holders = self.holders(100, 900, 700)
+        self.budget.grow(1001)
+        self.clock.pump([1] * 10)
+        self.assertEqual([len(holder.aborted) for holder in holders], [0, 0, 0])
+        self.clock.advance(1)
+        self.assertEqual([len(holder.aborted) for holder in holders], [0, 1, 0])
+        self.assertIn("memory_budget", holders[1].aborted[0])
+        self.assertEqual(self.paused(holders), [False, False, False])
+
+    def test_the_time_above_the_budget_begins_again_below_it(self) -> None:
+        (holder,) = self.holders(1200)
+        self.budget.grow(1001)
+        for _ in range(5):
+            self.clock.pump([1] * 9)
+            holder.held = 100
+            self.clock.advance(1)
+            holder.held = 1200
+            self.budget.grow(1001)
+        self.assertEqual(holder.aborted, [])
+
+    def test_who_has_left_holds_nothing(self) -> None:
+        holders = self.holders(600, 600)
+        self.budget.leave(holders[0])
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [False, False])
+
+    def test_without_connections_nothing_is_left_on_the_clock(self) -> None:
+        for holder in self.holders(600, 600):
+            self.budget.grow(1001)
+            self.budget.leave(holder)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_it_is_at_least_one_byte(self) -> None:
+        with self.assertRaises(ValueError):
+            MemoryBudget(0, self.clock)
+
+    def test_who_is_held_up_again_while_others_go_on_stays_held_up(self) -> None:
+        budget = self.budget
+
+        class Bursting(Holder):
+            """The first one that goes on makes all of them large."""
+
+            def releaseReading(self, reason: str) -> None:
+                super().releaseReading(reason)
+                if not any(each.held > 1000 for each in holders):
+                    for each in holders:
+                        each.held = 2000
+                    budget.grow(6000)
+
+        holders = [Bursting(900), Bursting(900), Bursting(900)]
+        small = Holder(1)
+        for holder in (*holders, small):
+            self.budget.join(holder)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [True] * 3)
+        for holder in holders:
+            holder.held = 0
+        self.clock.advance(1)
+        self.assertEqual(self.paused([*holders, small]), [True, True, True, False])
+
+
+class Answering(MessageProtocol):
+    framing = "buffered:\n"
+
+    def messageReceived(self, message: bytes) -> None:
+        self.sendMessage(b"answer to " + message)
+
+
+class OrderTests(SynchronousTestCase):
+    def test_what_makes_room_for_others_leaves_before_their_answers(self) -> None:
+        clock = Clock()
+        protocol = Answering()
+        protocol.reactor = clock
+        protocol.memory = MemoryBudget(100, clock)
+        _, transport = connect(protocol)
+        other = Holder(50)
+        protocol.memory.join(other)
+        protocol.pauseProducing()
+        protocol.dataReceived(b"question\n" + bytes(51))
+        protocol.memory.grow(50)
+        protocol.resumeProducing()
+        self.assertEqual(transport.value(), b"")
+        other.held = 0
+        protocol.sendMessage(b"first, and long enough to count again")
+        self.assertEqual(transport.value().partition(b"\n")[0], b"first, and long enough to count again")
+        self.assertEqual(transport.value().partition(b"\n")[2], b"answer to question\n")

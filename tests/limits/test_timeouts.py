@@ -1,0 +1,216 @@
+"""idle_timeout and frame_timeout on a clock that the test turns."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.limits.timeouts import Limit, watch_of
+from tests.connection.test_protocol import CountingTransport
+
+
+class Transport(CountingTransport):
+    """Holds bytes back, as Twisted's own do."""
+
+    dataBuffer = b""
+
+
+class Connection(MessageProtocol):
+    """Remembers its messages, and which limits were exceeded."""
+
+    def __init__(self, clock: Clock, framing: str, idle: float | None, frame: float | None) -> None:
+        self.framing = framing
+        self.reactor = clock
+        self.idle_timeout = idle
+        self.frame_timeout = frame
+        self.seen: list[bytes] = []
+        self.limits: list[str] = []
+
+    def messageReceived(self, message: bytes) -> None:
+        self.seen.append(message)
+
+    def timedOut(self, limit: Limit) -> None:
+        self.limits.append(limit)
+        super().timedOut(limit)
+
+
+class TimeoutTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def connected(
+        self, framing: str = "windev", idle: float | None = None, frame: float | None = None
+    ) -> tuple[Connection, Transport]:
+        transport = Transport()
+        connection = Connection(self.clock, framing, idle, frame)
+        connection.makeConnection(transport)
+        return connection, transport
+
+    def wait(self, seconds: float) -> None:
+        """Turn the clock by small steps, as a reactor that is not busy does."""
+        for _ in range(round(seconds * 10)):
+            self.clock.advance(0.1)
+
+    def test_a_silent_peer_is_closed(self) -> None:
+        connection, transport = self.connected(idle=10)
+        self.wait(9.9)
+        self.assertEqual(connection.limits, [])
+        self.wait(2)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+        self.assertTrue(transport.disconnecting)
+
+    def test_every_byte_that_comes_begins_the_time_again(self) -> None:
+        connection, _ = self.connected(idle=10)
+        for _ in range(5):
+            connection.dataReceived(b"1")
+            self.wait(8)
+        self.assertEqual(connection.limits, [])
+
+    def test_what_the_peer_takes_counts_as_well(self) -> None:
+        connection, _ = self.connected(idle=10)
+        for _ in range(5):
+            connection.sendMessage(b"news")
+            self.wait(8)
+        self.assertEqual(connection.limits, [])
+
+    def test_what_it_does_not_take_does_not_count(self) -> None:
+        connection, transport = self.connected(idle=10)
+        transport.dataBuffer = b"".join([b"4\r\nnews"] * 100)
+        connection._bytes_sent = len(transport.dataBuffer)
+        self.wait(12)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+
+    def test_a_slow_reader_is_not_idle(self) -> None:
+        connection, transport = self.connected(idle=10)
+        connection._bytes_sent = 1000
+        for left in range(1000, 900, -20):
+            transport.dataBuffer = bytes(left)
+            self.wait(8)
+        self.assertEqual(connection.limits, [])
+
+    def test_a_frame_that_takes_too_long_ends_the_messages(self) -> None:
+        connection, transport = self.connected(frame=10)
+        connection.dataReceived(b"1\r\na5\r\n")
+        for byte in (b"1", b"2", b"3"):
+            self.wait(3)
+            connection.dataReceived(byte)
+        self.assertEqual(connection.limits, [])
+        self.wait(3)
+        self.assertEqual(connection.limits, ["frame_timeout"])
+        self.assertEqual(connection.seen, [b"a"])
+        self.assertTrue(transport.disconnecting)
+
+    def test_behind_a_late_frame_the_connection_may_still_be_idle(self) -> None:
+        """What answers the messages before it may never be done."""
+
+        class Waiting(Connection):
+            def messagesEnded(self) -> None:
+                pass
+
+        connection = Waiting(self.clock, "windev", 30, 10)
+        connection.makeConnection(Transport())
+        connection.dataReceived(b"1\r\na5\r\n")
+        self.wait(50)
+        self.assertEqual(connection.limits, ["frame_timeout", "idle_timeout"])
+        self.assertEqual(self.clock.getDelayedCalls()[1:], [])
+
+    def test_the_time_of_a_frame_begins_with_its_own_first_byte(self) -> None:
+        connection, _ = self.connected(frame=10)
+        connection.dataReceived(b"5\r\n")
+        for _ in range(5):
+            self.wait(8)
+            connection.dataReceived(b"12345" + b"5\r\n")
+        self.assertEqual((connection.limits, len(connection.seen)), ([], 5))
+
+    def test_between_frames_no_frame_is_late(self) -> None:
+        connection, _ = self.connected(frame=10)
+        connection.dataReceived(b"1\r\na")
+        self.wait(100)
+        self.assertEqual(connection.limits, [])
+
+    def test_raw_has_no_frames(self) -> None:
+        connection, _ = self.connected("raw", frame=10)
+        connection.dataReceived(b"a")
+        self.wait(100)
+        self.assertEqual(connection.limits, [])
+
+    def test_while_we_do_not_read_the_frame_is_not_late(self) -> None:
+        connection, _ = self.connected(frame=10)
+        connection.dataReceived(b"5\r\n")
+        connection.pauseProducing()
+        self.wait(100)
+        connection.resumeProducing()
+        self.wait(9)
+        self.assertEqual(connection.limits, [])
+        self.wait(3)
+        self.assertEqual(connection.limits, ["frame_timeout"])
+
+    def test_a_jump_of_the_clock_does_not_use_up_the_time(self) -> None:
+        connection, _ = self.connected(idle=10)
+        self.clock.advance(3600)
+        self.wait(5)
+        self.assertEqual(connection.limits, [])
+        self.wait(8)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+
+    def test_short_limits_are_looked_at_more_often(self) -> None:
+        connection, _ = self.connected(idle=0.8)
+        self.connected(idle=100)
+        self.wait(0.7)
+        self.assertEqual(connection.limits, [])
+        self.wait(0.3)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+
+    def test_without_connections_nothing_is_left_on_the_clock(self) -> None:
+        connections = [self.connected(idle=10)[0] for _ in range(3)]
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for connection in connections:
+            connection.connectionLost()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_connection_that_has_left_is_forgotten(self) -> None:
+        first, second = (self.connected(idle=10)[0] for _ in range(2))
+        watch_of(self.clock).leave(first)
+        watch_of(self.clock).leave(first)
+        self.wait(12)
+        self.assertEqual((first.limits, second.limits), ([], ["idle_timeout"]))
+
+    def test_one_that_fails_when_its_time_is_over_stops_nobody_elses(self) -> None:
+        class Failing(Connection):
+            def timedOut(self, limit: Limit) -> None:
+                raise LookupError
+
+        Failing(self.clock, "raw", 10, None).makeConnection(Transport())
+        connection, _ = self.connected(idle=10)
+        with contextlib.suppress(LookupError):
+            self.wait(12)
+        self.wait(2)
+        self.assertEqual(connection.limits, ["idle_timeout"])
+
+    def test_who_is_closed_for_another_ones_time_is_not_closed_again(self) -> None:
+        class Taking(Connection):
+            other: Connection
+
+            def timedOut(self, limit: Limit) -> None:
+                super().timedOut(limit)
+                self.other.loseConnection()
+
+        taking = Taking(self.clock, "raw", 10, None)
+        taking.makeConnection(Transport())
+        taking.other, _ = self.connected(idle=10)
+        self.wait(12)
+        self.assertEqual((taking.limits, taking.other.limits), (["idle_timeout"], []))
+
+    def test_a_clock_that_nobody_needs_is_forgotten(self) -> None:
+        connection = self.connected(idle=10)[0]
+        self.wait(12)
+        connection.connectionLost()
+        clock = weakref.ref(self.clock)
+        del self.clock, connection
+        gc.collect()
+        self.assertIsNone(clock())

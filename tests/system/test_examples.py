@@ -1,0 +1,359 @@
+"""Every program in examples/ runs and answers; what the documents print is what really comes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from sockserve.framing import NAMES
+from sockserve.service.options import Options
+from tests.support.authority import Authority
+from tests.support.tls_peer import Peer
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 20.0
+LOCAL = "tcp:0:interface=127.0.0.1"
+PROMPT = "$ .venv/bin/twistd -n sockserve"
+
+
+def end(program: subprocess.Popen[str]) -> None:
+    """End it, by force if it does not by itself."""
+    with program:
+        program.terminate()
+        try:
+            program.wait(TIMEOUT)
+        finally:
+            program.kill()
+
+
+class ExamplesTests(SynchronousTestCase):
+    """Each program is a process of its own; the client here is a plain blocking socket."""
+
+    def start(self, name: str) -> tuple[str, int]:
+        """Run an example on a free port; its address, once it listens."""
+        program = subprocess.Popen(
+            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=subprocess.PIPE, text=True
+        )
+        assert program.stdout is not None
+        self.addCleanup(end, program)
+        line = program.stdout.readline()
+        match = re.search(r"listens on .*host='127\.0\.0\.1', port=(\d+)", line)
+        assert match is not None, f"{name} printed {line!r}"
+        return "127.0.0.1", int(match[1])
+
+    def talk(self, name: str, *steps: tuple[bytes, bytes], end: bool = True) -> None:
+        """Send and expect in turn; then shut down the sending side if `end`, and expect the end of the stream."""
+        with socket.create_connection(self.start(name), TIMEOUT) as client, client.makefile("rb") as stream:
+            for sent, expected in steps:
+                client.sendall(sent)
+                self.assertEqual(stream.read(len(expected)), expected)
+            if end:
+                client.shutdown(socket.SHUT_WR)
+            self.assertEqual(stream.read(), b"")
+
+    def test_upper(self) -> None:
+        self.talk("upper.py", (b"11\r\nHello World", b"11\r\nHELLO WORLD"), (b"0\r\n", b"0\r\n"))
+
+    def test_upper_answers_a_client_that_shuts_down_its_sending_side_at_once(self) -> None:
+        with socket.create_connection(self.start("upper.py"), TIMEOUT) as client, client.makefile("rb") as stream:
+            client.sendall(b"11\r\nHello World")
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(stream.read(), b"11\r\nHELLO WORLD")
+
+    def test_change_of_framing_inside_one_read(self) -> None:
+        self.talk(
+            "change_framing.py",
+            (b"a line\r\nFRAMING int32\r\n\0\0\0\x05\r\n\r\n!", b"a line\r\nOK\r\n\0\0\0\x05\r\n\r\n!"),
+            (b"\0\0\0\x0eFRAMING windev", b"\0\0\0\x02OK"),
+            (b"4\r\nback", b"4\r\nback"),
+        )
+
+    def test_change_to_an_unknown_framing(self) -> None:
+        refused = (
+            b"ERROR unknown framing 'int23' (did you mean 'int32'?); accepted: " + ", ".join(NAMES).encode() + b"\r\n"
+        )
+        self.talk("change_framing.py", (b"FRAMING int23\r\n", refused), (b"still lines\r\n", b"still lines\r\n"))
+
+    def test_line_receiver_and_its_twin(self) -> None:
+        for name in ("line_receiver.py", "line_receiver_twin.py"):
+            with self.subTest(name):
+                steps = (b"1 2 3\r\n", b"6\r\n"), (b"\r\n40 ", b"0\r\n"), (b"2\r\nbye\r\n", b"42\r\nbye\r\n")
+                self.talk(name, *steps, end=False)
+
+    def test_int32_receiver_and_its_twin(self) -> None:
+        long = bytes(range(256)) * 1024
+        size = len(long).to_bytes(4)
+        for name in ("int32_receiver.py", "int32_receiver_twin.py"):
+            with self.subTest(name):
+                self.talk(name, (b"\0\0\0\x03abc", b"\0\0\0\x03cba"), (size + long, size + long[::-1]))
+
+
+class Connection:
+    """A plain blocking client on a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        self._stream = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def end(self) -> None:
+        """Shut down the sending side."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def expect(self, data: bytes) -> None:
+        """The next bytes are these."""
+        received = self._stream.read(len(data))
+        assert received == data, received
+
+    def line(self) -> bytes:
+        return self._stream.readline().rstrip(b"\r\n")
+
+    def rest(self) -> bytes:
+        """Everything up to the end of the stream."""
+        return self._stream.read()
+
+    def close(self) -> None:
+        self._stream.close()
+        self.socket.close()
+
+
+class Program:
+    """An example that runs, and what it prints. Arguments behind the name are its own."""
+
+    def __init__(self, case: SynchronousTestCase, name: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "examples" / name, *arguments], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        case.addCleanup(end, self.process)
+
+    def port(self) -> int:
+        """The port of the next line, which says where the program listens."""
+        line = self.output.readline()
+        match = re.search(r"listens on .*host='127\.0\.0\.1', port=(\d+)", line)
+        assert match is not None, line
+        return int(match[1])
+
+    def ends(self) -> tuple[int, list[str]]:
+        """Its exit status and the lines that it still prints."""
+        lines = self.output.read().splitlines()
+        return self.process.wait(TIMEOUT), lines
+
+
+class ProgramTestCase(SynchronousTestCase):
+    def server(self, name: str, *arguments: str) -> tuple[Program, int]:
+        program = Program(self, name, LOCAL, *arguments)
+        return program, program.port()
+
+    def client(self, port: int) -> Connection:
+        connection = Connection(port)
+        self.addCleanup(connection.close)
+        return connection
+
+
+class WinsockAndWindevTests(ProgramTestCase):
+    """The programs for those who know Winsock or WLanguage."""
+
+    def test_the_winsock_pair_prints_what_the_sample_prints(self) -> None:
+        server, port = self.server("winsock_server.py")
+        client = Program(self, "winsock_client.py", f"tcp:localhost:{port}")
+        self.assertEqual(client.ends(), (0, ["Bytes Sent: 14", "Bytes received: 14", "Connection closed"]))
+        self.assertEqual(server.ends(), (0, ["Bytes received: 14", "Bytes sent: 14", "Connection closing..."]))
+
+    def test_the_winsock_server_reads_512_bytes_at_the_most_and_serves_one_client(self) -> None:
+        server, port = self.server("winsock_server.py")
+        client, second = self.client(port), self.client(port)
+        self.assertEqual(second.rest(), b"")
+        client.send(b"x" * 600)
+        client.end()
+        self.assertEqual(client.rest(), b"x" * 600)
+        status, lines = server.ends()
+        self.assertEqual((status, lines[-1]), (0, "Connection closing..."))
+        sizes = [int(line.rpartition(" ")[2]) for line in lines if line.startswith("Bytes received: ")]
+        self.assertEqual((sum(sizes), max(sizes) <= 512), (600, True))
+
+    def test_the_winsock_client_without_a_server(self) -> None:
+        client = subprocess.run(
+            [sys.executable, ROOT / "examples/winsock_client.py", "tcp:127.0.0.1:1"],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        self.assertEqual((client.returncode, client.stderr), (1, "Unable to connect to server!\n"))
+
+    def test_the_simplified_server_serves_one_client_after_the_other(self) -> None:
+        _, port = self.server("windev_simplified_server.py")
+        first, second = self.client(port), self.client(port)
+        second.send(b"3\r\ntwo")
+        first.send(b"3\r\none")
+        self.assertEqual(first.rest(), b"13\r\nYou said: one")
+        first.close()
+        self.assertEqual(second.rest(), b"13\r\nYou said: two")
+
+    def test_the_simplified_server_and_the_client_over_tls(self) -> None:
+        authority = Authority(self.mktemp())
+        server = Program(self, "windev_simplified_server.py", authority.listen())
+        client = Program(self, "windev_client.py", authority.trusting(server.port()), "secret")
+        self.assertEqual(client.ends(), (0, ["You said: secret"]))
+
+    def test_the_standard_server_and_the_client(self) -> None:
+        _, port = self.server("windev_standard_server.py")
+        requests = ("Hello World", "EXIST Orders", "EXIST Invoices", "WHO")
+        status, lines = Program(self, "windev_client.py", f"tcp:localhost:{port}", *requests).ends()
+        self.assertEqual((status, lines[:3]), (0, ["Hello World", "yes", "no"]))
+        self.assertRegex(lines[3], r"^127\.0\.0\.1:\d+, message 4$")
+
+    def test_the_standard_server_changes_the_mode(self) -> None:
+        client = self.client(self.server("windev_standard_server.py")[1])
+        client.send(b"19\r\nMODE standard:<EOF>Hello World<EOF>")
+        client.end()
+        self.assertEqual(client.rest(), b"2\r\nOKHello World<EOF>")
+
+    def test_the_standard_server_denies(self) -> None:
+        _, port = self.server("windev_standard_server.py", "127.0.0.1")
+        with self.assertRaises(ConnectionResetError):
+            self.client(port).rest()
+
+    def test_the_client_tells_the_ends_of_a_read_apart(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(TIMEOUT)
+            port = listening.getsockname()[1]
+            client = Program(self, "windev_client.py", f"tcp:127.0.0.1:{port}", "one", "two", "three")
+            with listening.accept()[0] as server:
+                server.settimeout(TIMEOUT)
+                with server.makefile("rb") as stream:
+                    self.assertEqual(stream.read(6), b"3\r\none")
+                    # Only when it has stopped waiting for the first answer does it ask for the second.
+                    self.assertEqual(stream.read(6), b"3\r\ntwo")
+                    server.sendall(b"3\r\nONE5\r\nTW")
+                    server.shutdown(socket.SHUT_WR)
+                    self.assertEqual(stream.read(), b"5\r\nthree")
+            status, lines = client.ends()
+        self.assertEqual(status, 0)
+        self.assertEqual(lines[:2], ["no answer yet", "ONE"])
+        self.assertEqual(
+            lines[2:],
+            ["an unfinished answer: stream ended inside a frame: header announced 5 bytes, 2 arrived"],
+        )
+
+
+class ApplicationTests(ProgramTestCase):
+    """The programs for those who build something larger."""
+
+    def test_the_bridge_gives_each_side_its_own_framing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(TIMEOUT)
+            _, port = self.server("bridge.py", f"tcp:127.0.0.1:{listening.getsockname()[1]}")
+            scale = self.client(port)
+            scale.send(b"\x0212.5 kg\x03\x0213.0 kg\x03")
+            with listening.accept()[0] as application:
+                application.settimeout(TIMEOUT)
+                with application.makefile("rb") as stream:
+                    self.assertEqual(stream.read(24), b"12.5 kg<EOF>13.0 kg<EOF>")
+                    application.sendall(b"tare<EOF>")
+                    scale.expect(b"\x02tare\x03")
+                    scale.end()
+                    self.assertEqual(stream.read(), b"")
+            self.assertEqual(scale.rest(), b"")
+
+    def test_the_room_has_two_framings(self) -> None:
+        program, port = self.server("chat.py", LOCAL)
+        person, other, windev = self.client(port), self.client(port), self.client(program.port())
+        # Whoever has been heard is in the room.
+        self.hear(b"hello\r\n", person, (other, b"hello\r\n"), (windev, b"5\r\nhello"))
+        self.hear(b"3\r\nall", windev, (other, b"all\r\n"), (person, b"all\r\n"))
+
+    def hear(self, sent: bytes, sender: Connection, *listeners: tuple[Connection, bytes]) -> None:
+        """Everyone else hears it, at the latest the time that it is said with everyone there."""
+        for listener, expected in listeners:
+            listener.socket.settimeout(0.2)
+            heard = b""
+            while not heard.endswith(expected):
+                sender.send(sent)
+                try:
+                    heard += listener.socket.recv(65536)
+                except TimeoutError:
+                    continue
+            listener.socket.settimeout(TIMEOUT)
+
+    def test_threads_answer_in_order(self) -> None:
+        client = self.client(self.server("threads.py")[1])
+        messages = [b"%d" % number for number in range(8)]
+        client.send(b"\r\n".join([*messages, b""]))
+        client.end()
+        hashes = [hashlib.pbkdf2_hmac("sha256", message, b"salt", 100_000).hex().encode() for message in messages]
+        self.assertEqual(client.rest().splitlines(), hashes)
+
+    def test_a_client_is_refused_by_the_name_in_its_certificate(self) -> None:
+        authority = Authority(self.mktemp())
+        program, port = self.server("client_certificates.py", str(authority.server), str(authority.ca), "shop", "till")
+        for name in ("shop", "till"):
+            certificate = authority.issue(name, authority.folder / f"{name}.key")
+            with Peer(("127.0.0.1", port), certificate=certificate) as client:
+                client.send(b"5\r\nhello", end=True)
+                answer = f"{name} said hello".encode()
+                self.assertEqual(client.rest(), b"%d\r\n" % len(answer) + answer)
+        certificate = authority.issue("stranger", authority.folder / "stranger.key")
+        with Peer(("127.0.0.1", port), certificate=certificate) as client, self.assertRaises(ConnectionResetError):
+            client.rest()
+        self.assertEqual(program.output.readline(), "refused: stranger\n")
+
+    def test_the_client_comes_back(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(TIMEOUT)
+            client = Program(self, "reconnecting_client.py", f"tcp:127.0.0.1:{listening.getsockname()[1]}")
+            for text in ("first", "second"):
+                with listening.accept()[0] as server:
+                    server.settimeout(TIMEOUT)
+                    with server.makefile("rb") as stream:
+                        self.assertEqual(stream.read(12), b"9\r\nhere I am")
+                    server.sendall(b"%d\r\n%s" % (len(text), text.encode()))
+                    self.assertEqual(client.output.readline(), f"{text}\n")
+
+    def test_a_push_reaches_the_client_with_that_id(self) -> None:
+        program, port = self.server("push.py", "udp:0")
+        pushes = ("127.0.0.1", program.port())
+        clients = [self.client(port) for _ in range(2)]
+        numbers = [client.line().removeprefix(b"you are ") for client in clients]
+        self.assertEqual(sorted(numbers), [b"1", b"2"])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(TIMEOUT)
+            for client, number in zip(clients, numbers, strict=True):
+                sender.sendto(number + b" for " + number, pushes)
+                self.assertEqual(sender.recv(100), b"sent")
+                self.assertEqual(client.line(), b"for " + number)
+            sender.sendto(b"3 hello", pushes)
+            self.assertEqual(sender.recv(100), b"nobody")
+
+
+class DocumentsTests(SynchronousTestCase):
+    def test_the_server_in_the_readme_is_the_example(self) -> None:
+        readme = (ROOT / "README.md").read_text()
+        [program] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        self.assertEqual(program, (ROOT / "examples/upper.py").read_text())
+
+    def test_wrong_options_print_what_the_guide_shows(self) -> None:
+        shown = 0
+        for page in sorted((ROOT / "docs").glob("*.md")):
+            for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+                command, _, output = block.partition("\n")
+                if not output.startswith("twistd sockserve: ") or "Couldn't listen" in output or "--config" in command:
+                    continue
+                assert command.startswith(PROMPT), command
+                with self.assertRaises(UsageError) as caught:
+                    Options().parseOptions(shlex.split(command.removeprefix(PROMPT)))
+                self.assertEqual(f"twistd sockserve: {caught.exception}\n", output)
+                shown += 1
+        self.assertGreater(shown, 4)
