@@ -50,9 +50,10 @@ from zope.interface import implementer
 
 import sockserve
 import twisted
-from sockserve.connection.protocol import Echo, MessageProtocol
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
+from sockserve.handlers.echo import Echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

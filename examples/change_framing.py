@@ -9,7 +9,8 @@ import sys
 
 from twisted.internet import defer, endpoints, task
 
-from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import parse
 
 

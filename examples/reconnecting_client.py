@@ -9,7 +9,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.client.connecting import reconnecting
+from sockserve.client.reconnecting import reconnecting
 from sockserve.connection.channel import Channel
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockserve.proxy import parse
 from sockserve.proxy.binary import MAX_SIZE
 from sockserve.proxy.header import Header, HeaderError
+from sockserve.proxy.parsing import parse
 from tests.proxy.test_parser import BAD, GOOD
 
 

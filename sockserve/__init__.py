@@ -1,35 +1,69 @@
-"""sockserve: messages over stream sockets, none lost. Import from the modules, from the ground up:
+"""sockserve: messages over stream sockets, none lost.
 
-framing     messages to frames and back; pure, no Twisted
-address     how addresses are written in logs
-clock       a reactor whose time does not jump
-nearest     the name that was perhaps meant
-network     networks of addresses, and what counts as one peer
-units       sizes and times as users write them
-threads     where handlers that block run
+The rooms, from the ground up; each imports from those above it in this list only:
+
+framing     bytes to messages and back; the standard library only
+addresses   addresses, networks of them, and endpoint strings
+text        sizes and times as people write them
+limits      what bounds a peer: admission, access, timeouts, memory, descriptors
 proxy       the PROXY protocol: a client's address from the proxy in front
-info        what is known of a connection
-coroutine   coroutines on Twisted's and asyncio's terms
-delivery    reads in, messages out: between a decoder and callbacks
-ending      how a connection ends
-sending     messages out: answers as one write, and a peer that does not read
-timeouts    how long a connection may be silent, and a frame may take
-memory      one budget for what all connections hold
-protocol    one framing on one connection: MessageProtocol, MessageFactory, Echo
-channel     the pull side: Channel, conversations
-accepting   when ports accept, and what happens when there is no descriptor left
-limits      who may connect, how many at once, and how many of one peer
+connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
+tls         TLS below the protocols, and certificates
+client      the other side of a connection: connect, reconnecting
 handlers    what answers: functions, echo, discard, relay, forward
-certificates  what a TLS server shows and asks for
-tls         TLS below the protocols of a server
-datagram    UDP endpoints
-server      named sockets as Twisted services
-client      connect, once or again and again
-keys        the settings there are
+server      named sockets as Twisted services, and their settings
 config      TOML and options to checked values
-signals     how the program ends
-service     the twistd plugin
-commands    the sockserve command
+service     the twistd plugin: options, program, signals, clock
+commands    the command `sockserve`
+
+The names below are loaded when they are first used.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sockserve.client.connecting import connect, disconnect
+    from sockserve.client.reconnecting import reconnecting
+    from sockserve.connection.channel import Channel
+    from sockserve.connection.factory import MessageFactory
+    from sockserve.connection.protocol import MessageProtocol
+    from sockserve.server.sockets import Server, SocketServer
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Channel",
+    "MessageFactory",
+    "MessageProtocol",
+    "Server",
+    "SocketServer",
+    "connect",
+    "disconnect",
+    "reconnecting",
+]
+
+_HOMES = {
+    "Channel": "sockserve.connection.channel",
+    "MessageFactory": "sockserve.connection.factory",
+    "MessageProtocol": "sockserve.connection.protocol",
+    "Server": "sockserve.server.sockets",
+    "SocketServer": "sockserve.server.sockets",
+    "connect": "sockserve.client.connecting",
+    "disconnect": "sockserve.client.connecting",
+    "reconnecting": "sockserve.client.reconnecting",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name; PEP 562."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

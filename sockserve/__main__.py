@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from sockserve.commands import main
+from sockserve.commands.main import main
 
 sys.exit(main())

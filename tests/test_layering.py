@@ -67,6 +67,9 @@ def wrong_imports(path: Path, source: str) -> list[str]:
     """One line for each import in the file that goes up, or to a neighbour; the ground floor knows Python only."""
     name = path.relative_to(ROOT)
     own = home(dotted(path))
+    if not own:
+        # The face of the whole: it loads what it names when that is used.
+        return []
     package = ".".join(name.parts[:-1])
     problems = []
     for line, target in imports(ast.walk(ast.parse(source)), package):
@@ -76,7 +79,7 @@ def wrong_imports(path: Path, source: str) -> list[str]:
                 problems.append(f"{name}:{line} imports {target}; framing needs the standard library only")
             continue
         other = home(target)
-        if not other and own not in ("", "framing"):
+        if not other and own != "framing":
             continue
         if other != own and (own not in FLOORS or other not in FLOORS or FLOORS[other] >= FLOORS[own]):
             problems.append(f"{name}:{line} imports {target}, which is not on a lower floor")
@@ -100,6 +103,11 @@ def early_reactors(path: Path, source: str) -> list[str]:
     ]
 
 
+def run_python(program: str) -> str:
+    """What the program prints, in a process of its own."""
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 class LayeringTests(SynchronousTestCase):
     def test_every_module_has_a_floor(self) -> None:
         for path in SOURCES:
@@ -115,12 +123,37 @@ class LayeringTests(SynchronousTestCase):
         problems = [line for path in sources for line in early_reactors(path, path.read_text())]
         self.assertEqual(problems, [], "\n".join(problems))
 
-    def test_framing_loads_neither_twisted_nor_zope(self) -> None:
-        program = "import sys; before = set(sys.modules); import sockserve.framing; print(*set(sys.modules) - before)"
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-        loaded = done.stdout.split()
-        self.assertIn("sockserve.framing", loaded)
-        self.assertEqual({name.partition(".")[0] for name in loaded} & {"twisted", "zope"}, set())
+    def test_the_package_and_its_framings_load_neither_twisted_nor_zope(self) -> None:
+        for module in ("sockserve", "sockserve.framing"):
+            program = f"import sys; before = set(sys.modules); import {module}; print(*set(sys.modules) - before)"
+            loaded = run_python(program).split()
+            self.assertIn(module, loaded)
+            self.assertEqual({name.partition(".")[0] for name in loaded} & {"twisted", "zope"}, set())
+
+    def test_public_names_are_loaded_on_first_use(self) -> None:
+        program = (
+            "import sys, sockserve\n"
+            "assert not set(sockserve.__all__) & set(vars(sockserve))\n"
+            "assert set(sockserve.__all__) <= set(dir(sockserve))\n"
+            "for name in sockserve.__all__: getattr(sockserve, name)\n"
+            "assert set(sockserve.__all__) <= set(vars(sockserve))\n"
+            "from sockserve import *\n"
+            "assert 'twisted.internet.reactor' not in sys.modules\n"
+            "print(*sockserve.__all__)"
+        )
+        names = "Channel MessageFactory MessageProtocol Server SocketServer connect disconnect reconnecting"
+        self.assertEqual(run_python(program).strip(), names)
+
+    def test_a_name_that_the_package_has_not_is_an_attribute_error(self) -> None:
+        with self.assertRaisesRegex(AttributeError, "module 'sockserve' has no attribute 'Servant'"):
+            sockserve.Servant  # noqa: B018
+
+    def test_the_init_of_a_room_is_its_face_and_has_no_code(self) -> None:
+        allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)
+        for path in PACKAGE.rglob("*/__init__.py"):
+            face = ast.parse(path.read_text())
+            self.assertTrue(ast.get_docstring(face), path)
+            self.assertEqual([type(node) for node in face.body if not isinstance(node, allowed)], [], path)
 
     def test_no_init_file_hides_twisted(self) -> None:
         for folder in ("twisted", "twisted/plugins"):

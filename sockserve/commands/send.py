@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
-from sockserve.client.connecting import ACCEPTED, as_endpoint, connect, disconnect
+from sockserve.client.connecting import connect, disconnect
+from sockserve.client.endpoints import ACCEPTED, as_endpoint
 from sockserve.commands.program import checked, complain, counted, react
 from sockserve.commands.stdio import Input, Output
 from sockserve.connection.channel import ChannelClosed

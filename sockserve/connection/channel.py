@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 
-from sockserve.connection.coroutine import run, wait
+from sockserve.connection.coroutine import wait
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError, TruncatedMessage
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
-    from twisted.python.failure import Failure
 
     from sockserve.connection.info import ConnectionInfo
     from sockserve.framing import Framing
 
 log = Logger()
-
-Conversation = Callable[["Channel"], Coroutine[Any, Any, object]]
-"""`async def talk(channel)`: owns one connection for its whole life. Its end closes the connection."""
 
 
 class ReadTimeout(TimeoutError):
@@ -258,25 +252,3 @@ class ReadProtocol(MessageProtocol):
 
 def _timed_out(_: object, seconds: float) -> bytes:
     raise ReadTimeout(seconds)
-
-
-class ConversationProtocol(ReadProtocol):
-    """Runs one conversation. Its end closes the connection; an exception in it is logged, and closes it too."""
-
-    def __init__(self, talk: Conversation) -> None:
-        self._talk = talk
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
-
-    async def _converse(self) -> None:
-        # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
-        await self._talk(Channel(self))
-
-    def _talk_failed(self, failure: Failure) -> None:
-        if failure.check(TruncatedMessage):
-            log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
-        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
-            log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)
-            self.countClosing("handler")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from sockserve.framing import Framing
-    from sockserve.proxy import ProxyInfo
+    from sockserve.proxy.layer import ProxyInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

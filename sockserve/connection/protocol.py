@@ -9,13 +9,12 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,7 +23,7 @@ from sockserve.connection.closing import Ending, unsent, untaken
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Delivery
 from sockserve.connection.sending import Sending
-from sockserve.framing import Framing, parse
+from sockserve.framing import Framing, as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.timeouts import Limit, watch_of
@@ -41,16 +40,6 @@ log = Logger()
 
 # Bytes of answers to one read that may wait for its end, to leave as one write.
 _BATCH_SIZE = 256 * 1024
-
-
-@lru_cache(maxsize=64)
-def _parsed(name: str) -> Framing:
-    return parse(name)
-
-
-def as_framing(framing: Framing | str) -> Framing:
-    """A framing given as a value or by its name. Raises ValueError for an unknown name."""
-    return _parsed(framing) if isinstance(framing, str) else framing
 
 
 class Gate(typing.Protocol):
@@ -633,62 +622,3 @@ def _loss(reason: Failure) -> ConnectionLost:
     if isinstance(reason.value, ConnectionLost):
         return ConnectionLost(*reason.value.args)
     return ConnectionLost(reason.getErrorMessage())
-
-
-class MessageFactory(Factory[MessageProtocol]):
-    """Makes protocols that share a framing, for either side of a connection.
-
-    framing: a Framing or its name; raises ValueError for an unknown name.
-    protocol: a MessageProtocol subclass, or anything that returns one when called without arguments.
-    close_timeout, idle_timeout, frame_timeout: seconds; None: what the protocol class says.
-    log_traffic: log the number of bytes of every read and write.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        framing: Framing | str,
-        protocol: Callable[[], MessageProtocol],
-        *,
-        close_timeout: float | None = None,
-        idle_timeout: float | None = None,
-        frame_timeout: float | None = None,
-        log_traffic: bool = False,
-    ) -> None:
-        self.framing = as_framing(framing)
-        self._make = protocol
-        self.close_timeout = close_timeout
-        self.idle_timeout = idle_timeout
-        self.frame_timeout = frame_timeout
-        self.log_traffic = log_traffic
-
-    def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
-        protocol = self._make()
-        protocol.factory = self
-        protocol.framing = self.framing
-        if self.close_timeout is not None:
-            protocol.close_timeout = self.close_timeout
-        if self.idle_timeout is not None:
-            protocol.idle_timeout = self.idle_timeout
-        if self.frame_timeout is not None:
-            protocol.frame_timeout = self.frame_timeout
-        if self.log_traffic:
-            protocol.log_traffic = True
-        return protocol
-
-
-class Echo(MessageProtocol):
-    """Sends every message back. Over raw: every byte, as RFC 862 and the Winsock sample server do."""
-
-    @property
-    def takesFrames(self) -> bool:
-        # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
-        same = self._encoder.framing is self._delivery.framing
-        return same and type(self).messagesReceived is Echo.messagesReceived
-
-    def framesReceived(self, frames: bytes, count: int) -> None:
-        self._encoder.send_frames(frames, count)
-
-    def messagesReceived(self, messages: list[bytes]) -> None:
-        self.sendMessages(messages)

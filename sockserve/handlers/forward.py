@@ -13,7 +13,8 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
-from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError
 
 if TYPE_CHECKING:

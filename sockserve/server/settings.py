@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sockserve.addresses import Network, parse_network
-from sockserve.handlers import NAMES as HANDLERS
+from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.text import nearest, parse_duration, parse_size
 from sockserve.tls.certificates import MINIMUM_VERSIONS
 

@@ -14,15 +14,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.addresses import Network, as_network, format_address
-from sockserve.connection.channel import Channel, Conversation
-from sockserve.connection.protocol import MessageFactory, MessageProtocol, as_framing
+from sockserve.connection.channel import Channel
+from sockserve.connection.conversation import Conversation
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.framing import as_framing
 from sockserve.framing.raw import Raw
-from sockserve.handlers import Maker, conversation_maker, datagram_function, maker
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
+from sockserve.handlers.names import Maker, conversation_maker, datagram_function, maker
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
-from sockserve.proxy import LOOPBACK, ProxyFactory
+from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-Endpoint = str | IStreamServerEndpoint
+ServerEndpoint = str | IStreamServerEndpoint
 """An endpoint string, or an endpoint."""
 
 
@@ -42,7 +45,7 @@ Endpoint = str | IStreamServerEndpoint
 class Listen:
     """An endpoint with a framing of its own, beside others of the same named socket."""
 
-    endpoint: Endpoint
+    endpoint: ServerEndpoint
     framing: Framing | str
 
 
@@ -88,7 +91,7 @@ class SocketServer(Service):
     def __init__(
         self,
         name: str,
-        listen: Endpoint | Listen | Iterable[Endpoint | Listen],
+        listen: ServerEndpoint | Listen | Iterable[ServerEndpoint | Listen],
         framing: Framing | str = "raw",
         handler: str | Function = "echo",
         *,
@@ -136,7 +139,7 @@ class SocketServer(Service):
         self._handshake_timeout = handshake_timeout
         shared = None if tls is None else Certificates(name, tls.read, tls.files)
         one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
-        several = cast("Iterable[Endpoint | Listen]", [listen] if one else listen)
+        several = cast("Iterable[ServerEndpoint | Listen]", [listen] if one else listen)
         self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)

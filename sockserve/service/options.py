@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
-from sockserve.config.loading import (
+from sockserve.config.checking import (
     DEFAULT_MEMORY_BUDGET,
     Config,
     ConfigError,
@@ -25,14 +22,14 @@ from sockserve.config.loading import (
     check_budget,
     check_socket,
     checked,
-    load,
     path_of,
 )
-from sockserve.framing import NAMES, compiled
-from sockserve.handlers import NAMES as HANDLERS
+from sockserve.config.loading import load
+from sockserve.framing import NAMES
+from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.settings import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
-from sockserve.server.sockets import Server
 from sockserve.service.clock import make_steady
+from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.signals import Stopping
 
 if TYPE_CHECKING:
@@ -40,11 +37,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorCore
 
 log = Logger()
-
-NAME = "twistd sockserve"
-
-FORM = "compiled" if compiled else "pure"
-"""How the framings were installed."""
 
 
 class Options(usage.Options):
@@ -255,60 +247,6 @@ def _name(handler: str) -> str:
 def _last_name(text: str) -> str:
     """`answer` for shop.orders:answer and shop.orders:Shop.answer."""
     return re.split(r"[.:]", text)[-1]
-
-
-class StartError(SystemExit, Exception):
-    """Ends the program with status 1; its line has been written already.
-
-    It is an Exception too, so that twistd removes its pid file, and passes the line on when it runs as a daemon.
-    """
-
-    code = 1
-
-
-class Program(MultiService):
-    """All services of one twistd process.
-
-    place: where the endpoints of the socket with that name were written.
-    stopping: how the process ends; None: that is not ours to say.
-    """
-
-    def __init__(self, server: Server, place: Callable[[str], str], stopping: Stopping | None = None) -> None:
-        super().__init__()
-        self._place = place
-        self._server = server
-        self._stopping = stopping
-        server.setServiceParent(self)
-
-    def privilegedStartService(self) -> None:
-        """Open the ports. Raises StartError for the first that cannot be opened."""
-        log.info("sockserve {version}, framings {form}", version=__version__, form=FORM)
-        for service in self:
-            for part in service if isinstance(service, Server) else [service]:
-                try:
-                    part.privilegedStartService()
-                except (CannotListenError, OSError, OverflowError) as error:
-                    self._fail(str(part.name), error)
-
-    def stopService(self) -> Deferred[None]:
-        """Fires when all is drained; see SocketServer.stopService."""
-        return maybeDeferred(super().stopService).addCallback(self._stopped)
-
-    def _stopped(self, _: object) -> None:
-        if self._stopping is not None:
-            self._stopping.stopped(all(socket.clean for socket in self._server.sockets.values()))
-
-    def _fail(self, socket: str, error: Exception) -> NoReturn:
-        reason: object = error
-        if isinstance(error, OSError) and error.filename2:
-            # The lock of a unix socket is a link from Twisted's process id to this name.
-            reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
-        line = f"{NAME}: {self._place(socket)}: {reason}"
-        log.critical("{line}", line=line)
-        # twistd has put its log in the place of sys.stderr.
-        if sys.__stderr__ is not None:
-            print(line, file=sys.__stderr__)
-        raise StartError(line) from error
 
 
 def makeService(options: Options) -> MultiService:

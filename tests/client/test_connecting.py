@@ -30,8 +30,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from sockserve.client.connecting import ACCEPTED, as_endpoint, connect, disconnect, reconnecting
-from sockserve.connection.channel import Channel, ChannelClosed, Conversation
+from sockserve.client.connecting import connect, disconnect
+from sockserve.client.endpoints import ACCEPTED, as_endpoint
+from sockserve.client.reconnecting import reconnecting
+from sockserve.connection.channel import Channel, ChannelClosed
+from sockserve.connection.conversation import Conversation
 from sockserve.framing import parse
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority

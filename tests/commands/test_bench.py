@@ -28,15 +28,17 @@ from twisted.internet.tcp import Port
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from sockserve.commands import main
 from sockserve.commands.bench.connection import Connection, Fault, Intended, Sent, Tally
 from sockserve.commands.bench.latency import Histogram, bounds, bucket, summary
 from sockserve.commands.bench.pace import Closed, Open
 from sockserve.commands.bench.settings import Settings
 from sockserve.commands.bench.stream import SMALL, Messages
-from sockserve.connection.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.commands.main import main
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import parse
 from sockserve.framing.errors import FramingError
+from sockserve.handlers.echo import Echo
 from tests.commands.test_send import Sending
 from tests.support.authority import Authority
 from tests.support.twistd import running
@@ -376,7 +378,7 @@ class ProgressTests(SynchronousTestCase):
 
     def test_a_plain_line_without_rich(self) -> None:
         program = (
-            "import sys; sys.modules['rich.console'] = None; from sockserve.commands import main; sys.exit(main())"
+            "import sys; sys.modules['rich.console'] = None; from sockserve.commands.main import main; sys.exit(main())"
         )
         written = self.on_terminal(sys.executable, "-c", program)
         self.assertTrue(written.startswith("\r  0% 0 messages/s"), written)
@@ -742,7 +744,7 @@ class UsageTests(SynchronousTestCase):
             "import sys, importlib.util as util\n"
             "find = util.find_spec\n"
             "util.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
-            "from sockserve.commands import main\n"
+            "from sockserve.commands.main import main\n"
             "main(['bench', 'tcp:h:7', '--plot', 'a.png'])\n"
         )
         ended = subprocess.run(

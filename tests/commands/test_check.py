@@ -25,12 +25,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from sockserve.commands import main
-from sockserve.commands.check import TRIALS, run_trials
+from sockserve.commands.check.command import TRIALS, run_trials
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import bad_headers, cuts, good_messages, long_headers, long_messages, longest
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, summary
 from sockserve.commands.check.trial import NotApplicable, Result, Target
+from sockserve.commands.main import main
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.server.sockets import SocketServer

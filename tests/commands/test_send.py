@@ -21,8 +21,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
-from sockserve.commands import main
-from sockserve.connection.channel import Channel, Conversation
+from sockserve.commands.main import main
+from sockserve.connection.channel import Channel
+from sockserve.connection.conversation import Conversation
 from sockserve.framing import compiled
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority

@@ -11,7 +11,8 @@ from unittest.mock import ANY
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.config.loading import Config, ConfigError, SocketConfig, load
+from sockserve.config.checking import Config, ConfigError, SocketConfig
+from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.framing import NAMES, parse
 from sockserve.server.settings import SOCKET_KEYS

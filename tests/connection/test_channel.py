@@ -16,17 +16,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sockserve.connection.channel import (
-    Channel,
-    ChannelClosed,
-    Conversation,
-    ConversationProtocol,
-    ReadProtocol,
-    ReadTimeout,
-)
-from sockserve.connection.protocol import Echo
+from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol, ReadTimeout
+from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import InvalidMessage, MalformedHeader
+from sockserve.handlers.echo import Echo
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, Client, SocketCase, turn

@@ -20,7 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from sockserve.connection.closing import Ending, unsent, untaken
-from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 
 CLOSE_TIMEOUT = 0.3
 MUCH = bytes(16 << 20)

@@ -15,9 +15,11 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.connection.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
+from sockserve.handlers.echo import Echo
 from tests.support.wire import splits
 
 PEER = IPv4Address("TCP", "192.0.2.7", 4711)

@@ -15,7 +15,8 @@ from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactor
 from twisted.internet.tcp import Port
 
 from sockserve.connection.channel import Channel
-from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
 from tests.support.sockets import LOCAL, Client, SocketCase, turn

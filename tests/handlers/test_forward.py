@@ -17,12 +17,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sockserve.connection.protocol import MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
-from sockserve.handlers import maker
 from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
+from sockserve.handlers.names import maker
 from sockserve.limits.memory import MemoryBudget
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose

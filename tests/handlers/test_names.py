@@ -7,12 +7,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.connection.channel import ConversationProtocol
-from sockserve.connection.protocol import Echo, MessageProtocol
-from sockserve.handlers import NAMES, conversation_maker, load, maker
+from sockserve.connection.conversation import ConversationProtocol
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.handlers.discard import Discard
+from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Bridged
 from sockserve.handlers.function import Answering
+from sockserve.handlers.names import NAMES, conversation_maker, load, maker
 from sockserve.handlers.relay import RelayProtocol
 from tests.connection.test_protocol import connect
 

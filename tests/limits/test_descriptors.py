@@ -12,7 +12,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.connection.protocol import Echo, MessageFactory
+from sockserve.connection.factory import MessageFactory
+from sockserve.handlers.echo import Echo
 from sockserve.limits.descriptors import Accepting
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, SocketCase

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.proxy import parse
 from sockserve.proxy.binary import MAX_SIZE, SIGNATURE
 from sockserve.proxy.header import ClientTLS, Header, HeaderError
+from sockserve.proxy.parsing import parse
 from sockserve.proxy.tlv import crc32c
 
 HTTP = b"GET / HTTP/1.1\r\n"

@@ -35,8 +35,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.addresses import format_address, parse_network
 from sockserve.connection.channel import Channel
 from sockserve.connection.info import ConnectionInfo
-from sockserve.proxy import HeaderProtocol, ProxyFactory
 from sockserve.proxy.binary import SIGNATURE
+from sockserve.proxy.layer import HeaderProtocol, ProxyFactory
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
 from tests.support.sockets import LOCAL, Client, SocketCase, turn

@@ -17,9 +17,9 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve import __version__
-from sockserve.config.loading import SocketConfig
+from sockserve.config.checking import SocketConfig
 from sockserve.connection.channel import Channel
-from sockserve.connection.protocol import MessageFactory
+from sockserve.connection.factory import MessageFactory
 from sockserve.framing import NAMES, parse
 from sockserve.server.settings import DEFAULT_LISTEN
 from sockserve.server.sockets import Server

@@ -16,11 +16,15 @@ from twisted.internet.protocol import Factory
 
 from sockserve import __version__
 from sockserve.addresses import format_address
-from sockserve.client.connecting import as_endpoint, connect, disconnect, reconnecting
-from sockserve.commands import main
-from sockserve.connection.channel import Channel, ChannelClosed, ConversationProtocol, ReadProtocol, ReadTimeout
+from sockserve.client.connecting import connect, disconnect
+from sockserve.client.endpoints import as_endpoint
+from sockserve.client.reconnecting import reconnecting
+from sockserve.commands.main import main
+from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol, ReadTimeout
+from sockserve.connection.conversation import ConversationProtocol
+from sockserve.connection.factory import MessageFactory
 from sockserve.connection.info import ConnectionInfo
-from sockserve.connection.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Decoder, Framing, parse
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.decoder import State
@@ -31,9 +35,10 @@ from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
-from sockserve.proxy import ProxyInfo
-from sockserve.proxy import parse as parse_header
+from sockserve.handlers.echo import Echo
 from sockserve.proxy.header import ClientTLS, Header
+from sockserve.proxy.layer import ProxyInfo
+from sockserve.proxy.parsing import parse as parse_header
 from sockserve.server.sockets import Listen, Server, SocketServer
 from sockserve.text import parse_duration, parse_size
 

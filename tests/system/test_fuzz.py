@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from fuzz import TARGETS, decoder, header, names, protocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing
-from sockserve.proxy import parse as parse_header
 from sockserve.proxy.header import Header, HeaderError
+from sockserve.proxy.parsing import parse as parse_header
 
 
 class HarnessTests(SynchronousTestCase):

@@ -31,7 +31,9 @@ from twisted.protocols.basic import (
 )
 from twisted.trial.unittest import TestCase
 
-from sockserve.connection.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.handlers.echo import Echo
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort

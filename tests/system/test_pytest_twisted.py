@@ -14,7 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import connectionDone
 
-from sockserve.connection.protocol import Echo, MessageFactory, MessageProtocol
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.handlers.echo import Echo
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTCP

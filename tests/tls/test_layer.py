@@ -31,7 +31,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.addresses import format_address
-from sockserve.config.loading import ConfigError, SocketConfig, load
+from sockserve.config.checking import ConfigError, SocketConfig
+from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.connection.closing import unsent
 from sockserve.server.sockets import SocketServer

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from sockserve.client.connecting import as_endpoint
+from sockserve.client.endpoints import as_endpoint
 from sockserve.commands.bench import processor
 from sockserve.commands.bench.connection import Connection, Fault, Tally
 from sockserve.commands.bench.pace import Closed, Open

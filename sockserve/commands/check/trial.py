@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
-from sockserve.client.connecting import Endpoint, as_endpoint
+from sockserve.client.endpoints import ClientEndpoint, as_endpoint
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import NotApplicable, sample
 from sockserve.commands.check.peer import CLOSED, RESET, Peer
@@ -94,7 +94,7 @@ class Target:
     def __init__(
         self,
         reactor: ReactorBase,
-        endpoint: Endpoint,
+        endpoint: ClientEndpoint,
         framing: Framing,
         timeout: float,
         seed: int,

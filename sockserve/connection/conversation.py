@@ -1,0 +1,46 @@
+"""Conversations: coroutines that own one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+
+from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol
+from sockserve.connection.coroutine import run
+from sockserve.framing.errors import TruncatedMessage
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+log = Logger()
+
+
+Conversation = Callable[["Channel"], Coroutine[Any, Any, object]]
+"""`async def talk(channel)`: owns one connection for its whole life. Its end closes the connection."""
+
+
+class ConversationProtocol(ReadProtocol):
+    """Runs one conversation. Its end closes the connection; an exception in it is logged, and closes it too."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
+
+    async def _converse(self) -> None:
+        # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
+        await self._talk(Channel(self))
+
+    def _talk_failed(self, failure: Failure) -> None:
+        if failure.check(TruncatedMessage):
+            log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
+        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
+            log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)
+            self.countClosing("handler")

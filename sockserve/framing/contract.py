@@ -1,0 +1,74 @@
+"""What a framing is, and its decoder: the contract that each of them keeps, yours too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from sockserve.framing.bounds import OnBadFrame
+from sockserve.framing.decoder import State
+
+
+class Decoder(Protocol):
+    """Bytes in, messages out. Any split of the same bytes gives the same messages and the same errors."""
+
+    @property
+    def state(self) -> State:
+        """Where the bytes so far end: "idle" between two frames; "partial" inside one; "skipping" inside a bad one
+        that was reported; "failed" for good, behind a bad frame. It is read at every read: let it be an attribute."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are held: received, and part of nothing that was handed out."""
+
+    def decode(self, data: bytes) -> list[bytes]:
+        """All messages that `data` completes, in order.
+
+        Raises FramingError for a bad frame, once the messages before it were returned: call again, with b"", until
+        the list is empty. With on_bad_frame "skip" the call after the error goes on behind the bad frame; with
+        "close", or when the end of the bad frame cannot be found, every later call raises the same error.
+        """
+
+    def scan(self, data: bytes) -> tuple[bytes, int]:
+        """The frames that `data` completes, as they stand on the wire, and how many they are.
+
+        `decode` without taking the frames apart, for who sends them back or drops them: the same errors, at the same
+        calls; no bytes where `decode` gives no messages. Calls of both may be mixed.
+        """
+
+    def finish(self) -> None:
+        """The peer sends no more. Raises TruncatedMessage inside a frame.
+
+        To be called when all was handed out: it raises an error that is due, and gives no messages.
+        """
+
+    def take(self) -> bytes:
+        """Hand back the bytes received that belong to no message returned; the decoder forgets them."""
+
+    def skip(self, data: bytes) -> bool:
+        """Feed a decoder that is "skipping" no further than the end of the bad frame. True: it has come."""
+
+
+class Framing(Protocol):
+    """How messages become frames. Immutable, comparable; str() gives the name that `parse` takes.
+
+    A framing of your own has to have one form only for each message, and to decode nothing else: a connection that
+    changes its framing counts on it.
+    """
+
+    @property
+    def max_length(self) -> int:
+        """The largest payload in bytes, framing bytes not counted."""
+
+    @property
+    def on_bad_frame(self) -> OnBadFrame:
+        """What a bad frame leads to."""
+
+    def encode(self, message: bytes) -> bytes:
+        """The frame of one message. Raises FramingError for one that this framing cannot send."""
+
+    def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        """The frames of all messages as one object. Raises FramingError for the first that cannot be sent."""
+
+    def decoder(self) -> Decoder:
+        """Fresh state, for one direction of one connection."""

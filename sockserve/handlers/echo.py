@@ -1,0 +1,26 @@
+"""echo: send every message back; RFC 862."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sockserve.connection.protocol import MessageProtocol
+
+if TYPE_CHECKING:
+    pass
+
+
+class Echo(MessageProtocol):
+    """Sends every message back. Over raw: every byte, as RFC 862 and the Winsock sample server do."""
+
+    @property
+    def takesFrames(self) -> bool:
+        # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
+        same = self._encoder.framing is self._delivery.framing
+        return same and type(self).messagesReceived is Echo.messagesReceived
+
+    def framesReceived(self, frames: bytes, count: int) -> None:
+        self._encoder.send_frames(frames, count)
+
+    def messagesReceived(self, messages: list[bytes]) -> None:
+        self.sendMessages(messages)
