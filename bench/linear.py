@@ -50,6 +50,7 @@ from zope.interface import implementer
 
 import sockserve
 import twisted
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
@@ -320,7 +321,7 @@ def on_protocol(protocol: type[MessageProtocol], framing: Framing, reads: Sequen
     def run() -> int:
         subject = protocol()
         subject.framing = framing
-        subject.reactor = Clock()
+        subject.options = ConnectionOptions(reactor=Clock())
         return receive(subject, reads)
 
     return run

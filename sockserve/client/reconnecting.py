@@ -99,7 +99,7 @@ class _Reconnecting(ClientService):
 
     def stopService(self) -> Deferred[None]:
         current = self._current
-        if current is None or not current.started:
+        if current is None or not current.connected:
             return super().stopService()
         Service.stopService(self)
         over = current.whenOver()

@@ -43,8 +43,11 @@ class ChannelClosed(Exception):
 class Connection(Protocol):
     """What a channel needs of the protocol beneath it: a MessageProtocol, or the sender of a datagram."""
 
-    id: int
-    lossReason: ConnectionLost | None
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def lossReason(self) -> ConnectionLost | None: ...
 
     @property
     def peer(self) -> str: ...
@@ -207,7 +210,7 @@ class ReadProtocol(MessageProtocol):
             self._tell_one_reader()
         else:
             super().framingFailed(error)
-            if self.framingHasFailed:
+            if self._engine.receiving.failed:
                 self._finish_reading(ChannelClosed("the peer sent a bad frame"), error)
 
     def messagesEnded(self) -> None:
@@ -221,7 +224,7 @@ class ReadProtocol(MessageProtocol):
         super().abortConnection()
         self._finish_reading(ChannelClosed("this side has closed the connection"))
 
-    def connectionOver(self) -> None:
+    def _connectionOver(self) -> None:
         self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
 
     def writingPaused(self) -> None:

@@ -43,4 +43,4 @@ class ConversationProtocol(ReadProtocol):
             log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
         elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
             log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)
-            self.countClosing("handler")
+            self._engine.tell("handler")

@@ -1,9 +1,10 @@
-"""The factory of protocols that share a framing."""
+"""The factory of protocols that share a framing and options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory
 
@@ -13,14 +14,15 @@ from sockserve.framing import Framing, as_framing
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
+    from sockserve.connection.options import ConnectionOptions
+
 
 class MessageFactory(Factory[MessageProtocol]):
     """Makes protocols that share a framing, for either side of a connection.
 
     framing: a Framing or its name; raises ValueError for an unknown name.
     protocol: a MessageProtocol subclass, or anything that returns one when called without arguments.
-    close_timeout, idle_timeout, frame_timeout: seconds; None: what the protocol class says.
-    log_traffic: log the number of bytes of every read and write.
+    options: by their names, those of ConnectionOptions that differ from what the protocol class says.
     """
 
     noisy = False
@@ -29,29 +31,24 @@ class MessageFactory(Factory[MessageProtocol]):
         self,
         framing: Framing | str,
         protocol: Callable[[], MessageProtocol],
-        *,
-        close_timeout: float | None = None,
-        idle_timeout: float | None = None,
-        frame_timeout: float | None = None,
-        log_traffic: bool = False,
+        **options: Any,  # noqa: ANN401 - as in ConnectionOptions
     ) -> None:
         self.framing = as_framing(framing)
         self._make = protocol
-        self.close_timeout = close_timeout
-        self.idle_timeout = idle_timeout
-        self.frame_timeout = frame_timeout
-        self.log_traffic = log_traffic
+        self._changes = options
+        # For protocols with the options that were seen last: nearly always those of one class.
+        self._base: ConnectionOptions | None = None
+        self._options = self._changed(MessageProtocol.options)
 
     def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
         protocol = self._make()
         protocol.factory = self
         protocol.framing = self.framing
-        if self.close_timeout is not None:
-            protocol.close_timeout = self.close_timeout
-        if self.idle_timeout is not None:
-            protocol.idle_timeout = self.idle_timeout
-        if self.frame_timeout is not None:
-            protocol.frame_timeout = self.frame_timeout
-        if self.log_traffic:
-            protocol.log_traffic = True
+        if protocol.options is not self._base:
+            self._options = self._changed(protocol.options)
+        protocol.options = self._options
         return protocol
+
+    def _changed(self, options: ConnectionOptions) -> ConnectionOptions:
+        self._base = options
+        return replace(options, **self._changes) if self._changes else options

@@ -1,64 +1,29 @@
-"""One framing on one connection: MessageProtocol, the factory that makes them, and Echo.
-
-The way of a message: dataReceived -> Delivery -> messagesReceived -> messageReceived, yours; sendMessage -> framing ->
-transport. Frames sent while messages are being delivered leave as one write.
-"""
+"""MessageProtocol: what users override and call. What is behind it is the engine; see sockserve.connection.engine."""
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
-from zope.interface import implementer
+from twisted.python.failure import Failure
+from zope.interface import classImplements, implementer
 
-from sockserve.addresses import format_address
-from sockserve.connection.closing import Ending, unsent, untaken
-from sockserve.connection.info import ConnectionInfo
-from sockserve.connection.receiving import Delivery
+from sockserve.connection.engine import Engine, log
+from sockserve.connection.options import DEFAULT, ConnectionOptions
 from sockserve.connection.sending import Sending
-from sockserve.framing import Framing, as_framing
-from sockserve.framing.encoder import Encoder
+from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
-from sockserve.limits.timeouts import Limit, watch_of
 
 if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
-    from twisted.internet.tcp import Connection
-    from twisted.python.failure import Failure
+    from twisted.internet.defer import Deferred
+    from twisted.internet.error import ConnectionLost
+    from twisted.internet.interfaces import IDelayedCall, ITransport
 
-    from sockserve.limits.memory import MemoryBudget
+    from sockserve.connection.info import ConnectionInfo
 
-log = Logger()
-
-# Bytes of answers to one read that may wait for its end, to leave as one write.
-_BATCH_SIZE = 256 * 1024
-
-
-class Gate(typing.Protocol):
-    """Who decides when connections start, and counts them."""
-
-    def enter(self, protocol: MessageProtocol) -> bool:
-        """A connection is there. False: it does not start now; the gate calls `start` later, or has closed it."""
-
-    def established(self, protocol: MessageProtocol) -> None:
-        """Its first message has arrived."""
-
-    def flushed(self, protocol: MessageProtocol) -> None:
-        """It is closing, and all that was owed is with the kernel."""
-
-    def leave(self, protocol: MessageProtocol) -> None:
-        """It is over, started or not."""
-
-    def count(self, limit: str) -> None:
-        """One connection more was closed because of that limit."""
+classImplements(Sending, IPushProducer)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -73,57 +38,14 @@ class MessageProtocol(Protocol):
     everything owed is still sent before the connection closes.
 
     framing: a Framing or its name, see sockserve.framing.parse.
-    close_timeout: seconds in which a peer has to take some of what is owed when we close, or it is aborted.
-    idle_timeout: seconds in which nothing comes and the peer takes nothing of what is sent; then it is closed.
-    frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
-    log_traffic: log the number of bytes of every read and write.
-    reactor: the clock of the timeouts; None: the global reactor.
-    id, socket: the connection's number within its named socket, and that socket's name.
-    gate: asked before the connection starts.
-    memory: the budget that the bytes held for this connection count for.
+    options: time limits, log, clock; see ConnectionOptions.
     """
 
     framing: Framing | str = "raw"
-    close_timeout: float = 10.0
-    idle_timeout: float | None = None
-    frame_timeout: float | None = None
-    log_traffic: bool = False
-    reactor: IReactorTime | None = None
-    id: int = 0
-    socket: str = ""
-    gate: Gate | None = None
-    memory: MemoryBudget | None = None
+    options: ConnectionOptions = DEFAULT
 
-    transport: Connection
-
-    # It has begun; the gate let it in.
-    started = False
-    # Why it was lost, when that was not a close of ours or the peer's.
-    lossReason: ConnectionLost | None = None
-
-    # State. Defaults in the class keep an idle connection small.
-    _delivery: Delivery
-    _ending: Ending
-    _encoder: Encoder
-    _sending: Sending
-    _since: datetime
-    _local: IAddress
-    _established: datetime | None = None
-    # Why reading is held up, and whether the transport reads.
-    _holds: frozenset[str] = frozenset()
-    _reading = True
-    _draining = False
-    # Bad frames skipped in this read.
-    _skipped = 0
-    _end_told = False
-    # Bytes came behind the end of the messages.
-    _talks_on = False
-    # The connection is lost, and what had arrived is being delivered.
-    _gone = False
-    # Bytes that came before the start: a layer beneath had read them together with its own.
-    _early = b""
-    _bytes_sent = 0
-    _bytes_received = 0
+    transport: Any
+    _engine: Engine
 
     # What a user overrides.
 
@@ -134,9 +56,9 @@ class MessageProtocol(Protocol):
     def messagesReceived(self, messages: list[bytes]) -> None:
         """All messages that one read has completed; calls messageReceived for each.
 
-        Override it to take them at once. A change of framing, a pause or a close then takes effect behind the last.
+        Override it to take them at once. A change of framing, a pause or a close then takes effect after the last.
         """
-        self._delivery.deliver_each(messages)
+        self._engine.receiving.deliver_each(messages)
 
     @property
     def takesFrames(self) -> bool:
@@ -156,10 +78,11 @@ class MessageProtocol(Protocol):
         When this returns, the messages have ended (`messagesEnded`), and the connection closes with everything flushed;
         only with on_bad_frame "skip", and where the end of the bad frame can be found, it goes on.
         """
-        over = isinstance(error, TruncatedMessage) or self._delivery.failed
+        engine = self._engine
+        over = isinstance(error, TruncatedMessage) or engine.receiving.failed
         if not over:
-            self._skipped += 1
-            if self._skipped > 1:
+            engine.skipped += 1
+            if engine.skipped > 1:
                 # A peer that sends nothing else must not fill the log: the rest of the read is counted.
                 return
         action = "closing" if over else "skipping it"
@@ -183,133 +106,90 @@ class MessageProtocol(Protocol):
         """The peer has read all that waited for it."""
         self.releaseReading("writing")
 
+    @property
+    def keptBytes(self) -> int:
+        """Bytes that this protocol itself keeps for its peer, such as messages it works on; for memory_budget."""
+        return 0
+
     # What a user calls.
 
     @property
+    def id(self) -> int:
+        """The connection's number within its named socket, from 1; 0 outside one."""
+        return self._engine.id
+
+    @property
     def peer(self) -> str:
-        """The peer's address as text, behind the name of the named socket, if any: `orders 192.0.2.7:4711`."""
-        address = format_address(self.transport.getPeer())
-        return f"{self.socket} {address}" if self.socket else address
+        """The peer's address as text, after the name of the named socket, if any: `orders 192.0.2.7:4711`."""
+        return self._engine.peer
 
     @property
     def info(self) -> ConnectionInfo:
         """What is known of this connection now."""
-        transport = self.transport
-        certificate = transport.getPeerCertificate() if ISSLTransport.providedBy(transport) else None
-        return ConnectionInfo(
-            id=self.id,
-            socket=self.socket,
-            peer=transport.getPeer(),
-            local=self._local_address(),
-            framing=self._delivery.framing,
-            sending=self._encoder.framing,
-            certificate=cast("X509 | None", certificate),
-            connected=self._since,
-            established=self._established,
-            messages_received=self._delivery.count,
-            messages_sent=self._encoder.count,
-            bytes_received=self._bytes_received,
-            bytes_sent=self._bytes_sent,
-            # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
-            proxy=getattr(transport, "proxy", None),
-        )
+        return self._engine.info()
 
     @property
     def closing(self) -> bool:
         """The connection is closing or closed: nothing is delivered any more, and nothing can be sent."""
-        return self._ending.closing
+        return self._engine.state.closing
 
     @property
     def sendingEnded(self) -> bool:
         """Nothing can be sent any more."""
-        return self._ending.sending_ended
+        return self._engine.state.sending_ended
 
     @property
-    def flushed(self) -> bool:
-        """The connection is closing, and nothing is owed any more.
-
-        Not while the peer goes on sending: the end of the process would reset the connection, and that could destroy
-        what the peer has not read yet.
-        """
-        return self._ending.closing and self._ending.flushed and not self._talks_on
-
-    @property
-    def framingHasFailed(self) -> bool:
-        """A bad frame has ended the incoming messages."""
-        return self._delivery.failed
-
-    @property
-    def held(self) -> int:
-        """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
-        if not self.started:
-            return 0
-        return self._delivery.pending + self._encoder.size + unsent(self.transport)
+    def lossReason(self) -> ConnectionLost | None:
+        """Why the connection was lost, when that was not a close of ours or the peer's."""
+        return self._engine.loss
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
-        """Call `function` in so many seconds of this protocol's reactor; the same name as in TimeoutMixin."""
-        return self._clock().callLater(seconds, function)
+        """Call `function` after this many seconds of this protocol's clock; the same name as in TimeoutMixin."""
+        return self._engine.call_later(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
 
-        Does nothing once the connection is closing, or behind `endMessages`.
+        Does nothing once the connection is closing, or after `endMessages`.
         """
-        # `start` has put the encoder's own method in the place of this one: it is the way of every message.
-        self._encoder.send(message)
+        # The encoder's own method takes the place of this one when the connection starts: it is every message's way.
+        self._engine.encoder.send(message)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
         """Send several messages at once: all, or none when one of them raises FramingError."""
-        self._encoder.send_all(messages)
+        self._engine.encoder.send_all(messages)
 
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
-        What shutdown(SD_SEND) is in Winsock. On the client's side of TLS the peer sees it when the connection closes.
+        What shutdown(SD_SEND) is in Winsock. Where the transport cannot half-close (Twisted's own TLS, SSH channels),
+        the peer sees it when the connection closes.
         """
-        self._encoder.flush()
-        self._encoder.close()
-        self._ending.end_sending()
+        self._engine.end_messages()
 
     def whenWritable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it has gone, or when the connection ends."""
-        return self._sending.when_writable()
+        return self._engine.sending.when_writable()
 
     def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
         """Change the framing, of both directions or one of them. Raises ValueError for an unknown name.
 
         outgoing: from the next message that is sent.
-        incoming: from the byte behind the message that is being delivered, even when more bytes of the same read are
-        here already. Called elsewhere with part of a frame received, it takes effect behind that frame.
+        incoming: from the byte after the message that is being delivered, even when more bytes of the same read are
+        here already. Called elsewhere with part of a frame received, it takes effect after that frame.
         """
-        framing = as_framing(framing)
-        if outgoing:
-            self._encoder.framing = framing
-        if incoming:
-            self._delivery.set_framing(framing)
+        self._engine.set_framing(framing, incoming=incoming, outgoing=outgoing)
 
     def holdReading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered.
 
         Each reason holds for itself, until it is released.
         """
-        if self._ending.closing or self._gone:
-            return
-        self._holds |= {reason}
-        self._delivery.held = True
-        self._delivery.interrupt()
-        if not self._delivery.running:
-            self._adjust_reading()
+        self._engine.hold_reading(reason)
 
     def releaseReading(self, reason: str) -> None:
         """Undo holdReading for this reason. Messages that have arrived already are delivered before this returns."""
-        if self._ending.closing or reason not in self._holds:
-            return
-        self._holds -= {reason}
-        if self._holds:
-            return
-        self._delivery.held = False
-        if not self._delivery.running:
-            self._run()
+        self._engine.release_reading(reason)
 
     def pauseProducing(self) -> None:
         """Hold up reading, as Twisted names it."""
@@ -328,297 +208,59 @@ class MessageProtocol(Protocol):
 
         The connection is given up when the peer takes nothing for `close_timeout` seconds.
         """
-        if not self._ending.closing:
-            self._encoder.flush()
-            self._stop()
-            if not self._gone:
-                self._ending.close()
-
-    def drain(self) -> None:
-        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now.
-
-        Does nothing when it has: that end is the one that counts, with the unfinished frame in front of it.
-        """
-        if self._draining or self._ending.closing or self._ending.peer_ended:
-            return
-        self._draining = True
-        self._adjust_reading()
-        if not self._delivery.held and not self._delivery.running:
-            self._end()
+        self._engine.close()
 
     def abortConnection(self) -> None:
         """Close at once, without sending what is owed."""
-        if not self._ending.closing:
-            self._stop()
-        self._encoder.drop()
-        self.transport.abortConnection()
+        self._engine.abort()
 
-    def abortFor(self, limit: str, text: str) -> None:
-        """Close at once because of a limit: say so in one line, `text` behind the peer's address, and count it."""
-        self.noteClosing(limit, text)
-        self.abortConnection()
-
-    def noteClosing(self, limit: str, text: str) -> None:
-        """Log in one line why this connection closes, and count it under the limit's name."""
-        log.info("{peer}: {text}", peer=self.peer, text=text)
-        self.countClosing(limit)
-
-    def countClosing(self, limit: str) -> None:
-        """Count, for the named socket, that this connection closes because of that limit."""
-        if self.gate is not None:
-            self.gate.count(limit)
+    def drain(self) -> None:
+        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now."""
+        self._engine.drain()
 
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
-        self.transport = cast("Connection", transport)
-        self._since = datetime.now(UTC)
-        if self.gate is None or self.gate.enter(self):
-            self.start()
-
-    def start(self) -> None:
-        """Begin: `connectionMade`, then messages. Called by makeConnection, or by the gate that kept it waiting."""
-        transport = self.transport
-        framing = as_framing(self.framing)
-        self.started = True
-        # What changes with the first messages is here from the start: an attribute that many objects get late costs
-        # each of them a dict of its own.
-        self._bytes_received = self._bytes_sent = 0
-        self._established = None
-        self._holds = frozenset()
-        self._reading = True
-        self._local = transport.getHost()
-        # It is asked behind every message, and found faster in an object than in its class.
-        transport.disconnecting = transport.disconnecting
-        self._delivery = Delivery(framing, self, transport)
-        self._ending = Ending(transport, self)
-        self._encoder = Encoder(framing, self._write)
-        if type(self).sendMessage is MessageProtocol.sendMessage:
-            self.sendMessage = self._encoder.send  # type: ignore[method-assign]
-        self._sending = Sending(transport, self._ending, self)
-        transport.registerProducer(self._sending, True)
-        if self.idle_timeout is not None or self.frame_timeout is not None:
-            watch_of(self._clock()).join(self)
-        if self.memory is not None:
-            self.memory.join(self)
-        self.connected = 1
-        self._call(self.connectionMade)
-        if self._early:
-            early, self._early = self._early, b""
-            self.dataReceived(early)
+        self.transport = transport
+        try:
+            self._engine = Engine(self, transport, self.options)
+        except Exception:
+            # With a framing that there is not, for example. Whoever calls later finds a connection that is closing.
+            failure = Failure()
+            self.framing = "raw"
+            self._engine = Engine(self, transport, DEFAULT)
+            self._engine.fail(failure)
+            return
+        try:
+            self._engine.connect()
+        except Exception:
+            self._engine.fail(Failure())
 
     def dataReceived(self, data: bytes) -> None:
-        if not self.started:
-            self._early += data
-            return
-        self._bytes_received += len(data)
-        if self.memory is not None:
-            self.memory.grow(len(data))
-        if self.log_traffic:
-            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
-        if self._ending.closing or self._end_told:
-            self._talks_on = True
-            return
-        delivery = self._delivery
-        delivery.receive(data)
-        if delivery.held:
-            self._adjust_reading()
-        elif not delivery.running:
-            self._run()
+        self._engine.data_received(data)
 
     def readConnectionLost(self) -> None:
-        self._ending.peer_ended = True
-        if self._ending.closing:
-            self.transport.loseConnection()
-        elif not self._delivery.held and not self._delivery.running:
-            self._end()
+        self._engine.peer_ended()
 
     def writeConnectionLost(self) -> None:
-        self._ending.flushed = True
-        if self.gate is not None:
-            self.gate.flushed(self)
+        self._engine.write_ended()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.started:
-            if not self._ending.closing:
-                if not reason.check(ConnectionDone):
-                    self.lossReason = _loss(reason)
-                self._ending.peer_ended = True
-                self._deliver_rest()
-            if not self._ending.closing:
-                self._stop()
-            self._ending.over()
-            self._sending.wake()
-            if self.memory is not None:
-                self.memory.leave(self)
-            self._call(self.connectionOver)
-        if self.gate is not None:
-            self.gate.leave(self)
+        self._engine.lost(reason)
 
-    def connectionOver(self) -> None:
-        """The connection is lost; called before the gate may start another one."""
+    # What the engine calls.
 
     def connectionEstablished(self) -> None:
-        """The first message is about to be delivered."""
-        self._established = datetime.now(UTC)
-        if self.gate is not None:
-            self.gate.established(self)
+        self._engine.establish()
 
-    # Receiving.
+    def _connectionStarted(self) -> None:
+        self.connected = 1
+        if type(self).sendMessage is MessageProtocol.sendMessage:
+            self.sendMessage = self._engine.encoder.send  # type: ignore[method-assign]
+        self.connectionMade()
 
-    def _run(self) -> None:
-        """Deliver what was received; then send the answers."""
-        delivery = self._delivery
-        encoder = self._encoder
-        encoder.batch = _BATCH_SIZE
-        try:
-            if not self._end_told:
-                delivery.run()
-        except Exception:
-            self._callback_failed()
-        if self._skipped:
-            if self._skipped > 1:
-                log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self._skipped - 1)
-            self._skipped = 0
-        if self.transport.disconnecting:
-            self.loseConnection()
-        encoder.flush()
-        encoder.batch = 0
-        if encoder.size:
-            # From writingPaused.
-            encoder.flush()
-        if delivery.failed or ((self._ending.peer_ended or self._draining) and not delivery.held):
-            self._end()
-        self._adjust_reading()
+    def _connectionNotStarted(self, failure: Failure) -> None:
+        """The connection could not begin; that was logged, and it is being aborted."""
 
-    def _deliver_rest(self) -> None:
-        """The connection is lost: deliver what had arrived before that, whatever held it up."""
-        self._gone = True
-        self._encoder.drop()
-        self._encoder.close()
-        self._holds = frozenset()
-        self._delivery.held = False
-        if not self._delivery.running:
-            self._run()
-
-    def _end(self) -> None:
-        """The peer has ended its stream, or a bad frame has, and all messages are delivered: say so, once."""
-        if self._end_told:
-            return
-        self._end_told = True
-        if self._delivery.failed:
-            self.countClosing("on_bad_frame")
-        try:
-            if not self._draining and not self._delivery.failed:
-                self._delivery.finish()
-            if not self._ending.closing:
-                self.messagesEnded()
-        except Exception:
-            self._callback_failed()
-
-    def _call(self, callback: Callable[[], object]) -> None:
-        try:
-            callback()
-        except Exception:
-            self._callback_failed()
-
-    def _callback_failed(self) -> None:
-        log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=type(self).__name__)
-        self.countClosing("handler")
-        self.loseConnection()
-
-    def _adjust_reading(self) -> None:
-        wanted = not self._holds and not self._draining and not self._delivery.failed
-        if not wanted and not self._bytes_received and ISSLTransport.providedBy(self.transport):
-            # The handshake has to be read, or nothing will ever be written. What comes behind it is held up.
-            return
-        ending = self._ending
-        if wanted != self._reading and not ending.closing and not ending.peer_ended and not self._gone:
-            self._reading = wanted
-            if wanted:
-                self.transport.resumeProducing()
-            else:
-                self.transport.pauseProducing()
-
-    def _local_address(self) -> IAddress:
-        try:
-            return cast("IAddress", self.transport.getHost())
-        except AttributeError:
-            # Twisted's sockets forget it when the connection is lost.
-            return self._local
-
-    # Sending and closing.
-
-    def _write(self, data: bytes) -> None:
-        self._bytes_sent += len(data)
-        if self.log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
-        if self._encoder.batch:
-            self._sending.write(data)
-        else:
-            # Many messages that a program sends one by one are one write of the transport's.
-            self.transport.write(data)
-        if self.memory is not None:
-            # Behind the write: it may let delivery go on, and the answers must not overtake this.
-            self.memory.grow(len(data))
-
-    def _stop(self) -> None:
-        """Deliver nothing more."""
-        if self.log_traffic:
-            log.info("{peer}: Connection closing...", peer=self.peer)
-        self._ending.stop()
-        self._delivery.drop()
-        self._encoder.close()
-        self._sending.wake()
-        if self.idle_timeout is not None or self.frame_timeout is not None:
-            watch_of(self._clock()).leave(self)
-
-    def _clock(self) -> IReactorTime:
-        if self.reactor is None:
-            from twisted.internet import reactor
-
-            self.reactor = cast("IReactorTime", reactor)
-        return self.reactor
-
-    # Time limits; see sockserve.limits.timeouts and sockserve.connection.closing.
-
-    @property
-    def progress(self) -> int:
-        """Bytes that came, and bytes that the peer has taken."""
-        return self._bytes_received + self.taken
-
-    @property
-    def taken(self) -> int:
-        """Bytes that the peer has taken."""
-        return self._bytes_sent - untaken(self.transport)
-
-    @property
-    def unfinished(self) -> int | None:
-        """The number of the frame that is received in part; None: there is none, or we do not read."""
-        waits = self._delivery.partial and not self._delivery.held and not self._end_told
-        return self._delivery.count if waits else None
-
-    def closeTimedOut(self) -> None:
-        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
-        seconds = self.close_timeout
-        self.abortFor(
-            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
-        )
-
-    def timedOut(self, limit: Limit) -> None:
-        """A time limit was exceeded."""
-        if limit == "idle_timeout":
-            self.noteClosing(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
-            self.loseConnection()
-        else:
-            self.noteClosing(
-                limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing"
-            )
-            self.drain()
-
-
-def _loss(reason: Failure) -> ConnectionLost:
-    """A ConnectionLost of this connection's own: Twisted has one for all."""
-    if isinstance(reason.value, ConnectionLost):
-        return ConnectionLost(*reason.value.args)
-    return ConnectionLost(reason.getErrorMessage())
+    def _connectionOver(self) -> None:
+        """The connection is lost; called before the gate may start another one."""

@@ -16,11 +16,10 @@ class Echo(MessageProtocol):
     @property
     def takesFrames(self) -> bool:
         # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
-        same = self._encoder.framing is self._delivery.framing
-        return same and type(self).messagesReceived is Echo.messagesReceived
+        return self._engine.echoes and type(self).messagesReceived is Echo.messagesReceived
 
     def framesReceived(self, frames: bytes, count: int) -> None:
-        self._encoder.send_frames(frames, count)
+        self._engine.encoder.send_frames(frames, count)
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         self.sendMessages(messages)

@@ -6,6 +6,7 @@ of one side's messages becomes the end of what the other side is sent.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -110,13 +111,14 @@ class Client(Bridged):
     def connectionMade(self) -> None:
         self.holdReading("target")
         framing = self._forward.framing or self.info.framing
-        factory = MessageFactory(framing, self._target, close_timeout=self.close_timeout)
+        factory = MessageFactory(framing, self._target)
         self._connecting = self._forward.endpoint.connect(factory)
         self._connecting.addCallbacks(self._connected, self._refused)
 
     def _target(self) -> Target:
         target = Target()
-        target.socket, target.reactor, target.memory = self.socket, self.reactor, self.memory
+        # The limits on time and on the number of connections are for clients.
+        target.options = replace(self.options, idle_timeout=None, frame_timeout=None, gate=None)
         return target
 
     def _connected(self, target: IProtocol) -> None:

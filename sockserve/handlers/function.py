@@ -94,15 +94,15 @@ class Answering(MessageProtocol):
         if not self._slots:
             self.loseConnection()
 
-    def connectionOver(self) -> None:
+    def _connectionOver(self) -> None:
         slots, self._slots = self._slots, deque()
         for slot in slots:
             if slot.deferred is not None:
                 slot.deferred.cancel()
 
     @property
-    def held(self) -> int:
-        return super().held + sum(slot.held for slot in self._slots)
+    def keptBytes(self) -> int:
+        return sum(slot.held for slot in self._slots)
 
     def _answered(self, answer: object, slot: _Slot) -> None:
         slot.deferred, slot.message, slot.answer = None, b"", answer
@@ -124,7 +124,7 @@ class Answering(MessageProtocol):
                 self.sendMessage(answer)
         except FAILURES:
             log.failure("{peer}: the handler failed; closing", peer=self.peer)
-            self.countClosing("handler")
+            self._engine.tell("handler")
             self.loseConnection()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -21,10 +21,12 @@ WhenFull = Literal["wait", "refuse"]
 
 
 class Connection(typing.Protocol):
-    """What the gate sees of a connection; see MessageProtocol."""
+    """What the gate sees of a connection; see sockserve.connection.engine."""
 
     id: int
-    transport: Any
+
+    @property
+    def address(self) -> object: ...
 
     @property
     def peer(self) -> str: ...
@@ -32,13 +34,17 @@ class Connection(typing.Protocol):
     @property
     def flushed(self) -> bool: ...
 
+    def wait(self) -> None: ...
+
     def start(self) -> None: ...
+
+    def dismiss(self) -> None: ...
 
     def drain(self) -> None: ...
 
-    def abortConnection(self) -> None: ...
+    def abort(self) -> None: ...
 
-    def noteClosing(self, limit: str, text: str) -> None: ...
+    def tell(self, limit: str, text: str = "") -> None: ...
 
 
 C = TypeVar("C", bound=Connection)
@@ -56,7 +62,6 @@ class Admission(Generic[C]):
         when none does any more.
 
     running: the connections that run, by their id.
-    closings: how many connections were closed because of each limit, by its name.
     """
 
     def __init__(
@@ -86,67 +91,60 @@ class Admission(Generic[C]):
         # Connections that owed something when they were last looked at, all of them.
         self._owing: list[C] = []
         self.running: dict[int, C] = {}
-        self.closings: Counter[str] = Counter()
 
-    def enter(self, protocol: C) -> bool:
+    def enter(self, connection: C) -> bool:
         if not self._open:
-            protocol.transport.loseConnection()
+            connection.dismiss()
             return False
-        if not self._welcome(protocol):
+        if not self._welcome(connection):
             return False
         if self._limit is None or len(self.running) < self._limit:
-            self._admit(protocol)
+            self._admit(connection)
             return True
         if self._when_full == "refuse":
             return self._refuse(
-                protocol, "max_connections", f"refused, {self._limit} are served already (max_connections)"
+                connection, "max_connections", f"refused, {self._limit} are served already (max_connections)"
             )
-        protocol.transport.pauseProducing()
-        self._waiting.append(protocol)
+        connection.wait()
+        self._waiting.append(connection)
         self._accept(False)
         return False
 
-    def count(self, limit: str) -> None:
-        self.closings[limit] += 1
-
-    def established(self, protocol: C) -> None:
+    def established(self, connection: C) -> None:
         if self._limit == 1:
             # In the simplified server of WINDEV this is when a client counts as connected.
-            log.info("{peer}: established", peer=protocol.peer)
+            log.info("{peer}: established", peer=connection.peer)
 
-    def flushed(self, protocol: C) -> None:
+    def flushed(self, connection: C) -> None:
         self._check_drained()
 
-    def leave(self, protocol: C) -> None:
-        peer = self._peers.pop(protocol, None)
+    def leave(self, connection: C) -> None:
+        peer = self._peers.pop(connection, None)
         if peer is not None:
             self._counts[peer] -= 1
             if not self._counts[peer]:
                 del self._counts[peer]
-        if self.running.pop(protocol.id, None) is None:
-            if protocol in self._waiting:
-                self._waiting.remove(protocol)
+        if self.running.pop(connection.id, None) is None:
+            if connection in self._waiting:
+                self._waiting.remove(connection)
         elif self._waiting:
             following = self._waiting.popleft()
             self._admit(following)
-            # In this order: when it starts, it may hold reading.
-            following.transport.resumeProducing()
             following.start()
         self._accept(not self._waiting)
         self._check_drained()
 
     def open(self) -> None:
-        """Let connections in, again or for the first time; nothing counts that was before."""
+        """Let connections in, again or for the first time."""
         self._open = True
-        self.closings.clear()
 
     def drain(self) -> Deferred[None]:
         """Let no one in any more, and end what runs. Fires when nothing is owed to anyone."""
         self._open = False
         while self._waiting:
-            self._waiting.popleft().transport.loseConnection()
-        for protocol in list(self.running.values()):
-            protocol.drain()
+            self._waiting.popleft().dismiss()
+        for connection in list(self.running.values()):
+            connection.drain()
         drained: Deferred[None] = Deferred()
         self._draining.append(drained)
         self._check_drained()
@@ -155,40 +153,39 @@ class Admission(Generic[C]):
     def abort(self) -> int:
         """Abort what still owes something, and say how many that were."""
         unfinished = self._unfinished()
-        for protocol in unfinished:
-            protocol.abortConnection()
-        if unfinished:
-            self.closings["drain_timeout"] += len(unfinished)
+        for connection in unfinished:
+            connection.tell("drain_timeout")
+            connection.abort()
         return len(unfinished)
 
-    def _welcome(self, protocol: C) -> bool:
+    def _welcome(self, connection: C) -> bool:
         """Whether its peer may have one connection more; that is counted here."""
-        host = None if self._per_peer is None else host_of(protocol.transport.getPeer())
+        host = None if self._per_peer is None else host_of(connection.address)
         if self._per_peer is not None and host is not None:
             peer = peer_of(host)
             if self._counts[peer] >= self._per_peer:
                 text = f"refused, {peer} has {self._per_peer} connections already (max_connections_per_peer)"
-                return self._refuse(protocol, "max_connections_per_peer", text)
+                return self._refuse(connection, "max_connections_per_peer", text)
             self._counts[peer] += 1
-            self._peers[protocol] = peer
+            self._peers[connection] = peer
         return True
 
-    def _refuse(self, protocol: C, limit: str, text: str) -> Literal[False]:
-        protocol.noteClosing(limit, text)
-        protocol.transport.loseConnection()
+    def _refuse(self, connection: C, limit: str, text: str) -> Literal[False]:
+        connection.tell(limit, text)
+        connection.dismiss()
         return False
 
-    def _admit(self, protocol: C) -> None:
+    def _admit(self, connection: C) -> None:
         self._last_id += 1
-        protocol.id = self._last_id
-        self.running[protocol.id] = protocol
+        connection.id = self._last_id
+        self.running[connection.id] = connection
 
     def _accept(self, wanted: bool) -> None:
         if self._accepting is not None:
             self._accepting(wanted)
 
     def _unfinished(self) -> list[C]:
-        return [protocol for protocol in self.running.values() if not protocol.flushed]
+        return [connection for connection in self.running.values() if not connection.flushed]
 
     def _check_drained(self) -> None:
         if not self._draining:

@@ -23,17 +23,17 @@ _PATIENCE = 10
 
 
 class Holder(Protocol):
-    """A connection; see MessageProtocol."""
+    """A connection; see sockserve.connection.engine."""
 
     @property
     def held(self) -> int:
         """Bytes that it holds."""
 
-    def holdReading(self, reason: str) -> None: ...
+    def hold_reading(self, reason: str) -> None: ...
 
-    def releaseReading(self, reason: str) -> None: ...
+    def release_reading(self, reason: str) -> None: ...
 
-    def abortFor(self, limit: str, text: str) -> None: ...
+    def abort_for(self, limit: str, text: str) -> None: ...
 
 
 class MemoryBudget:
@@ -88,7 +88,7 @@ class MemoryBudget:
             for holder in paused:
                 # One that went on before it may have used up the room.
                 if holder not in self._paused:
-                    holder.releaseReading(_REASON)
+                    holder.release_reading(_REASON)
         else:
             self._pause(sizes, total)
         if (self._paused or total > self.limit) and self._call is None:
@@ -121,7 +121,7 @@ class MemoryBudget:
                 break
             others -= reading[holder]
             self._paused.add(holder)
-            holder.holdReading(_REASON)
+            holder.hold_reading(_REASON)
 
     def _abort(self) -> None:
         sizes = {holder: holder.held for holder in self._holders}
@@ -130,6 +130,6 @@ class MemoryBudget:
             if total <= self.limit:
                 break
             total -= sizes[holder]
-            holder.abortFor(
+            holder.abort_for(
                 _REASON, f"aborted, {sizes[holder]} bytes are held for it, and too many for all (memory_budget)"
             )

@@ -19,10 +19,13 @@ _PART = 8
 
 
 class Watched(Protocol):
-    """What a sweep asks of a connection; see MessageProtocol."""
+    """What a sweep asks of a connection; see sockserve.connection.engine."""
 
-    idle_timeout: float | None
-    frame_timeout: float | None
+    @property
+    def idle_timeout(self) -> float | None: ...
+
+    @property
+    def frame_timeout(self) -> float | None: ...
 
     @property
     def progress(self) -> int:
@@ -32,7 +35,7 @@ class Watched(Protocol):
     def unfinished(self) -> int | None:
         """The number of the frame that is received in part; None: there is none, or it is not the peer who is late."""
 
-    def timedOut(self, limit: Limit) -> None: ...
+    def timed_out(self, limit: Limit) -> None: ...
 
 
 class _Clock:
@@ -97,7 +100,7 @@ class Watch:
                 if limit == "idle_timeout":
                     # Nothing comes after this one; a connection with a late frame may go on to be idle.
                     self.leave(connection)
-                connection.timedOut(limit)
+                connection.timed_out(limit)
 
     def _exceeded(self, connection: Watched, clock: _Clock) -> Limit | None:
         now = self._now

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from sockserve.addresses import Network, as_network, format_address
 from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation
 from sockserve.connection.factory import MessageFactory
-from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import as_framing
 from sockserve.framing.raw import Raw
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
-from sockserve.handlers.names import Maker, conversation_maker, datagram_function, maker
+from sockserve.handlers.names import conversation_maker, datagram_function, maker
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
+from sockserve.limits.events import Events, LimitEvent
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
+    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
 
+    from sockserve.connection.engine import Engine
+    from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
     from sockserve.limits.memory import MemoryBudget
 
@@ -84,6 +86,7 @@ class SocketServer(Service):
     fails is logged.
 
     ports: the open ports.
+    events: told when a limit ends or refuses a connection; `listen` to them.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because what answers has failed. Logged when the service has stopped.
     """
@@ -123,10 +126,11 @@ class SocketServer(Service):
         self._drain_timeout = drain_timeout
         self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
         self._accepting = Accepting(name, self._reactor)
-        self._admission: Admission[MessageProtocol] = Admission(
+        self._admission: Admission[Engine] = Admission(
             max_connections, when_full, self._accepting.accept, per_peer=max_connections_per_peer
         )
-        self.closings = self._admission.closings
+        self.events = Events()
+        self.closings = self.events.counts
         if proxy_from is not None and not proxy_protocol:
             raise ValueError("proxy_from needs proxy_protocol")
         self._proxies = LOOPBACK if proxy_from is None else tuple(map(as_network, proxy_from))
@@ -140,7 +144,7 @@ class SocketServer(Service):
         shared = None if tls is None else Certificates(name, tls.read, tls.files)
         one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
         several = cast("Iterable[ServerEndpoint | Listen]", [listen] if one else listen)
-        self._listen: list[tuple[IStreamServerEndpoint, SocketFactory]] = []
+        self._listen: list[tuple[IStreamServerEndpoint, MessageFactory, Certificates | None]] = []
         for item in several:
             endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
             certificates = shared
@@ -164,20 +168,20 @@ class SocketServer(Service):
                 endpoint, certificates = tls_endpoint(name, reactor, endpoint)
             elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
-            factory = SocketFactory(
+            factory = MessageFactory(
                 own,
                 make,
-                name,
-                self._admission,
-                self._reactor,
-                memory,
                 close_timeout=close_timeout,
                 idle_timeout=idle_timeout,
                 frame_timeout=frame_timeout,
                 log_traffic=log_traffic,
+                reactor=self._reactor,
+                socket=name,
+                gate=self._admission,
+                memory=memory,
+                events=self.events,
             )
-            factory.certificates = certificates
-            self._listen.append((endpoint, factory))
+            self._listen.append((endpoint, factory, certificates))
 
     @property
     def clean(self) -> bool:
@@ -192,19 +196,20 @@ class SocketServer(Service):
     @property
     def channels(self) -> dict[int, Channel]:
         """The connections that are served now, by their id."""
-        return {number: Channel(protocol) for number, protocol in self._admission.running.items()}
+        return {number: _channel(each) for number, each in self._admission.running.items()}
 
     def channel(self, id: int) -> Channel | None:  # noqa: A002 - the name of Channel.id
         """The connection with that id; None when it is gone."""
-        protocol = self._admission.running.get(id)
-        return None if protocol is None else Channel(protocol)
+        connection = self._admission.running.get(id)
+        return None if connection is None else _channel(connection)
 
     def privilegedStartService(self) -> None:
         """Open the endpoints, while the process may still have the rights that low ports need."""
         super().privilegedStartService()
         self._admission.open()
-        for endpoint, factory in self._listen:
-            opening = endpoint.listen(self._layers(factory))
+        self.closings.clear()
+        for endpoint, factory, certificates in self._listen:
+            opening = endpoint.listen(self._layers(factory, certificates))
             if opening.called and isinstance(opening.result, Failure):
                 failure = opening.result
                 opening.addErrback(lambda _: None)
@@ -242,18 +247,18 @@ class SocketServer(Service):
             seconds=f"{seconds:g}",
         )
 
-    def _layers(self, factory: SocketFactory) -> IProtocolFactory:
+    def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, in what is settled before its protocols are connected.
 
         The order from the outside in: PROXY, who may connect at all, TLS, the factory.
         """
         layered: IProtocolFactory = factory
-        if factory.certificates is not None:
+        if certificates is not None:
             # It needs what is not installed with every Twisted.
             from sockserve.tls.layer import TLSFactory
 
             layered = TLSFactory(
-                factory.certificates,
+                certificates,
                 layered,
                 self._reactor,
                 handshake_timeout=self._handshake_timeout,
@@ -268,8 +273,7 @@ class SocketServer(Service):
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
-        self._admission.count(reason)
-        log.warn("{name} {peer}: {text}", name=self.name, peer=peer, text=text)
+        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text), LogLevel.warn)
 
     def _opened(self, port: IListeningPort) -> None:
         self._accepting.add(port)
@@ -278,6 +282,10 @@ class SocketServer(Service):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             log.failure("{name} cannot listen", failure, name=self.name)
+
+
+def _channel(connection: Engine) -> Channel:
+    return Channel(cast("MessageProtocol", connection.receiver))
 
 
 def _datagrams(
@@ -300,39 +308,6 @@ def _datagrams(
     return DatagramSocket(
         name, function, framing, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
     )
-
-
-class SocketFactory(MessageFactory):
-    """Makes the protocols of one endpoint of a named socket.
-
-    certificates: of its TLS; None: it has none.
-    """
-
-    certificates: Certificates | None = None
-
-    def __init__(
-        self,
-        framing: Framing | str,
-        protocol: Maker,
-        name: str,
-        admission: Admission[MessageProtocol],
-        reactor: IReactorTime,
-        memory: MemoryBudget | None,
-        **settings: Any,  # noqa: ANN401 - those of MessageFactory
-    ) -> None:
-        super().__init__(framing, protocol, **settings)
-        self._name = name
-        self._admission = admission
-        self._reactor = reactor
-        self._memory = memory
-
-    def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
-        protocol = super().buildProtocol(addr)
-        protocol.socket = self._name
-        protocol.gate = self._admission
-        protocol.reactor = self._reactor
-        protocol.memory = self._memory
-        return protocol
 
 
 class Server(MultiService):

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.addresses import format_address
-from sockserve.connection.closing import IHalfCloseableTLS
+from sockserve.connection.transports import IHalfCloseableTLS
 from sockserve.tls.certificates import describe
 
 if TYPE_CHECKING:

@@ -18,9 +18,12 @@ from zope.interface import implementer
 
 from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol, ReadTimeout
 from sockserve.connection.conversation import Conversation, ConversationProtocol
+from sockserve.connection.engine import Engine
+from sockserve.connection.options import ConnectionOptions
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import InvalidMessage, MalformedHeader
 from sockserve.handlers.echo import Echo
+from sockserve.limits.admission import Admission
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
@@ -32,7 +35,8 @@ T = TypeVar("T")
 class Reading(ReadProtocol):
     def __init__(self, framing: Framing | str = "windev") -> None:
         self.framing = framing
-        self.reactor = self.clock = Clock()
+        self.clock = Clock()
+        self.options = ConnectionOptions(reactor=self.clock)
 
 
 def opened(framing: Framing | str = "windev") -> tuple[Channel, Reading, CountingTransport]:
@@ -470,11 +474,19 @@ class WritingTests(SynchronousTestCase):
         self.assertLess(depth, 10)
 
 
+class Seventh(Admission[Engine]):
+    """A gate that has let six in before."""
+
+    def enter(self, connection: Engine) -> bool:
+        self._last_id = 6
+        return super().enter(connection)
+
+
 class ConversationTests(SynchronousTestCase):
     def conversing(self, talk: Conversation, framing: str = "windev") -> tuple[ConversationProtocol, CountingTransport]:
         protocol = ConversationProtocol(talk)
         protocol.framing = framing
-        protocol.socket, protocol.id = "orders", 7
+        protocol.options = ConnectionOptions(socket="orders", gate=Seventh(), reactor=Clock())
         return connect(protocol)
 
     def test_its_return_closes_with_everything_flushed(self) -> None:

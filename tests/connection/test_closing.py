@@ -19,9 +19,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from sockserve.connection.closing import Ending, unsent, untaken
+from sockserve.connection.closing import Closing
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.connection.state import State
+from sockserve.connection.transports import unsent, untaken
 
 CLOSE_TIMEOUT = 0.3
 MUCH = bytes(16 << 20)
@@ -31,7 +34,7 @@ MUCH = bytes(16 << 20)
 class Server(MessageProtocol):
     """Fires `lost` with the reason of its end."""
 
-    close_timeout = CLOSE_TIMEOUT
+    options = ConnectionOptions(close_timeout=CLOSE_TIMEOUT)
 
     def __init__(self) -> None:
         self.lost: Deferred[type | None] = Deferred()
@@ -128,7 +131,7 @@ class ClosingTests(TestCase):
 
     async def test_a_peer_that_reads_late_after_its_half_close_gets_everything(self) -> None:
         class Generous(Server):
-            close_timeout = 10
+            options = ConnectionOptions(close_timeout=10)
 
             def messageReceived(self, message: bytes) -> None:
                 self.transport.write(MUCH)
@@ -145,7 +148,7 @@ class ClosingTests(TestCase):
         """Both after our close and after its own half-close: some of it ten times in each close_timeout."""
 
         class Patient(Server):
-            close_timeout = 2 * CLOSE_TIMEOUT
+            options = ConnectionOptions(close_timeout=2 * CLOSE_TIMEOUT)
 
         class Slow(Deaf):
             def take(self) -> None:
@@ -259,16 +262,16 @@ class StallTests(SynchronousTestCase):
         self.written = 0
         self.aborted = 0
         transport: Any = self.transport
-        self.ending = Ending(transport, self)
+        self.closing = Closing(transport, State(), self)
 
     @property
     def taken(self) -> int:
         return self.written - len(self.transport.dataBuffer)
 
-    def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
+    def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         return self.clock.callLater(seconds, function)
 
-    def closeTimedOut(self) -> None:
+    def close_timed_out(self) -> None:
         self.aborted += 1
 
     def write(self, count: int) -> None:
@@ -277,7 +280,7 @@ class StallTests(SynchronousTestCase):
 
     def test_it_is_aborted_when_it_has_taken_nothing(self) -> None:
         self.write(100)
-        self.ending.stalled()
+        self.closing.stalled()
         self.clock.pump([5, 4])
         self.assertEqual(self.aborted, 0)
         self.clock.advance(1)
@@ -286,10 +289,10 @@ class StallTests(SynchronousTestCase):
     def test_one_that_stops_again_and_again_and_takes_all_is_left_to_read(self) -> None:
         for _ in range(20):
             self.write(100)
-            self.ending.stalled()
+            self.closing.stalled()
             self.clock.advance(3)
             self.transport.dataBuffer = b""
-            self.ending.moving()
+            self.closing.moving()
         self.assertEqual(self.aborted, 0)
 
     def test_it_takes_what_the_kernel_holds_before_the_kernel_takes_more_from_us(self) -> None:

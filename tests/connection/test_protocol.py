@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from twisted.internet.address import IPv4Address
@@ -15,7 +16,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.engine import Engine
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
@@ -33,7 +36,8 @@ class Recorder(MessageProtocol):
         self.reactions = reactions
         self.seen: list[bytes] = []
         self.errors: list[FramingError] = []
-        self.reactor = self.clock = Clock()
+        self.clock = Clock()
+        self.options = replace(self.options, reactor=self.clock)
 
     def messageReceived(self, message: bytes) -> None:
         self.seen.append(message)
@@ -48,16 +52,16 @@ class Recorder(MessageProtocol):
 class Waiting:
     """A gate that keeps everyone waiting."""
 
-    def enter(self, protocol: MessageProtocol) -> bool:
+    def enter(self, connection: Engine) -> bool:
         return False
 
-    def established(self, protocol: MessageProtocol) -> None:
+    def established(self, connection: Engine) -> None:
         pass
 
-    def flushed(self, protocol: MessageProtocol) -> None:
+    def flushed(self, connection: Engine) -> None:
         pass
 
-    def leave(self, protocol: MessageProtocol) -> None:
+    def leave(self, connection: Engine) -> None:
         pass
 
     def count(self, limit: str) -> None:
@@ -122,9 +126,9 @@ P = TypeVar("P", bound=MessageProtocol)
 def connect(protocol: P) -> tuple[P, CountingTransport]:
     """`protocol` on a new transport."""
     transport = CountingTransport()
-    if protocol.reactor is None:
+    if protocol.options.reactor is None:
         # A close deadline in the real reactor would outlive the test.
-        protocol.reactor = Clock()
+        protocol.options = replace(protocol.options, reactor=Clock())
     protocol.makeConnection(transport)
     return protocol, transport
 
@@ -520,7 +524,7 @@ class ClosingTests(SynchronousTestCase):
 
     def test_a_close_that_takes_longer_than_close_timeout_is_an_abort(self) -> None:
         class Impatient(Recorder):
-            close_timeout = 3.0
+            options = ConnectionOptions(close_timeout=3.0)
 
         protocol, transport = connect(Impatient())
         protocol.loseConnection()
@@ -585,7 +589,7 @@ class FactoryTests(SynchronousTestCase):
         protocol.sendMessage(b"a")
         self.assertEqual(transport.value(), b"1:a,")
         self.assertIs(protocol.factory, factory)
-        self.assertEqual(protocol.close_timeout, 1.5)
+        self.assertEqual(protocol.options.close_timeout, 1.5)
 
     def test_an_unknown_framing_is_refused_when_the_factory_is_made(self) -> None:
         with self.assertRaises(ValueError):
@@ -660,7 +664,7 @@ class EarlyTests(SynchronousTestCase):
 
     def waiting(self, **reactions: Callable[[Recorder], object]) -> Recorder:
         protocol = Recorder("windev", **reactions)
-        protocol.gate = Waiting()
+        protocol.options = replace(protocol.options, gate=Waiting())
         protocol.makeConnection(CountingTransport())
         return protocol
 
@@ -669,7 +673,7 @@ class EarlyTests(SynchronousTestCase):
         for data in (b"1\r\na1", b"\r\nb1\r"):
             protocol.dataReceived(data)
         self.assertEqual(protocol.seen, [])
-        protocol.start()
+        protocol._engine.start()
         self.assertEqual(protocol.seen, [b"a", b"b"])
         protocol.dataReceived(b"\nc")
         self.assertEqual(protocol.seen, [b"a", b"b", b"c"])
@@ -678,8 +682,8 @@ class EarlyTests(SynchronousTestCase):
     def test_what_they_hold_up_stays_held_up(self) -> None:
         protocol = self.waiting(a=lambda protocol: protocol.pauseProducing())
         protocol.dataReceived(b"1\r\na1\r\nb")
-        protocol.start()
+        protocol._engine.start()
         self.assertEqual(protocol.seen, [b"a"])
-        self.assertEqual(protocol.transport.producerState, "paused")  # type: ignore[attr-defined]
+        self.assertEqual(protocol.transport.producerState, "paused")
         protocol.resumeProducing()
         self.assertEqual(protocol.seen, [b"a", b"b"])

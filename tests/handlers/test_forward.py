@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
@@ -51,11 +52,13 @@ class Bridge:
     client: Bridged
     target: Bridged
 
-    def __init__(self, framing: Framing | str = "windev", to: Framing | None = None) -> None:
+    def __init__(
+        self, framing: Framing | str = "windev", to: Framing | None = None, memory: MemoryBudget | None = None
+    ) -> None:
         self.endpoint = Memory()
         client = Forward(self.endpoint, to, "tcp:backend:9000").client()
         client.framing = framing
-        client.socket = "scale"
+        client.options = ConnectionOptions(socket="scale", memory=memory, reactor=Clock())
         self.client, self.near = connect(client)
         self.far = CountingTransport()
 
@@ -64,7 +67,6 @@ class Bridge:
         target = self.endpoint.factory.buildProtocol(None)
         assert isinstance(target, Target)
         self.target = target
-        target.reactor = Clock()
         target.makeConnection(self.far)
         self.endpoint.connecting.callback(target)
         return self
@@ -93,11 +95,10 @@ class BridgeTests(SynchronousTestCase):
 
     def test_what_the_target_does_not_take_counts_for_the_memory_budget(self) -> None:
         joined: list[object] = []
-        bridge = Bridge()
-        bridge.client.memory = MemoryBudget(1000, Clock())
-        self.patch(bridge.client.memory, "join", joined.append)
-        bridge.reach()
-        self.assertEqual(joined, [bridge.target])
+        memory = MemoryBudget(1000, Clock())
+        self.patch(memory, "join", joined.append)
+        bridge = Bridge(memory=memory).reach()
+        self.assertEqual(joined, [bridge.client._engine, bridge.target._engine])
 
     def test_a_half_close_crosses_and_the_answers_come_back(self) -> None:
         bridge = Bridge().reach()
@@ -180,7 +181,7 @@ class BridgeTests(SynchronousTestCase):
 
 
 def delayed(side: MessageProtocol) -> list[object]:
-    return [*cast("Clock", side.reactor).getDelayedCalls()]
+    return [*cast("Clock", side.options.reactor).getDelayedCalls()]
 
 
 class CannotCrossTests(SynchronousTestCase):
@@ -317,7 +318,7 @@ class SocketTests(SocketCase):
         client.send(wire)
         client.end()
         bridge: Any = None
-        while bridge is None or not bridge._sending.blocked:
+        while bridge is None or not bridge._engine.sending.blocked:
             await turn()
             bridge = next((side.other for side in running(server) if side.other is not None), None)
         for _ in range(50):
@@ -349,7 +350,7 @@ class SocketTests(SocketCase):
     async def test_a_drain_that_ends_while_the_target_is_being_connected_makes_no_noise(self) -> None:
         never = Memory()
         server = SocketServer("scale", LOCAL, "windev", drain_timeout=0.05)
-        for _, factory in server._listen:
+        for _, factory, _ in server._listen:
             factory._make = Forward(never, None, "tcp:never:1").client
         self.serve(server)
         client = await self.client(server)
@@ -362,7 +363,7 @@ class SocketTests(SocketCase):
 
 
 def running(server: SocketServer) -> list[Any]:
-    return list(server._admission.running.values())
+    return [each.receiver for each in server._admission.running.values()]
 
 
 def buffered(transport: Connection) -> int:

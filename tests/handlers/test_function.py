@@ -17,6 +17,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.channel import Channel
+from sockserve.connection.options import ConnectionOptions
 from sockserve.handlers.function import Answer, Answering, Function
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
@@ -31,7 +32,7 @@ def answering(
 ) -> tuple[Answering, CountingTransport]:
     protocol = Answering(function, max_pending=max_pending)
     protocol.framing = framing
-    protocol.socket = "orders"
+    protocol.options = ConnectionOptions(socket="orders", reactor=Clock())
     return connect(protocol)
 
 

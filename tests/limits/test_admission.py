@@ -10,10 +10,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection import engine
 from sockserve.connection.channel import Channel
+from sockserve.connection.engine import Engine
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.connection.state import State
 from sockserve.framing.errors import FramingError
 from sockserve.limits.admission import Admission
+from sockserve.limits.events import Events
 from sockserve.limits.memory import MemoryBudget
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
@@ -289,16 +294,16 @@ class Holding(MessageProtocol):
 
 class StartTests(SynchronousTestCase):
     def test_one_that_had_to_wait_and_then_reads_nothing_is_not_read_from(self) -> None:
-        admission: Admission[MessageProtocol] = Admission(1)
+        admission: Admission[Engine] = Admission(1)
+        events = Events()
         first, second = Holding(), Holding()
         transport = StringTransport()
         for protocol, below in ((first, StringTransport()), (second, transport)):
-            protocol.gate = admission
-            protocol.reactor = Clock()
+            protocol.options = ConnectionOptions(gate=admission, reactor=Clock(), events=events)
             protocol.makeConnection(below)
-        self.assertFalse(second.started)
+        self.assertFalse(second.connected)
         first.connectionLost()
-        self.assertTrue(second.started)
+        self.assertTrue(second.connected)
         self.assertEqual(transport.producerState, "paused")
 
     def test_one_that_fails_when_it_starts_or_ends_keeps_no_place(self) -> None:
@@ -315,39 +320,42 @@ class StartTests(SynchronousTestCase):
             def framingFailed(self, error: FramingError) -> None:
                 raise LookupError
 
-            def connectionOver(self) -> None:
+            def _connectionOver(self) -> None:
                 raise LookupError
 
         accepting: list[bool] = []
-        admission: Admission[MessageProtocol] = Admission(1, accepting=accepting.append, per_peer=3)
+        events = Events()
+        admission: Admission[Engine] = Admission(1, accepting=accepting.append, per_peer=3)
         protocols = [FailingAtTheEnd(), Failing(), FailingAtTheEnd()]
         for protocol in protocols:
-            protocol.gate = admission
-            protocol.reactor = Clock()
+            protocol.options = ConnectionOptions(gate=admission, reactor=Clock(), events=events)
             protocol.makeConnection(StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.7", 4711)))
         protocols[0].dataReceived(b"5")
         for protocol, failures in zip(protocols, (3, 0, 1), strict=True):
-            self.assertTrue(protocol.started)
+            self.assertTrue(protocol.connected)
             protocol.connectionLost()
             self.assertEqual(len(self.flushLoggedErrors(LookupError)), failures)
         self.assertEqual((admission.running, accepting[-1]), ({}, True))
-        self.assertEqual(admission.closings["handler"], 4)
+        self.assertEqual(events.counts["handler"], 4)
 
     def test_a_drain_does_not_look_at_all_connections_whenever_one_is_done(self) -> None:
         looks = 0
 
-        class Counting(Holding):
+        class Counting(State):
+            __slots__ = ()
+
             @property
             def flushed(self) -> bool:
                 nonlocal looks
                 looks += 1
                 return super().flushed
 
-        admission: Admission[MessageProtocol] = Admission()
-        protocols = [Counting() for _ in range(300)]
+        self.patch(engine, "State", Counting)
+        admission: Admission[Engine] = Admission()
+        events = Events()
+        protocols = [Holding() for _ in range(300)]
         for protocol in protocols:
-            protocol.gate = admission
-            protocol.reactor = Clock()
+            protocol.options = ConnectionOptions(gate=admission, reactor=Clock(), events=events)
             protocol.makeConnection(StringTransport())
         drained = admission.drain()
         for protocol in protocols[::2]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.limits.memory import MemoryBudget
 from tests.connection.test_protocol import connect
@@ -20,15 +21,15 @@ class Holder:
         self.paused = False
         self.aborted: list[str] = []
 
-    def holdReading(self, reason: str) -> None:
+    def hold_reading(self, reason: str) -> None:
         assert reason == "memory_budget"
         self.paused = True
 
-    def releaseReading(self, reason: str) -> None:
+    def release_reading(self, reason: str) -> None:
         assert reason == "memory_budget"
         self.paused = False
 
-    def abortFor(self, limit: str, text: str) -> None:
+    def abort_for(self, limit: str, text: str) -> None:
         self.aborted.append(text)
         self.held = 0
 
@@ -144,8 +145,8 @@ class BudgetTests(SynchronousTestCase):
         class Bursting(Holder):
             """The first one that goes on makes all of them large."""
 
-            def releaseReading(self, reason: str) -> None:
-                super().releaseReading(reason)
+            def release_reading(self, reason: str) -> None:
+                super().release_reading(reason)
                 if not any(each.held > 1000 for each in holders):
                     for each in holders:
                         each.held = 2000
@@ -174,14 +175,14 @@ class OrderTests(SynchronousTestCase):
     def test_what_makes_room_for_others_leaves_before_their_answers(self) -> None:
         clock = Clock()
         protocol = Answering()
-        protocol.reactor = clock
-        protocol.memory = MemoryBudget(100, clock)
+        memory = MemoryBudget(100, clock)
+        protocol.options = ConnectionOptions(reactor=clock, memory=memory)
         _, transport = connect(protocol)
         other = Holder(50)
-        protocol.memory.join(other)
+        memory.join(other)
         protocol.pauseProducing()
         protocol.dataReceived(b"question\n" + bytes(51))
-        protocol.memory.grow(50)
+        memory.grow(50)
         protocol.resumeProducing()
         self.assertEqual(transport.value(), b"")
         other.held = 0

@@ -9,8 +9,9 @@ import weakref
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.limits.timeouts import watch_of
 from tests.connection.test_protocol import CountingTransport
 
 
@@ -25,18 +26,13 @@ class Connection(MessageProtocol):
 
     def __init__(self, clock: Clock, framing: str, idle: float | None, frame: float | None) -> None:
         self.framing = framing
-        self.reactor = clock
-        self.idle_timeout = idle
-        self.frame_timeout = frame
+        self.options = ConnectionOptions(reactor=clock, idle_timeout=idle, frame_timeout=frame)
         self.seen: list[bytes] = []
         self.limits: list[str] = []
+        self.options.events.listen(lambda event: self.limits.append(event.limit))
 
     def messageReceived(self, message: bytes) -> None:
         self.seen.append(message)
-
-    def timedOut(self, limit: Limit) -> None:
-        self.limits.append(limit)
-        super().timedOut(limit)
 
 
 class TimeoutTests(SynchronousTestCase):
@@ -81,13 +77,13 @@ class TimeoutTests(SynchronousTestCase):
     def test_what_it_does_not_take_does_not_count(self) -> None:
         connection, transport = self.connected(idle=10)
         transport.dataBuffer = b"".join([b"4\r\nnews"] * 100)
-        connection._bytes_sent = len(transport.dataBuffer)
+        connection._engine.bytes_sent = len(transport.dataBuffer)
         self.wait(12)
         self.assertEqual(connection.limits, ["idle_timeout"])
 
     def test_a_slow_reader_is_not_idle(self) -> None:
         connection, transport = self.connected(idle=10)
-        connection._bytes_sent = 1000
+        connection._engine.bytes_sent = 1000
         for left in range(1000, 900, -20):
             transport.dataBuffer = bytes(left)
             self.wait(8)
@@ -116,7 +112,7 @@ class TimeoutTests(SynchronousTestCase):
         connection.makeConnection(Transport())
         connection.dataReceived(b"1\r\na5\r\n")
         self.wait(50)
-        self.assertEqual(connection.limits, ["frame_timeout", "idle_timeout"])
+        self.assertEqual(connection.limits, ["frame_timeout", "idle_timeout", "close_timeout"])
         self.assertEqual(self.clock.getDelayedCalls()[1:], [])
 
     def test_the_time_of_a_frame_begins_with_its_own_first_byte(self) -> None:
@@ -175,14 +171,14 @@ class TimeoutTests(SynchronousTestCase):
 
     def test_a_connection_that_has_left_is_forgotten(self) -> None:
         first, second = (self.connected(idle=10)[0] for _ in range(2))
-        watch_of(self.clock).leave(first)
-        watch_of(self.clock).leave(first)
+        watch_of(self.clock).leave(first._engine)
+        watch_of(self.clock).leave(first._engine)
         self.wait(12)
         self.assertEqual((first.limits, second.limits), ([], ["idle_timeout"]))
 
     def test_one_that_fails_when_its_time_is_over_stops_nobody_elses(self) -> None:
         class Failing(Connection):
-            def timedOut(self, limit: Limit) -> None:
+            def loseConnection(self) -> None:
                 raise LookupError
 
         Failing(self.clock, "raw", 10, None).makeConnection(Transport())
@@ -196,8 +192,8 @@ class TimeoutTests(SynchronousTestCase):
         class Taking(Connection):
             other: Connection
 
-            def timedOut(self, limit: Limit) -> None:
-                super().timedOut(limit)
+            def loseConnection(self) -> None:
+                super().loseConnection()
                 self.other.loseConnection()
 
         taking = Taking(self.clock, "raw", 10, None)

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
@@ -104,7 +105,9 @@ class Model:
                     self.waiting = framing
                     self.switch_at_border()
             case "pause":
-                self.holds.add(action)
+                # Nothing holds up what is left when the connection is lost.
+                if not self.lost:
+                    self.holds.add(action)
             case "block":
                 # After the last message sent nobody asks any more.
                 if not self.mute:
@@ -187,14 +190,14 @@ class Model:
 class Recorder(MessageProtocol):
     """Remembers what it is told, and does what the script says in the callback."""
 
-    transport: StringTransport  # type: ignore[assignment]
+    transport: StringTransport
 
     def __init__(self, framing: Framing, *, lingers: bool) -> None:
         self.framing = framing
         self.lingers = lingers
         self.reactions: deque[Action] = deque()
         self.seen: list[Event] = []
-        self.reactor = Clock()
+        self.options = ConnectionOptions(reactor=Clock())
 
     def messageReceived(self, message: bytes) -> None:
         self.seen.append(message)

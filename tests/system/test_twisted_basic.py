@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
@@ -28,7 +29,8 @@ class Receiver(MessageProtocol):
 
     def __init__(self, framing: Framing | str) -> None:
         self.framing = framing
-        self.reactor = self.turns = Clock()
+        self.turns = Clock()
+        self.options = ConnectionOptions(reactor=self.turns)
         self.wire = StringTransport()
         self.received: list[bytes] = []
         self.errors: list[FramingError] = []

@@ -34,7 +34,7 @@ from sockserve.addresses import format_address
 from sockserve.config.checking import ConfigError, SocketConfig
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
-from sockserve.connection.closing import unsent
+from sockserve.connection.transports import unsent
 from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.layer import TLSFactory, TLSTransport
@@ -827,8 +827,7 @@ class ReloadTests(TLSCase):
         ):
             self.authority.issue("first", file)
             server = self.serve(SocketServer("orders", endpoint, tls=config))
-            [(_, factory)] = server._listen
-            certificates = factory.certificates
+            [(_, _, certificates)] = server._listen
             assert certificates is not None
             clock = Clock()
             certificates._seconds = clock.seconds

@@ -20,7 +20,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sockserve.connection.closing import can_half_close
+from sockserve.connection.transports import can_half_close
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -1,0 +1,540 @@
+"""The private half of a MessageProtocol: receiving, sending, closing and the state of one connection, together.
+
+The way of a message: data_received -> Receiving -> messagesReceived -> messageReceived, the user's; sendMessage ->
+Encoder -> Sending -> transport. What is sent while messages are being delivered leaves as one write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sockserve.addresses import format_address
+from sockserve.connection import transports
+from sockserve.connection.closing import Closing
+from sockserve.connection.info import ConnectionInfo
+from sockserve.connection.receiving import Delivery as Receiving
+from sockserve.connection.receiving import Receiver as MessageReceiver
+from sockserve.connection.sending import Receiver as WritingReceiver
+from sockserve.connection.sending import Sending
+from sockserve.connection.state import Cause, Incoming, State, Wire
+from sockserve.framing import as_framing
+from sockserve.framing.encoder import Encoder
+from sockserve.limits.events import LimitEvent
+from sockserve.limits.timeouts import Limit, watch_of
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+    from twisted.internet.interfaces import IAddress, IDelayedCall
+
+    from sockserve.connection.options import ConnectionOptions
+    from sockserve.framing import Framing
+
+# The names of rooms, not of modules, stand in the log.
+log = Logger("sockserve.connection")
+
+# Found faster than in their class.
+_OPEN, _ENDING, _ENDED = Incoming.OPEN, Incoming.ENDING, Incoming.ENDED
+
+# frozenset() makes one each time.
+_NO_HOLDS: frozenset[str] = frozenset()
+
+# Bytes of answers to one read that may wait for its end, to leave as one write.
+_BATCH_SIZE = 256 * 1024
+
+
+class Receiver(MessageReceiver, WritingReceiver, Protocol):
+    """The user's half; see MessageProtocol."""
+
+    framing: Framing | str
+
+    @property
+    def keptBytes(self) -> int: ...
+
+    def messagesEnded(self) -> None: ...
+
+    def loseConnection(self) -> None: ...
+
+    def _connectionStarted(self) -> None:
+        """The connection begins."""
+
+    def _connectionNotStarted(self, failure: Failure) -> None:
+        """It could not begin, and is being aborted."""
+
+    def _connectionOver(self) -> None:
+        """It is lost; called before the gate may start another one."""
+
+
+class Engine:
+    """One connection, from its making to its loss. It counts itself with what bounds it (see sockserve.limits).
+
+    receiver: what is called. transport: see transports. options: see ConnectionOptions.
+
+    id: the connection's number within its named socket; 0 outside one.
+    loss: why it was lost, when that was not a close of ours or the peer's.
+    skipped: bad frames skipped in this read.
+    """
+
+    __slots__ = (
+        "_early",
+        "_established",
+        "_holds",
+        "_local",
+        "_reading",
+        "_since",
+        "bytes_received",
+        "bytes_sent",
+        "closing",
+        "encoder",
+        "id",
+        "loss",
+        "options",
+        "receiver",
+        "receiving",
+        "sending",
+        "skipped",
+        "state",
+        "transport",
+    )
+
+    def __init__(self, receiver: Receiver, transport: Any, options: ConnectionOptions) -> None:  # noqa: ANN401
+        self.receiver = receiver
+        self.transport = transport
+        self.options = options
+        self.id = 0
+        self.loss: ConnectionLost | None = None
+        self.skipped = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.state = State()
+        # Seconds since the epoch.
+        self._since = time.time()
+        self._established: float | None = None
+        self._local = transports.shared(transports.host_of(transport))
+        # Why reading is held up, and whether the transport reads.
+        self._holds = _NO_HOLDS
+        self._reading = True
+        # Bytes that came before the start: a layer beneath had read them together with its own.
+        self._early = b""
+        transports.prepare(transport)
+        framing = as_framing(receiver.framing)
+        self.receiving = Receiving(framing, receiver, transport)
+        self.encoder = Encoder(framing, self._write)
+        self.closing = Closing(transport, self.state, self)
+        self.sending = Sending(transport, self.closing, receiver)
+
+    # What is known.
+
+    @property
+    def peer(self) -> str:
+        """The peer's address as text, after the name of the named socket, if any: `orders 192.0.2.7:4711`."""
+        address = format_address(transports.peer_of(self.transport))
+        return f"{self.options.socket} {address}" if self.options.socket else address
+
+    @property
+    def address(self) -> IAddress:
+        """The peer's address."""
+        return transports.peer_of(self.transport)
+
+    @property
+    def started(self) -> bool:
+        """The gate has let it in."""
+        return self.state.incoming is not Incoming.WAITING
+
+    @property
+    def flushed(self) -> bool:
+        """It is closing, and nothing is owed any more."""
+        return self.state.flushed
+
+    @property
+    def echoes(self) -> bool:
+        """What is received can be sent as it stands on the wire: both directions have one framing."""
+        return self.encoder.framing is self.receiving.framing
+
+    def info(self) -> ConnectionInfo:
+        """What is known of this connection now."""
+        transport = self.transport
+        local = transports.host_of(transport)
+        return ConnectionInfo(
+            id=self.id,
+            socket=self.options.socket,
+            peer=self.address,
+            # Twisted's sockets forget it when the connection is lost.
+            local=self._local if local is transports.NO_ADDRESS else local,
+            framing=self.receiving.framing,
+            sending=self.encoder.framing,
+            certificate=cast("X509 | None", transports.certificate_of(transport)),
+            connected=datetime.fromtimestamp(self._since, UTC),
+            established=None if self._established is None else datetime.fromtimestamp(self._established, UTC),
+            messages_received=self.receiving.count,
+            messages_sent=self.encoder.count,
+            bytes_received=self.bytes_received,
+            bytes_sent=self.bytes_sent,
+            # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
+            proxy=getattr(transport, "proxy", None),
+        )
+
+    # The beginning.
+
+    def connect(self) -> None:
+        """The connection is there: begin, now or when the gate says so."""
+        gate = self.options.gate
+        if gate is None or gate.enter(self):
+            self.start()
+
+    def fail(self, failure: Failure) -> None:
+        """Something has raised before the connection could begin: say so, and close at once."""
+        log.failure("{peer}: {protocol} could not start; closing", failure, peer=self.peer, protocol=self._kind)
+        self.state.drop()
+        transports.abort(self.transport)
+        self.receiver._connectionNotStarted(failure)
+
+    def wait(self) -> None:
+        """The gate keeps it waiting: what the peer sends stays with the kernel."""
+        self._reading = False
+        transports.pause(self.transport)
+
+    def dismiss(self) -> None:
+        """The gate does not let it in."""
+        self.transport.loseConnection()
+
+    def start(self) -> None:
+        """Begin: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting."""
+        options = self.options
+        self.state.start()
+        if not self._reading:
+            # First, because the program may hold up reading again.
+            self._reading = True
+            transports.resume(self.transport)
+        transports.register(self.transport, self.sending)
+        if options.idle_timeout is not None or options.frame_timeout is not None:
+            watch_of(options.clock).join(self)
+        if options.memory is not None:
+            options.memory.join(self)
+        self._call(self.receiver._connectionStarted)
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+
+    # What the transport brings.
+
+    def data_received(self, data: bytes) -> None:
+        if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
+            return
+        options = self.options
+        self.bytes_received += len(data)
+        if options.memory is not None:
+            options.memory.grow(len(data))
+        if options.log_traffic:
+            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+        receiving = self.receiving
+        receiving.receive(data)
+        if receiving.held:
+            self._adjust_reading()
+        elif not receiving.running:
+            self._run()
+
+    def _kept_or_dropped(self, data: bytes) -> bool:
+        """Whether bytes that came before the start, or after the end of the messages, are not to be delivered now."""
+        state = self.state
+        if state.incoming is _ENDING:
+            return False
+        if state.incoming is Incoming.WAITING:
+            self._early += data
+            return True
+        self.bytes_received += len(data)
+        state.discarded += len(data)
+        if self.options.log_traffic:
+            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+        return True
+
+    def peer_ended(self) -> None:
+        """The peer has shut down its sending side."""
+        state = self.state
+        state.peer_ended()
+        if state.closing:
+            self.transport.loseConnection()
+        elif not self.receiving.held and not self.receiving.running:
+            self._end()
+
+    def write_ended(self) -> None:
+        """The kernel has all that we sent, and our end of stream."""
+        self.state.flush()
+        if self.options.gate is not None:
+            self.options.gate.flushed(self)
+
+    def lost(self, reason: Failure) -> None:
+        """The connection is over. What had arrived is delivered, whatever held it up; then its messages end."""
+        state, options = self.state, self.options
+        started = self.started
+        if not state.closing and not reason.check(ConnectionDone):
+            self.loss = _loss(reason)
+        state.lost()
+        if started:
+            if not state.closing:
+                self.encoder.drop()
+                self.encoder.close()
+                self._holds = _NO_HOLDS
+                self.receiving.held = False
+                if not self.receiving.running:
+                    self._run()
+            if not state.closing:
+                self._stop()
+            self.closing.over()
+            self.sending.wake()
+            if options.memory is not None:
+                options.memory.leave(self)
+            self._call(self.receiver._connectionOver)
+        if options.gate is not None:
+            options.gate.leave(self)
+
+    # Receiving.
+
+    def hold_reading(self, reason: str) -> None:
+        """Deliver no more messages and read no more, from the end of the message that is being delivered."""
+        if self.state.closing or self.state.wire is Wire.LOST:
+            return
+        self._holds |= {reason}
+        self.receiving.held = True
+        self.receiving.interrupt()
+        if not self.receiving.running:
+            self._adjust_reading()
+
+    def release_reading(self, reason: str) -> None:
+        """Undo hold_reading for this reason. Messages that have arrived already are delivered before this returns."""
+        if self.state.closing or reason not in self._holds:
+            return
+        self._holds -= {reason}
+        if self._holds:
+            return
+        self.receiving.held = False
+        if not self.receiving.running:
+            self._run()
+
+    def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
+        """See MessageProtocol.setFraming."""
+        framing = as_framing(framing)
+        if outgoing:
+            self.encoder.framing = framing
+        if incoming:
+            self.receiving.set_framing(framing)
+
+    def establish(self) -> None:
+        """The first message is about to be delivered."""
+        self._established = time.time()
+        if self.options.gate is not None:
+            self.options.gate.established(self)
+
+    def _run(self) -> None:
+        """Deliver what was received; then send the answers."""
+        receiving, encoder, state = self.receiving, self.encoder, self.state
+        encoder.batch = _BATCH_SIZE
+        try:
+            if state.incoming is _OPEN or state.incoming is _ENDING:
+                receiving.run()
+        except Exception:
+            self._callback_failed()
+        if self.skipped:
+            if self.skipped > 1:
+                log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self.skipped - 1)
+            self.skipped = 0
+        if self.transport.disconnecting:
+            self.receiver.loseConnection()
+        encoder.flush()
+        encoder.batch = 0
+        if encoder.size:
+            # From writingPaused.
+            encoder.flush()
+        if receiving.failed:
+            state.no_more(Cause.BAD_FRAME)
+            self._end()
+        elif state.incoming is _ENDING and not receiving.held:
+            self._end()
+        self._adjust_reading()
+
+    def _end(self) -> None:
+        """No more messages come, and all that came are delivered: say so, once."""
+        state = self.state
+        if not state.delivered():
+            return
+        if state.cause is Cause.BAD_FRAME:
+            self.tell("on_bad_frame")
+        try:
+            if state.cause is Cause.STREAM:
+                self.receiving.finish()
+            if not state.closing:
+                self.receiver.messagesEnded()
+        except Exception:
+            self._callback_failed()
+
+    def _adjust_reading(self) -> None:
+        state = self.state
+        if self._reading and state.incoming is _OPEN and not self._holds:
+            return
+        wanted = state.wants_reading(bool(self._holds))
+        if wanted is None or wanted is self._reading:
+            return
+        if not wanted and not self.bytes_received and transports.must_read(self.transport):
+            # What comes after the handshake is held up.
+            return
+        self._reading = wanted
+        if wanted:
+            transports.resume(self.transport)
+        else:
+            transports.pause(self.transport)
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._callback_failed()
+
+    def _callback_failed(self) -> None:
+        log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=self._kind)
+        self.tell("handler")
+        self.receiver.loseConnection()
+
+    @property
+    def _kind(self) -> str:
+        return type(self.receiver).__name__
+
+    # Sending and closing.
+
+    def _write(self, data: bytes) -> None:
+        options = self.options
+        self.bytes_sent += len(data)
+        if options.log_traffic:
+            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
+        if self.encoder.batch:
+            self.sending.write(data)
+        else:
+            # Many messages that a program sends one by one are one write of the transport's.
+            self.transport.write(data)
+        if options.memory is not None:
+            # After the write: it may let delivery go on, and the answers must not overtake this.
+            options.memory.grow(len(data))
+
+    def end_messages(self) -> None:
+        """Our end of stream follows what is owed."""
+        self.encoder.flush()
+        self.encoder.close()
+        self.closing.end_sending()
+
+    def close(self) -> None:
+        """Send what is owed, then close. Delivers no more messages."""
+        if not self.state.closing:
+            self.encoder.flush()
+            self._stop()
+            if self.state.wire is not Wire.LOST:
+                self.closing.close()
+
+    def drain(self) -> None:
+        """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now.
+
+        Does nothing when it has: that end is the one that counts, with the unfinished frame before it.
+        """
+        if self.state.incoming is not _OPEN:
+            return
+        self.state.no_more(Cause.DRAIN)
+        self._adjust_reading()
+        if not self.receiving.held and not self.receiving.running:
+            self._end()
+
+    def abort(self) -> None:
+        """Close at once, without sending what is owed."""
+        if not self.state.closing:
+            self._stop()
+        self.encoder.drop()
+        if self.state.wire is not Wire.LOST:
+            transports.abort(self.transport)
+
+    def _stop(self) -> None:
+        """Deliver nothing more."""
+        if self.options.log_traffic:
+            log.info("{peer}: Connection closing...", peer=self.peer)
+        self.state.drop()
+        self.receiving.drop()
+        self.encoder.close()
+        self.sending.wake()
+        if self.options.idle_timeout is not None or self.options.frame_timeout is not None:
+            watch_of(self.options.clock).leave(self)
+
+    # What bounds it; see sockserve.limits and sockserve.connection.closing.
+
+    @property
+    def close_timeout(self) -> float:
+        return self.options.close_timeout
+
+    @property
+    def idle_timeout(self) -> float | None:
+        return self.options.idle_timeout
+
+    @property
+    def frame_timeout(self) -> float | None:
+        return self.options.frame_timeout
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
+        if not self.started:
+            return len(self._early)
+        waiting = self.receiving.pending + self.encoder.size + transports.unsent(self.transport)
+        return waiting + self.receiver.keptBytes
+
+    @property
+    def progress(self) -> int:
+        """Bytes that came, and bytes that the peer has taken."""
+        return self.bytes_received + self.taken
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the peer has taken."""
+        return self.bytes_sent - transports.untaken(self.transport)
+
+    @property
+    def unfinished(self) -> int | None:
+        """The number of the frame that is received in part; None: there is none, or we do not read."""
+        waits = self.receiving.partial and not self.receiving.held and self.state.incoming < _ENDED
+        return self.receiving.count if waits else None
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
+        """Call `function` after this many seconds of the connection's clock."""
+        return self.options.clock.callLater(seconds, function)
+
+    def close_timed_out(self) -> None:
+        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
+        seconds = self.options.close_timeout
+        self.abort_for(
+            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
+        )
+
+    def timed_out(self, limit: Limit) -> None:
+        """A time limit was exceeded."""
+        if limit == "idle_timeout":
+            self.tell(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
+            self.receiver.loseConnection()
+        else:
+            self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
+            self.drain()
+
+    def abort_for(self, limit: str, text: str) -> None:
+        """Close at once because of a limit."""
+        self.tell(limit, text)
+        self.abort()
+
+    def tell(self, limit: str, text: str = "") -> None:
+        """A limit ends this connection. text: what happened, for the log."""
+        self.options.events.tell(LimitEvent(limit, self.peer, text))
+
+
+def _loss(reason: Failure) -> ConnectionLost:
+    """A ConnectionLost of this connection's own: Twisted has one for all."""
+    if isinstance(reason.value, ConnectionLost):
+        return ConnectionLost(*reason.value.args)
+    return ConnectionLost(reason.getErrorMessage())

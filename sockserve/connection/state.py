@@ -1,0 +1,148 @@
+"""Where one connection stands. Everything that moves a state is here; nothing here does I/O.
+
+Three staircases, walked one way only:
+
+    incoming   WAITING > OPEN > ENDING > ENDED > DROPPED      the peer's messages
+    outgoing   OPEN > ENDING > ENDED > FLUSHED                ours
+    wire       OPEN > ENDED > LOST                            the peer's end of stream; the connection
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class Incoming(IntEnum):
+    """The messages of the peer.
+
+    WAITING: the gate has not let the connection in; bytes are kept.
+    OPEN: messages are delivered as they come.
+    ENDING: no more come; those that came are delivered.
+    ENDED: all are delivered, and messagesEnded was called.
+    DROPPED: nothing is delivered any more.
+    """
+
+    WAITING, OPEN, ENDING, ENDED, DROPPED = range(5)
+
+
+class Outgoing(IntEnum):
+    """Our messages.
+
+    OPEN: messages can be sent.
+    ENDING: no more can be sent; the peer has to read before our end of stream goes out.
+    ENDED: our end of stream follows what is owed.
+    FLUSHED: all of it is with the kernel.
+    """
+
+    OPEN, ENDING, ENDED, FLUSHED = range(4)
+
+
+class Wire(IntEnum):
+    """What carries both. ENDED: the peer's end of stream has come. LOST: the connection is over."""
+
+    OPEN, ENDED, LOST = range(3)
+
+
+class Cause(Enum):
+    """Why no more messages come: the end of the stream, a bad frame, or our own wish to drain."""
+
+    STREAM, BAD_FRAME, DRAIN = range(3)
+
+
+class State:
+    """Begins with a connection that waits to be let in.
+
+    cause: why no more messages come; None while they do.
+    discarded: bytes that came when nothing was delivered any more.
+    """
+
+    __slots__ = ("cause", "discarded", "incoming", "outgoing", "wire")
+
+    def __init__(self) -> None:
+        self.incoming = Incoming.WAITING
+        self.outgoing = Outgoing.OPEN
+        self.wire = Wire.OPEN
+        self.cause: Cause | None = None
+        self.discarded = 0
+
+    @property
+    def closing(self) -> bool:
+        """Nothing is delivered any more, and nothing can be sent."""
+        return self.incoming is Incoming.DROPPED
+
+    @property
+    def sending_ended(self) -> bool:
+        """Nothing can be sent any more."""
+        return self.outgoing is not Outgoing.OPEN
+
+    @property
+    def flushed(self) -> bool:
+        """The connection is closing, and nothing is owed any more.
+
+        Not while the peer goes on sending: the end of the process would reset the connection, and that could destroy
+        what the peer has not read yet.
+        """
+        return self.closing and self.outgoing is Outgoing.FLUSHED and not self.discarded
+
+    def start(self) -> None:
+        """The gate has let the connection in."""
+        if self.incoming is Incoming.WAITING:
+            self.incoming = Incoming.OPEN
+
+    def no_more(self, cause: Cause) -> None:
+        """No more messages come. A bad frame counts before any other cause: it stands before their end."""
+        if self.incoming is Incoming.OPEN or (self.incoming is Incoming.ENDING and cause is Cause.BAD_FRAME):
+            self.incoming, self.cause = Incoming.ENDING, cause
+
+    def delivered(self) -> bool:
+        """All that came is delivered. True: that is the end of the messages, to be told now and never again."""
+        if self.incoming is not Incoming.ENDING:
+            return False
+        self.incoming = Incoming.ENDED
+        return True
+
+    def drop(self) -> None:
+        """Deliver nothing and send nothing any more."""
+        self.incoming = Incoming.DROPPED
+        self.end_sending()
+
+    def end_sending(self) -> bool:
+        """Send no more messages. False: that was so before."""
+        if self.outgoing is not Outgoing.OPEN:
+            return False
+        self.outgoing = Outgoing.ENDING
+        return True
+
+    def end_stream(self) -> bool:
+        """Our end of stream goes out. False: it did before, and must not do so twice."""
+        if self.outgoing >= Outgoing.ENDED:
+            return False
+        self.outgoing = Outgoing.ENDED
+        return True
+
+    def flush(self) -> None:
+        """The kernel has all that we sent, and our end of stream."""
+        self.outgoing = Outgoing.FLUSHED
+
+    def peer_ended(self) -> None:
+        """The peer's end of stream has come."""
+        if self.wire is Wire.OPEN:
+            self.wire = Wire.ENDED
+        self.no_more(Cause.STREAM)
+
+    def lost(self) -> None:
+        """The connection is over. What had arrived before is still delivered."""
+        self.wire = Wire.LOST
+        if self.incoming is Incoming.WAITING:
+            self.incoming = Incoming.DROPPED
+        self.no_more(Cause.STREAM)
+        self.end_sending()
+
+    def wants_reading(self, held: bool) -> bool | None:
+        """Whether the transport should read; None: leave it as it is.
+
+        held: something holds up the delivery of messages.
+        """
+        if self.incoming is Incoming.DROPPED or self.incoming is Incoming.WAITING or self.wire is not Wire.OPEN:
+            return None
+        return self.incoming is Incoming.OPEN and not held

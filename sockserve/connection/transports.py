@@ -1,0 +1,261 @@
+"""All that Twisted's transports do not tell, or cannot do: nothing else here or above touches their private parts.
+
+What a connection needs of a transport is ITransport's `write` and `loseConnection`. The rest is used where it is there:
+
+getPeer, getHost                  the pipes of a process have neither; then the address is NO_ADDRESS
+registerProducer                  tells that the peer does not read; an SSH channel tells it in its own way; without
+                                  either, what the peer does not read is kept and nobody is told
+pauseProducing, resumeProducing   hold up the peer; without them what it sends is kept until it is wanted
+loseWriteConnection               our end of stream while reading goes on (TCP, unix sockets, our TLS, stdio; for a
+                                  process it is the end of its standard input); without it the peer sees our end when
+                                  the connection closes
+abortConnection                   closes at once; without it loseConnection does
+disconnecting                     whether a program has called the transport's own loseConnection
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+from array import array
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableDescriptor,
+    IProcessTransport,
+    ISSLTransport,
+)
+from twisted.internet.tcp import Connection
+from zope.interface import Interface, implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.error import ConnectionLost
+
+
+class IHalfCloseableTLS(Interface):
+    """A TLS transport each of whose directions ends for itself: sockserve.tls has it, Twisted's own has not."""
+
+    def loseWriteConnection() -> None:
+        """Send our end of stream after what was written; reading goes on."""
+
+
+class Producer(Protocol):
+    """What is told that the peer does not read, or reads again."""
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+
+@implementer(IAddress)
+class _NoAddress:
+    """Of a transport that has none."""
+
+    def __repr__(self) -> str:
+        return "pipe"
+
+
+NO_ADDRESS = cast("IAddress", _NoAddress())
+"""The address of what has none, such as the pipes of a process."""
+
+
+def prepare(transport: Any) -> None:  # noqa: ANN401 - whatever it has
+    """Give a transport what is asked after every message, where it has not got it."""
+    disconnecting = getattr(transport, "disconnecting", False)
+    with contextlib.suppress(AttributeError):
+        # Found faster in an object than in its class.
+        transport.disconnecting = disconnecting
+
+
+def peer_of(transport: Any) -> IAddress:  # noqa: ANN401
+    """The peer's address; NO_ADDRESS where there is none."""
+    return _address(transport, "getPeer")
+
+
+def host_of(transport: Any) -> IAddress:  # noqa: ANN401
+    """Our own address; NO_ADDRESS where there is none. Twisted's sockets forget it when the connection is lost."""
+    return _address(transport, "getHost")
+
+
+def shared(address: IAddress) -> IAddress:
+    """The same address, in one object for all connections to it where that can be."""
+    try:
+        return _first(address)
+    except TypeError:
+        # It has no hash.
+        return address
+
+
+@lru_cache(maxsize=64)
+def _first(address: IAddress) -> IAddress:
+    return address
+
+
+def _address(transport: object, getter: str) -> IAddress:
+    try:
+        return cast("IAddress", getattr(transport, getter)())
+    except (AttributeError, NotImplementedError):
+        return NO_ADDRESS
+
+
+def certificate_of(transport: object) -> object:
+    """What the peer has shown over TLS; None: nothing, or there is no TLS."""
+    return cast("Any", transport).getPeerCertificate() if ISSLTransport.providedBy(transport) else None
+
+
+def must_read(transport: object) -> bool:
+    """Whether nothing can be written before something was read: the handshake of TLS."""
+    return ISSLTransport.providedBy(transport)
+
+
+def register(transport: Any, producer: Producer) -> None:  # noqa: ANN401
+    """Have the producer told when the peer does not read."""
+    if hasattr(transport, "registerProducer"):
+        transport.registerProducer(producer, True)
+    elif hasattr(transport, "stopWriting"):
+        transport.stopWriting, transport.startWriting = producer.pauseProducing, producer.resumeProducing
+
+
+def unregister(transport: Any) -> None:  # noqa: ANN401
+    """A transport with a producer waits for more from it before it ends."""
+    if hasattr(transport, "unregisterProducer"):
+        transport.unregisterProducer()
+
+
+def pause(transport: Any) -> None:  # noqa: ANN401
+    """Read no more, where that can be."""
+    if hasattr(transport, "pauseProducing"):
+        transport.pauseProducing()
+
+
+def resume(transport: Any) -> None:  # noqa: ANN401
+    """Read again."""
+    if hasattr(transport, "resumeProducing"):
+        transport.resumeProducing()
+
+
+def can_half_close(transport: object) -> bool:
+    """Whether our end of stream can go out while reading goes on.
+
+    Twisted's own TLS has the interface of what is below it, and cannot. A wrapper of twisted.protocols.policies has it
+    too, and does not tell us of the peer's end.
+    """
+    if ISSLTransport.providedBy(transport):
+        return IHalfCloseableTLS.providedBy(transport)
+    if IHalfCloseableDescriptor.providedBy(transport) or IProcessTransport.providedBy(transport):
+        return True
+    # StandardIO has the method and not the interface; it has no abortConnection either.
+    return hasattr(transport, "loseWriteConnection") and not hasattr(transport, "abortConnection")
+
+
+def end_stream(transport: Any) -> None:  # noqa: ANN401
+    """Send our end of stream after what was written. Only where `can_half_close`."""
+    if IProcessTransport.providedBy(transport):
+        transport.closeStdin()
+    else:
+        transport.loseWriteConnection()
+
+
+def abort(transport: Any) -> None:  # noqa: ANN401
+    """Close at once."""
+    if hasattr(transport, "abortConnection"):
+        transport.abortConnection()
+    else:
+        transport.loseConnection()
+
+
+def peer_has_ended(transport: object) -> bool:
+    """Whether the peer has shut down its sending side, perhaps after bytes that were not read yet.
+
+    A transport whose reading is paused does not find out by itself. False where the platform cannot tell (poll(2)
+    has POLLRDHUP on Linux only).
+    """
+    if not hasattr(select, "POLLRDHUP"):
+        return False
+    try:
+        descriptor = cast("Connection", transport).fileno()
+        poll = select.poll()
+        poll.register(descriptor, select.POLLRDHUP)
+        return bool(poll.poll(0))
+    except (AttributeError, TypeError, ValueError, OSError):
+        # No socket, or none any more.
+        return False
+
+
+def unsent(transport: object) -> int:
+    """Bytes that were written to a transport, and that the kernel has not taken: those of a peer that does not read."""
+    count = 0
+    # TLS has another transport beneath, and lends it all that this has; nothing public tells what waits where.
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        transport = beneath
+    count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    count += getattr(transport, "_tempDataLen", 0)
+    # An SSH channel.
+    buffered = getattr(transport, "buf", b"")
+    return count + (len(buffered) if isinstance(buffered, bytes) else 0)
+
+
+def untaken(transport: object) -> int:
+    """Bytes that the peer has not taken: `unsent`, and then what the kernel holds too, where it can tell (Linux).
+
+    The kernel wants more from us only when a third of what it holds has left, often a megabyte: long after a peer
+    that reads slowly has begun to take it.
+    """
+    count = unsent(transport)
+    return count + _queued(transport) if count else 0
+
+
+def _queued(transport: object) -> int:
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    queued = array("i", [0])
+    try:
+        fcntl.ioctl(cast("Connection", transport).fileno(), termios.TIOCOUTQ, queued)
+    except (AttributeError, TypeError, OSError):
+        # No socket, or none any more.
+        return 0
+    return queued[0]
+
+
+def is_socket(transport: object) -> bool:
+    """Whether `write_now` can do something: a socket of Twisted's."""
+    return isinstance(transport, Connection)
+
+
+def write_now(transport: Connection, data: bytes) -> bytes:
+    """Give the kernel what it takes at once, when nothing waits before it. Gives back the rest.
+
+    The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, that is a
+    fifth of what an answer costs.
+    """
+    if (
+        len(data) > transport.SEND_LIMIT
+        or transport._tempDataLen
+        or transport.dataBuffer
+        or not transport.connected
+        # It may have begun after the first messages.
+        or transport.TLS
+        or transport._writeDisconnected
+    ):
+        return data
+    sent = transport.writeSomeData(data)
+    if isinstance(sent, int):
+        return data[sent:]
+    _leave_error(transport, sent)
+    return data
+
+
+def _leave_error(transport: Connection, error: ConnectionLost) -> None:
+    """Leave an error to the transport, which will meet it again.
+
+    The kernel tells it once: to a read, what comes then looks like the end of the stream.
+    """
+    read = transport.doRead
+    vars(transport)["doRead"] = lambda: read() and error
