@@ -16,9 +16,10 @@ from zope.interface import alsoProvides, implementer
 from sockserve.client.endpoints import DEFAULT_TIMEOUT, ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.protocol import MessageProtocol
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+    from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
 
     from sockserve.framing import Framing
 
@@ -51,13 +52,8 @@ def connect(
     """
     reactor = as_reactor(reactor)
     whole = TimedEndpoint(as_endpoint(endpoint, reactor), timeout, reactor)
-    factory = MessageFactory(framing, ClientProtocol, close_timeout=close_timeout)
-
-    def ready(protocol: IProtocol) -> Channel:
-        assert isinstance(protocol, ClientProtocol)
-        return Channel(protocol)
-
-    return whole.connect(factory).addCallback(ready)
+    factory = ClientFactory(framing, ClientProtocol, close_timeout=close_timeout)
+    return whole.connect(factory).addCallback(lambda _: Channel(factory.latest))
 
 
 def disconnect(channel: Channel) -> Deferred[None]:
@@ -71,6 +67,21 @@ def disconnect(channel: Channel) -> Deferred[None]:
         raise TypeError("only a channel that connect has given can be disconnected; all others are closed")
     protocol.loseConnection()
     return protocol.whenOver()
+
+
+class ClientFactory(MessageFactory):
+    """Makes ClientProtocols, and knows the last one: an endpoint may give a wrapper of it.
+
+    latest: the protocol of the connection that was made last.
+    """
+
+    latest: ClientProtocol
+
+    def buildProtocol(self, addr: IAddress | None) -> MessageProtocol:
+        protocol = super().buildProtocol(addr)
+        assert isinstance(protocol, ClientProtocol)
+        self.latest = protocol
+        return protocol
 
 
 class ClientProtocol(ReadProtocol):
@@ -107,6 +118,10 @@ class ClientProtocol(ReadProtocol):
     def handshakeCompleted(self) -> None:
         if not self.ready.called:
             self.ready.callback(self)
+
+    def _connectionNotStarted(self, failure: Failure) -> None:
+        if not self.ready.called:
+            self.ready.errback(failure)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
@@ -168,15 +183,13 @@ class TimedEndpoint:
                 done.callback(cast("IProtocol", result))
 
         done: Deferred[IProtocol] = Deferred(cancel)
-        attempt = self._endpoint.connect(protocolFactory).addCallback(_until_ready)
+        attempt = self._endpoint.connect(protocolFactory)
+        if isinstance(protocolFactory, ClientFactory):
+            # What a service connects begins by itself when it is ready.
+            attempt.addCallback(lambda _: protocolFactory.latest.ready)
         attempt.addTimeout(self._timeout, self._clock, _too_late)
         attempt.addBoth(finish)
         return done
-
-
-def _until_ready(protocol: IProtocol) -> IProtocol | Deferred[IProtocol]:
-    # What a service connects begins by itself when it is ready.
-    return cast("Deferred[IProtocol]", protocol.ready) if isinstance(protocol, ClientProtocol) else protocol
 
 
 def _too_late(result: object, seconds: float) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sockserve.connection.state import Outgoing, State, Wire
-from sockserve.connection.transports import can_half_close, end_stream, peer_has_ended, resume, unregister
+from sockserve.connection.transports import can_half_close, close, end_stream, peer_has_ended, resume, unregister
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -66,7 +66,7 @@ class Closing:
         if lingers:
             resume(transport)
         else:
-            transport.loseConnection()
+            close(transport)
 
     def stalled(self) -> None:
         """The peer does not read. `moving` undoes it."""
@@ -108,7 +108,7 @@ class Closing:
             self._wait(self._give_up)
         elif self.state.outgoing is Outgoing.FLUSHED:
             # All is with the kernel, which goes on delivering it.
-            self._transport.loseConnection()
+            close(self._transport)
         else:
             self._owner.close_timed_out()
 

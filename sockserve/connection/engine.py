@@ -191,7 +191,7 @@ class Engine:
     def fail(self, failure: Failure) -> None:
         """Something has raised before the connection could begin: say so, and close at once."""
         log.failure("{peer}: {protocol} could not start; closing", failure, peer=self.peer, protocol=self._kind)
-        self.state.drop()
+        self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)
 
@@ -259,7 +259,7 @@ class Engine:
         state = self.state
         state.peer_ended()
         if state.closing:
-            self.transport.loseConnection()
+            transports.close(self.transport)
         elif not self.receiving.held and not self.receiving.running:
             self._end()
 

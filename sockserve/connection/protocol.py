@@ -162,8 +162,8 @@ class MessageProtocol(Protocol):
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
-        What shutdown(SD_SEND) is in Winsock. Where the transport cannot half-close (Twisted's own TLS, SSH channels),
-        the peer sees it when the connection closes.
+        What shutdown(SD_SEND) is in Winsock. Where the transport cannot half-close (Twisted's own TLS, SSH channels,
+        stdio), the peer sees it when the connection closes.
         """
         self._engine.end_messages()
 

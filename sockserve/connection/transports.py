@@ -6,9 +6,9 @@ getPeer, getHost                  the pipes of a process have neither; then the 
 registerProducer                  tells that the peer does not read; an SSH channel tells it in its own way; without
                                   either, what the peer does not read is kept and nobody is told
 pauseProducing, resumeProducing   hold up the peer; without them what it sends is kept until it is wanted
-loseWriteConnection               our end of stream while reading goes on (TCP, unix sockets, our TLS, stdio; for a
-                                  process it is the end of its standard input); without it the peer sees our end when
-                                  the connection closes
+loseWriteConnection               our end of stream while reading goes on (TCP, unix sockets, our TLS; for a process it
+                                  is the end of its standard input); without it (Twisted's own TLS, SSH channels, stdio)
+                                  the peer sees our end when the connection closes
 abortConnection                   closes at once; without it loseConnection does
 disconnecting                     whether a program has called the transport's own loseConnection
 """
@@ -22,6 +22,7 @@ from array import array
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableDescriptor,
@@ -29,6 +30,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 if TYPE_CHECKING:
@@ -145,10 +147,10 @@ def can_half_close(transport: object) -> bool:
     """
     if ISSLTransport.providedBy(transport):
         return IHalfCloseableTLS.providedBy(transport)
-    if IHalfCloseableDescriptor.providedBy(transport) or IProcessTransport.providedBy(transport):
-        return True
-    # StandardIO has the method and not the interface; it has no abortConnection either.
-    return hasattr(transport, "loseWriteConnection") and not hasattr(transport, "abortConnection")
+    if _is_stdio(transport):
+        # It says so, and leaves the descriptor open.
+        return False
+    return IHalfCloseableDescriptor.providedBy(transport) or IProcessTransport.providedBy(transport)
 
 
 def end_stream(transport: Any) -> None:  # noqa: ANN401
@@ -159,12 +161,26 @@ def end_stream(transport: Any) -> None:  # noqa: ANN401
         transport.loseWriteConnection()
 
 
+def close(transport: Any) -> None:  # noqa: ANN401
+    """Close, after what was written."""
+    transport.loseConnection()
+    if _is_stdio(transport) and transport._writer is None and not transport.disconnected:
+        # Its other end has gone already, and it would not say so.
+        transport.connectionLost(Failure(ConnectionDone()))
+
+
 def abort(transport: Any) -> None:  # noqa: ANN401
     """Close at once."""
     if hasattr(transport, "abortConnection"):
         transport.abortConnection()
+    elif _is_stdio(transport) and not transport.disconnected:
+        transport.connectionLost(Failure(ConnectionAborted()))
     else:
         transport.loseConnection()
+
+
+def _is_stdio(transport: object) -> bool:
+    return hasattr(transport, "_reader") and hasattr(transport, "_writer")
 
 
 def peer_has_ended(transport: object) -> bool:

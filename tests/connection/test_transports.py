@@ -1,0 +1,333 @@
+"""MessageProtocol over all that Twisted calls a transport, and over some that it would not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.conch.ssh.channel import SSHChannel
+from twisted.conch.ssh.connection import SSHConnection
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import ProcessEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Port
+from twisted.internet.testing import StringTransport
+from twisted.protocols.loopback import loopbackAsync
+from twisted.protocols.policies import LimitTotalConnectionsFactory, ThrottlingFactory, TimeoutFactory, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.test.iosim import connectedServerAndClient
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+
+from sockserve.client.connecting import connect
+from sockserve.connection.channel import ChannelClosed
+from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import ConnectionOptions
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.connection.transports import NO_ADDRESS
+from sockserve.handlers.echo import Echo
+
+
+class Server(Echo):
+    framing = "int32"
+
+
+class Asking(MessageProtocol):
+    """Sends two messages, ends its side, and keeps what comes back."""
+
+    framing = "int32"
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.sendMessage(b"one")
+        self.sendMessage(b"two")
+        self.endMessages()
+
+    def messageReceived(self, message: bytes) -> None:
+        self.seen.append(message)
+        if len(self.seen) == 2:
+            self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.lost.callback(None)
+
+
+class ProcessTests(TestCase):
+    timeout = 20
+
+    async def test_a_channel_to_a_process(self) -> None:
+        channel = await connect(ProcessEndpoint(reactor, "/bin/cat", ["cat"]), "int32", timeout=10)
+        await channel.write(b"hello")
+        self.assertEqual(await channel.read(10), b"hello")
+        self.assertEqual((channel.info.peer, channel.info.local), (NO_ADDRESS, NO_ADDRESS))
+        # The end of its standard input is what ends cat.
+        channel.end()
+        with self.assertRaises(ChannelClosed):
+            await channel.read(10)
+
+    async def test_what_it_still_writes_after_the_end_of_its_input_is_read(self) -> None:
+        channel = await connect(ProcessEndpoint(reactor, "/usr/bin/sort", ["sort"]), "buffered:\\n", timeout=10)
+        for word in (b"pear", b"apple", b"fig"):
+            channel.send(word)
+        channel.end()
+        self.assertEqual([message async for message in channel], [b"apple", b"fig", b"pear"])
+
+
+class PipeTests(TestCase):
+    timeout = 20
+
+    async def test_standard_input_and_output(self) -> None:
+        """As inetd and ssh start a program. Twisted leaves the descriptors open: their end is that of the program."""
+
+        class Noting(Server):
+            lost: Deferred[None]
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                self.lost.callback(None)
+
+        there, back = os.pipe(), os.pipe()
+        server, client = Noting(), Asking()
+        server.lost = Deferred()
+        standard_io = cast("Any", StandardIO)
+        standard_io(server, there[0], back[1], reactor)
+        standard_io(client, back[0], there[1], reactor)
+        await client.lost
+        self.assertEqual(client.seen, [b"one", b"two"])
+        for descriptor in (there[1], back[0]):
+            os.close(descriptor)
+        await server.lost
+        self.assertTrue(server.closing)
+        for descriptor in (there[0], back[1]):
+            os.close(descriptor)
+
+
+class Connection(SSHConnection):
+    """One side of an SSH connection, in memory, with one channel."""
+
+    other: Channel
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport = cast("Any", self)
+        self.log: list[str] = []
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "192.0.2.7", 22)
+
+    getHost = getPeer
+
+    def sendData(self, channel: Channel, data: bytes) -> None:
+        self.other.protocol.dataReceived(data)
+
+    def sendClose(self, channel: Channel) -> None:
+        if self.log:
+            return
+        self.log.append("close")
+        for each in (channel, self.other):
+            each.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class Channel(SSHChannel):
+    protocol: MessageProtocol
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(localWindow=64, remoteWindow=64, remoteMaxPacket=16, conn=connection)
+
+
+class SSHTests(SynchronousTestCase):
+    def connected(self) -> tuple[Channel, Channel, Connection]:
+        near, far = Connection(), Connection()
+        ours, theirs = Channel(near), Channel(far)
+        near.other, far.other = theirs, ours
+        for channel, protocol in ((ours, Server()), (theirs, Asking())):
+            channel.protocol = protocol
+            protocol.options = ConnectionOptions(reactor=Clock())
+        ours.protocol.makeConnection(ours)
+        return ours, theirs, far
+
+    def test_messages_go_both_ways_and_the_close_arrives(self) -> None:
+        ours, theirs, connection = self.connected()
+        theirs.protocol.makeConnection(theirs)
+        self.assertEqual(theirs.protocol.seen, [b"one", b"two"])  # type: ignore[attr-defined]
+        self.assertTrue(ours.protocol.closing)
+        self.assertEqual(ours.protocol.peer, "192.0.2.7:22")
+        self.assertIn("close", connection.log)
+
+    def test_a_peer_without_window_holds_up_reading(self) -> None:
+        ours, theirs, _ = self.connected()
+        self.patch(theirs.protocol, "dataReceived", lambda _: None)
+        message = b"\0\0\0\x14" + bytes(20)
+        ours.protocol.dataReceived(message * 5)
+        self.assertEqual((ours.remoteWindowLeft, ours.protocol._engine.sending.blocked), (0, True))
+        sent = ours.protocol.info.messages_sent
+        ours.protocol.dataReceived(message)
+        self.assertEqual(ours.protocol.info.messages_sent, sent)
+        ours.addWindowBytes(1000)
+        self.assertFalse(ours.protocol._engine.sending.blocked)
+        self.assertEqual(ours.protocol.info.messages_sent, 6)
+
+
+class LoopbackTests(TestCase):
+    timeout = 20
+
+    async def test_loopback_of_twisted(self) -> None:
+        server, client = Server(), Asking()
+        await loopbackAsync(server, client)
+        self.assertEqual(client.seen, [b"one", b"two"])
+        self.assertTrue(server.closing)
+
+    def test_simulated_io(self) -> None:
+        client, server, pump = connectedServerAndClient(Server, Asking)
+        pump.flush()
+        self.assertEqual(client.seen, [b"one", b"two"])
+        self.assertTrue(server.closing)
+
+
+class WrapperTests(TestCase):
+    timeout = 20
+
+    def wrapped(self) -> list[Callable[[IProtocolFactory], Any]]:
+        def limited(factory: IProtocolFactory) -> LimitTotalConnectionsFactory:
+            limiting = LimitTotalConnectionsFactory()
+            limiting.protocol = factory.buildProtocol  # type: ignore[assignment]
+            limiting.buildProtocol = factory.buildProtocol  # type: ignore[method-assign]
+            return limiting
+
+        return [
+            WrappingFactory,
+            lambda factory: TimeoutFactory(factory, 10),
+            lambda factory: ThrottlingFactory(factory, 100),
+            limited,
+        ]
+
+    async def test_messages_pass_the_wrappers_of_twisted(self) -> None:
+        for wrap in self.wrapped():
+            port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(wrap(Factory.forProtocol(Server)))
+            assert isinstance(port, Port)
+            channel = await connect(f"tcp:127.0.0.1:{port.getHost().port}", "int32", timeout=10)
+            await channel.write(b"hello")
+            self.assertEqual(await channel.read(10), b"hello")
+            channel.abort()
+            await port.stopListening()
+
+
+class Bare:
+    """No more than ITransport asks for, and not all of that."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+
+class Broken(StringTransport):
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        raise LookupError("no producers here")
+
+
+@implementer(IStreamClientEndpoint)
+class Giving:
+    """An endpoint that connects to this transport at once."""
+
+    def __init__(self, transport: StringTransport) -> None:
+        self.transport = transport
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803 - the interface's name
+        connected: Deferred[IProtocol] = Deferred()
+        protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "192.0.2.7", 1))
+        assert protocol is not None
+        protocol.makeConnection(self.transport)
+        connected.callback(protocol)
+        return connected
+
+
+class LessTests(SynchronousTestCase):
+    def test_write_and_lose_connection_are_enough(self) -> None:
+        transport = Bare()
+        protocol = MessageFactory("int8", Echo, reactor=Clock()).buildProtocol(None)
+        protocol.makeConnection(transport)  # type: ignore[arg-type]
+        protocol.pauseProducing()
+        protocol.dataReceived(b"\x02hi")
+        self.assertEqual(transport.written, b"")
+        protocol.resumeProducing()
+        self.assertEqual((transport.written, protocol.peer), (b"\x02hi", "pipe"))
+        protocol.abortConnection()
+        self.assertTrue(transport.closed)
+
+    def after_a_failed_start(self, protocol: MessageProtocol) -> None:
+        self.assertTrue(protocol.closing)
+        protocol.sendMessage(b"late")
+        protocol.dataReceived(b"late")
+        protocol.pauseProducing()
+        protocol.readConnectionLost()
+        protocol.loseConnection()
+        self.assertEqual(protocol.info.messages_sent, 0)
+        protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_one_that_raises_when_the_connection_starts_is_closed_and_logged(self) -> None:
+        transport = Broken()
+        protocol = Server()
+        protocol.makeConnection(transport)
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        self.assertTrue(transport.disconnecting)
+        self.after_a_failed_start(protocol)
+
+    def test_a_class_with_a_framing_that_there_is_not_closes_and_says_so(self) -> None:
+        class Wrong(MessageProtocol):
+            framing = "windows"
+
+        transport = StringTransport()
+        protocol = Factory.forProtocol(Wrong).buildProtocol(None)
+        assert protocol is not None
+        protocol.makeConnection(transport)
+        [failure] = self.flushLoggedErrors(ValueError)
+        self.assertIn("unknown framing 'windows'", failure.getErrorMessage())
+        self.assertTrue(transport.disconnecting)
+        self.after_a_failed_start(protocol)
+
+    def test_an_exception_while_connect_starts_reaches_its_caller(self) -> None:
+        transport = Broken()
+        failure = self.failureResultOf(connect(Giving(transport), reactor=Clock()), LookupError)
+        self.assertEqual(failure.getErrorMessage(), "no producers here")
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        self.assertTrue(transport.disconnecting)
+
+
+class WrappedConnectTests(TestCase):
+    timeout = 20
+
+    async def test_connect_through_an_endpoint_that_wraps_the_factory(self) -> None:
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Server))
+        assert isinstance(port, Port)
+        self.addCleanup(port.stopListening)
+
+        @implementer(IStreamClientEndpoint)
+        class Wrapping:
+            def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
+                from twisted.internet.endpoints import TCP4ClientEndpoint
+
+                inner = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+                connecting: Deferred[IProtocol] = inner.connect(WrappingFactory(protocolFactory))
+                return connecting
+
+        channel = await connect(Wrapping(), "int32", timeout=10)
+        await channel.write(b"hello")
+        self.assertEqual(await channel.read(10), b"hello")
+        channel.abort()
