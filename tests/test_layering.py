@@ -37,7 +37,10 @@ FLOORS = {
     "commands": 7,
     "__main__": 8,
 }
-"""The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
+"""The floor of each module or package in sockserve/. A module imports from lower floors and from itself only.
+
+docs/rooms.py draws them; run it when they change.
+"""
 
 
 def imports(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[int, str]]:
@@ -154,6 +157,11 @@ class LayeringTests(SynchronousTestCase):
             face = ast.parse(path.read_text())
             self.assertTrue(ast.get_docstring(face), path)
             self.assertEqual([type(node) for node in face.body if not isinstance(node, allowed)], [], path)
+
+    def test_the_picture_of_the_rooms_is_current(self) -> None:
+        command = [sys.executable, TREE / "docs/rooms.py", "--check", PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_no_init_file_hides_twisted(self) -> None:
         for folder in ("twisted", "twisted/plugins"):
