@@ -50,8 +50,8 @@ from zope.interface import implementer
 
 import sockserve
 import twisted
+from sockserve import MessageProtocol
 from sockserve.connection.options import ConnectionOptions
-from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.echo import Echo

@@ -11,7 +11,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.server.sockets import SocketServer
+from sockserve import SocketServer
 
 
 async def main(reactor: IReactorCore, endpoint: str, application: str) -> None:

@@ -9,8 +9,7 @@ import sys
 
 from twisted.internet import defer, endpoints, task
 
-from sockserve.connection.factory import MessageFactory
-from sockserve.connection.protocol import MessageProtocol
+from sockserve import MessageFactory, MessageProtocol
 from sockserve.framing import parse
 
 

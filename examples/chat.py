@@ -9,7 +9,8 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.server.sockets import Listen, SocketServer
+from sockserve import SocketServer
+from sockserve.server.sockets import Listen
 
 
 async def main(reactor: IReactorCore, people: str, programs: str) -> None:

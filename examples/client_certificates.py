@@ -12,8 +12,7 @@ from OpenSSL.crypto import X509
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.connection.channel import Channel
-from sockserve.server.sockets import SocketServer
+from sockserve import Channel, SocketServer
 from sockserve.tls.certificates import TLSConfig
 
 

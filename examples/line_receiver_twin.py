@@ -8,7 +8,7 @@ import sys
 from twisted.internet import defer, endpoints, task
 from twisted.internet.protocol import Factory
 
-from sockserve.connection.protocol import MessageProtocol
+from sockserve import MessageProtocol
 
 
 class Sum(MessageProtocol):

@@ -9,8 +9,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.connection.channel import Channel
-from sockserve.server.sockets import Server, SocketServer
+from sockserve import Channel, Server, SocketServer
 
 
 async def main(reactor: IReactorCore, endpoint: str, datagrams: str) -> None:

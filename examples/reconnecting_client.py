@@ -9,8 +9,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.client.reconnecting import reconnecting
-from sockserve.connection.channel import Channel
+from sockserve import Channel, reconnecting
 
 
 async def talk(channel: Channel) -> None:

@@ -11,8 +11,7 @@ import sys
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
-from sockserve.connection.channel import Channel
-from sockserve.server.sockets import SocketServer
+from sockserve import Channel, SocketServer
 
 
 def slow_hash(message: bytes, _: Channel) -> bytes:

@@ -2,8 +2,7 @@ import sys
 
 from twisted.internet import defer, endpoints, task
 
-from sockserve.connection.factory import MessageFactory
-from sockserve.connection.protocol import MessageProtocol
+from sockserve import MessageFactory, MessageProtocol
 
 
 class Upper(MessageProtocol):

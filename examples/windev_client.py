@@ -9,7 +9,7 @@ import sys
 
 from twisted.internet import error, task
 
-from sockserve.client.connecting import connect, disconnect
+from sockserve import connect, disconnect
 from sockserve.connection.channel import ChannelClosed, ReadTimeout
 from sockserve.framing.errors import TruncatedMessage
 

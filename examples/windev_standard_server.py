@@ -15,10 +15,9 @@ from twisted.internet import defer, task
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorCore
 
+from sockserve import Channel, Server, SocketServer
 from sockserve.addresses import format_address
-from sockserve.connection.channel import Channel
 from sockserve.framing import parse
-from sockserve.server.sockets import Server, SocketServer
 
 
 async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:

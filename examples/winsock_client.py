@@ -8,7 +8,7 @@ import sys
 
 from twisted.internet import error, task
 
-from sockserve.client.connecting import connect, disconnect
+from sockserve import connect, disconnect
 
 
 async def main(reactor: object, endpoint: str) -> None:

@@ -8,8 +8,7 @@ import sys
 
 from twisted.internet import defer, task
 
-from sockserve.connection.channel import Channel
-from sockserve.server.sockets import SocketServer
+from sockserve import Channel, SocketServer
 
 
 async def main(reactor: object, endpoint: str) -> None:

@@ -159,7 +159,7 @@ class LayeringTests(SynchronousTestCase):
             self.assertEqual([type(node) for node in face.body if not isinstance(node, allowed)], [], path)
 
     def test_the_picture_of_the_rooms_is_current(self) -> None:
-        command = [sys.executable, TREE / "docs/rooms.py", "--check", PACKAGE]
+        command = [sys.executable, str(TREE / "docs/rooms.py"), "--check", str(PACKAGE)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 

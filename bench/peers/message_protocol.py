@@ -7,8 +7,7 @@ import sys
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from sockserve.connection.factory import MessageFactory
-from sockserve.connection.protocol import MessageProtocol
+from sockserve import MessageFactory, MessageProtocol
 from sockserve.framing import parse
 
 LIMIT = 64 * 1024 * 1024
