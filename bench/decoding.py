@@ -1,6 +1,6 @@
-"""What a frame costs in each framing, without a connection: microseconds of CPU time, best of many rounds.
+"""What a frame costs in each framing, without a connection: microseconds of CPU time, the best of many rounds.
 
-    python bench/decoding.py                     the form that is installed; beside a compiled one the pure one too
+    python bench/decoding.py                     the form that is installed, and if that is compiled, the pure one too
     python bench/decoding.py --size 1024         longer messages
 
 decode takes messages out of one read, scan finds the borders of their frames, encode_all makes the frames of a batch.
@@ -33,7 +33,7 @@ WAYS = ("decode", "scan", "encode_all")
 
 
 def best_of(rounds: int, run: Callable[[], object]) -> float:
-    """Seconds of CPU time of the fastest round."""
+    """Seconds of CPU time in the fastest round."""
     best = float("inf")
     for _ in range(rounds):
         start = time.thread_time()
@@ -43,7 +43,7 @@ def best_of(rounds: int, run: Callable[[], object]) -> float:
 
 
 def measure(size: int, rounds: int) -> dict[str, list[float]]:
-    """By framing: microseconds a message, in the order of WAYS. One read holds as many messages as fit in 64 KiB."""
+    """For each framing, microseconds per message, in the order of WAYS. One read has the messages that fit in 64 KiB."""
     message = b"x" * size
     figures = {}
     for form in FRAMINGS:
@@ -59,7 +59,7 @@ def measure(size: int, rounds: int) -> dict[str, list[float]]:
 
 
 def measure_pure(arguments: list[str]) -> dict[str, list[float]]:
-    """The same by a process that finds the sources only."""
+    """The same, measured in a process that finds only the sources."""
     package = Path(sockserve.framing.__file__).parent
     with tempfile.TemporaryDirectory(prefix="sockserve-") as folder:
         copy = Path(folder) / "sockserve/framing"
@@ -79,9 +79,9 @@ def measure_pure(arguments: list[str]) -> dict[str, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=32, metavar="BYTES", help="of a message (default 32)")
+    parser.add_argument("--size", type=int, default=32, metavar="BYTES", help="the size of a message (default 32)")
     parser.add_argument("--rounds", type=int, default=200, metavar="N", help="the best of N rounds (default 200)")
-    parser.add_argument("--json", action="store_true", help="the installed form only, as JSON")
+    parser.add_argument("--json", action="store_true", help="measure only the installed form, and print JSON")
     options = parser.parse_args()
     form = "compiled" if compiled else "pure"
     figures = {form: measure(options.size, options.rounds)}
@@ -90,7 +90,7 @@ def main() -> None:
         return
     if compiled:
         figures["pure"] = measure_pure([f"--size={options.size}", f"--rounds={options.rounds}"])
-    print(f"CPU time in µs a message of {options.size} bytes, Python {platform.python_version()}")
+    print(f"CPU time in µs per message of {options.size} bytes, Python {platform.python_version()}")
     print(" " * 22 + "".join(f"{name:<33}" for name in figures))
     print(" " * 22 + "".join(f"{way:<11}" for _ in figures for way in WAYS))
     for framing in figures[form]:

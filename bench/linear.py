@@ -1,20 +1,20 @@
-"""Is the cost linear? CPU time against size, for every framing of sockserve and for Twisted's own receivers.
+"""Is the cost linear? CPU time by size, for every framing of sockserve and for Twisted's own receivers.
 
-A receiver whose cost grows with the square of what a peer sends lets that peer stop the whole reactor. The cases:
+If the cost of a receiver grows with the square of what a peer sends, the peer can stop the whole reactor. The cases are:
 
-tiny     one read of the smallest frames: bare delimiters, empty messages, one byte where there are none
+tiny     one read of the smallest frames: bare delimiters, empty messages, or one byte where no message is empty
 big      one large message in reads of 4 KiB
 drip     one message in reads of 1 byte
 flip     one read of the smallest frames; the callback changes the framing, or the mode, at every message
 pause    one read of the smallest frames; the callback pauses and resumes at every message
 bad      one read of the smallest frames, every other one bad, with on_bad_frame = skip
 
-Each runs on a bare decoder, on a MessageProtocol that sends every message back to a transport that swallows it (tiny
+Each runs on a bare decoder, on a MessageProtocol that sends every message back to a transport that discards it (tiny
 frames also on Echo, which sends back all of a read at once), and on the Twisted receiver for the same bytes, with its
-limit raised where the message needs that. The time is CPU time, the best of some rounds. `order` is the exponent of the
-growth over all sizes: 1 is linear, 2 quadratic; under 1 means that a fixed cost still shows. From about 16 MiB on,
-memory fresh from the system costs more than the work on it, once; that lifts the order of a linear case to 1.4. A run
-that takes longer than the budget is stopped, and larger sizes are not tried.
+limit raised where the message requires it. The time is CPU time, the best of several rounds. `order` is the exponent
+of the growth over all sizes: 1 is linear, 2 is quadratic, and less than 1 means that a fixed cost still shows. From
+about 16 MiB on, memory that is fresh from the system costs more than the work on it, once; this raises the order of a
+linear case to 1.4. A run that takes longer than the budget is stopped, and larger sizes are not tried.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 KIB = 1024
 MIB = 1024 * KIB
 
-# The framing for tiny frames, and the smallest frame in it.
+# A framing for tiny frames, and its smallest frame.
 TINY: dict[str, bytes] = {
     "raw:1": b"x",
     "windev": b"0\r\n",
@@ -81,7 +81,7 @@ TINY: dict[str, bytes] = {
     "fixed:1": b"x",
     "envelope:\\x02:\\x03": b"\x02\x03",
 }
-# One frame that is too long for max_length=1 or, in the envelope, a byte that stands outside of it; then a good one.
+# One frame that is too long for max_length=1 or, for the envelope, a byte outside of it; then a good one.
 BAD: dict[str, bytes] = {
     "windev": b"2\r\nxx0\r\n",
     "standard": b"xx<EOF><EOF>",
@@ -96,12 +96,12 @@ BAD: dict[str, bytes] = {
 
 
 class OverBudgetError(BaseException):
-    """The run has used up its time. No Exception: a protocol must not take it for an error in its callback."""
+    """The run has used up its time. Not an Exception, so that no protocol mistakes it for an error in a callback."""
 
 
 @contextmanager
 def budget(seconds: float) -> Iterator[None]:
-    """Raise OverBudgetError in the block once it has used so much CPU time."""
+    """Raise OverBudgetError in the block once it has used this much CPU time."""
 
     def expired(_number: int, _frame: FrameType | None) -> None:
         raise OverBudgetError
@@ -117,7 +117,7 @@ def budget(seconds: float) -> Iterator[None]:
 
 @implementer(ITransport)
 class Sink:
-    """A transport that swallows what is written."""
+    """A transport that discards what is written."""
 
     disconnecting = False
 
@@ -251,7 +251,7 @@ class Int32Answering(Int32StringReceiver):
 
 
 class LineFlipping(LineReceiver):
-    """Leaves the line mode at every line, and comes back at once."""
+    """Leaves line mode at every line, and returns to it at once."""
 
     count = 0
 
@@ -282,13 +282,13 @@ TWISTED: tuple[tuple[type[Protocol], str], ...] = (
 )
 
 
-# Runs: made for one size, called for each round; they return the number of messages.
+# Runs: each is made for one size and called once a round; it returns the number of messages.
 
 Run = Callable[[], int]
 
 
 def decode(framing: Framing, reads: Sequence[bytes]) -> int:
-    """Feed a bare decoder; a bad frame is passed over, as its framing says."""
+    """Feed a bare decoder; a bad frame is skipped, as its framing says."""
     decode = framing.decoder().decode
     count = 0
     for data in reads:
@@ -340,7 +340,7 @@ def on_flipping(first: Framing, second: Framing, reads: Sequence[bytes]) -> Run:
 def on_twisted(protocol: type[Protocol], framing: Framing, reads: Sequence[bytes]) -> Run:
     def run() -> int:
         subject = protocol()
-        # LineOnlyReceiver counts the start of a delimiter that is split over two reads.
+        # LineOnlyReceiver counts the start of a delimiter that is split between two reads.
         subject.MAX_LENGTH = framing.max_length + 2  # type: ignore[attr-defined]
         return receive(subject, reads)
 
@@ -352,7 +352,7 @@ def on_twisted(protocol: type[Protocol], framing: Framing, reads: Sequence[bytes
 
 @dataclass(frozen=True)
 class Subject:
-    """make: from a size in bytes to a run and the messages that it must deliver. largest: the last size it can take."""
+    """make: turns a size in bytes into a run and the messages it must deliver. largest: the last size it can handle."""
 
     name: str
     make: Callable[[int], tuple[Run, int]]
@@ -368,7 +368,7 @@ class Case:
 
 
 def one_read(name: str, frames: bytes, on: Callable[[Sequence[bytes]], Run]) -> Subject:
-    """As many `frames`, with one good message each, as the size holds, in one read."""
+    """As many `frames`, with one good message each, as fit in the size, in one read."""
 
     def make(size: int) -> tuple[Run, int]:
         count = size // len(frames)
@@ -378,7 +378,7 @@ def one_read(name: str, frames: bytes, on: Callable[[Sequence[bytes]], Run]) -> 
 
 
 def one_message(name: str, framing: str, read: int, on: Callable[[Framing, Sequence[bytes]], Run]) -> Subject:
-    """One message of the size, in reads of `read` bytes."""
+    """One message of that size, in reads of `read` bytes."""
     framing = {"raw:1": "raw", "fixed:1": "fixed:N"}.get(framing, framing)
 
     def make(size: int) -> tuple[Run, int]:

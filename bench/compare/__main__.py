@@ -1,11 +1,11 @@
-"""sockserve and its peers, in turn and on one machine: the CPU time of each server for a message.
+"""sockserve and its peers, in turn and on one machine: the CPU time that each server needs for a message.
 
-Every server has one core for itself, the load has the others. The servers of a case run one after the other, round
-after round, so that what disturbs the machine disturbs all of them. CPU time is that of the server's process, user and
-system, while `sockserve bench` counts its messages. Ratios are taken within a round, to sockserve's echo, which is
-listed first; the median of them is shown.
+Every server has one core to itself, and the load has the others. The servers of a case run one after another, round
+after round, so that whatever disturbs the machine disturbs all of them. CPU time is that of the server's process, user
+and system, while `sockserve bench` counts its messages. Ratios are taken within a round, relative to sockserve's echo,
+which is listed first; the median of the rounds is shown.
 
-Without options: what the targets of docs/performance.md need, about a quarter of an hour.
+Without options, everything is measured that docs/performance.md needs, which takes about a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 RESULTS = ROOT / "bench" / "results"
 DOCUMENT = ROOT / "docs" / "performance.md"
-# Descriptors beside those of the connections that are held.
+# Descriptors in addition to those of the connections that are held.
 SPARE = 200
 
 
@@ -49,26 +49,42 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--python", default=sys.executable, metavar="PATH", help="an interpreter with sockserve installed, compiled")
-    add("--peers", nargs="+", metavar="NAME", help="only servers whose names begin so: echo protocol twisted go ...")
-    add("--framing", nargs="+", choices=FRAMINGS, metavar="NAME", help=f"only these: {' '.join(FRAMINGS)}")
+    add(
+        "--peers",
+        nargs="+",
+        metavar="NAME",
+        help="only servers whose names start like this: echo protocol twisted go ...",
+    )
+    add("--framing", nargs="+", choices=FRAMINGS, metavar="NAME", help=f"only these framings: {' '.join(FRAMINGS)}")
     add("--size", nargs="+", type=parse_size, metavar="BYTES", help="messages of these sizes, such as 32 64k 16M")
-    add("--connections", nargs="+", type=int, metavar="N", help="so many connections")
+    add("--connections", nargs="+", type=int, metavar="N", help="with this many connections")
     add("--mode", nargs="+", choices=("pipelined", "one"), help="many messages in flight, or one at a time")
-    add("--all", action="store_true", help="every size in every mode with 1, 50 and 1,000 connections: hours")
-    add("--quick", action="store_true", help="a few cases, one round of each, too short to mean much")
+    add("--all", action="store_true", help="every size in every mode with 1, 50 and 1,000 connections; takes hours")
+    add("--quick", action="store_true", help="a few cases, one round each, too short to mean much")
     add("--rounds", type=int, metavar="N", help="rounds of each server (default 3)")
     add("--seconds", type=float, metavar="S", help="of load in a round (default 0.6)")
     add("--held", type=int, metavar="N", help="idle connections to hold (default 10,000)")
-    add("--json", type=Path, metavar="FILE", help="all samples; default bench/results/compare.json after a whole run")
-    add("--charts", type=Path, metavar="FOLDER", help="draw there; default bench/results after a whole run")
-    add("--from", type=Path, dest="source", metavar="FILE", help="measure nothing, show this file of --json")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all samples (default after a whole run: bench/results/compare.json)",
+    )
+    add("--charts", type=Path, metavar="FOLDER", help="draw pictures there (default after a whole run: bench/results)")
+    add(
+        "--from",
+        type=Path,
+        dest="source",
+        metavar="FILE",
+        help="measure nothing, but show this file, written with --json",
+    )
     add("--document", action="store_true", help="write the tables of docs/performance.md, as a whole run does")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
     chosen = options()
-    # The servers are to end with this process, whoever ends it.
+    # The servers must end with this process, whatever ends it.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     whole = is_whole(chosen)
     results = Results.read(chosen.source) if chosen.source else measure(chosen)
@@ -88,7 +104,7 @@ def main() -> int:
 
 
 def is_whole(chosen: argparse.Namespace) -> bool:
-    """Nothing was selected: everything that docs/performance.md shows is measured."""
+    """Whether nothing was selected, so that everything is measured that docs/performance.md shows."""
     selections = ("peers", "framing", "size", "connections", "mode", "all", "quick", "source")
     return not any(getattr(chosen, name) for name in selections)
 
@@ -137,7 +153,7 @@ def measure(chosen: argparse.Namespace) -> Results:
             if not chosen.peers or peer.name.startswith(tuple(chosen.peers))
         ]
         if not any(peer.name == "echo-compiled" for peer in peers):
-            note("sockserve is not installed in its compiled form here: nox -s bench does it; see also --python")
+            note("sockserve is not installed here in its compiled form; nox -s bench does that, or use --python")
         results = Results(about(chosen.python, speed, server_core, load_cores))
         everything = cases(chosen, speed)
         for number, case in enumerate(everything, 1):
@@ -150,7 +166,7 @@ def measure(chosen: argparse.Namespace) -> Results:
 
 
 def run(case: Case, peers: Sequence[Peer], rounds: int, core: int) -> list[Row]:
-    """All rounds of a case, the servers in turn. A server that fails is reported, and left out from then on."""
+    """All rounds of a case, with the servers in turn. A server that fails is reported, and left out from then on."""
     rows = [
         (peer, Row(case.name, framing, peer.name, peer.title, peer.ours))
         for peer in peers
@@ -179,19 +195,21 @@ def run(case: Case, peers: Sequence[Peer], rounds: int, core: int) -> list[Row]:
 
 
 def cores() -> tuple[int, set[int]]:
-    """The last core for the server, the others for the load; with one core, both have it."""
+    """The last core for the server, the others for the load; if there is only one, both share it."""
     there = sorted(os.sched_getaffinity(0))
     if len(there) == 1:
-        note("there is one core only: server and load disturb each other")
+        note("there is only one core: server and load disturb each other")
     return there[-1], set(there[:-1]) or set(there)
 
 
 def allow_descriptors(count: int) -> None:
-    """For this process and those that it starts."""
+    """Raise the limit for this process and those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         if hard != resource.RLIM_INFINITY and hard < count:
-            raise SystemExit(f"{count} descriptors are needed and {hard} allowed (ulimit -n): take a smaller --held")
+            raise SystemExit(
+                f"{count} descriptors are needed, and {hard} are allowed (ulimit -n): choose a smaller --held"
+            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
@@ -204,7 +222,7 @@ def about(python: str, speed: plan.Pace, server_core: int, load_cores: set[int])
         "cores": f"server on {server_core}, load on {', '.join(map(str, sorted(load_cores)))}",
         "versions": f"sockserve {__version__}, {others}",
         "other load": f"load average {os.getloadavg()[0]:.1f} at the start",
-        "rounds": f"{speed.rounds} of {speed.seconds:g} s behind {speed.warmup:g} s of warm-up",
+        "rounds": f"{speed.rounds} of {speed.seconds:g} s after {speed.warmup:g} s of warm-up",
     }
 
 

@@ -1,4 +1,4 @@
-"""Reads that are nothing but bare CRLFs, in memory: bench/linear.py knows how."""
+"""Reads that consist of bare CRLFs, in memory; bench/linear.py does the work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.compare.samples import Row
 CRLFS = "64 KiB of bare CRLFs in a read"
 READ = 64 * 1024
 
-# What linear.py calls them, and what they are here.
+# What linear.py calls them, and what they are called here.
 _SUBJECTS = {
     "echo buffered": ("echo-{form}", "sockserve echo, {form}"),
     "protocol buffered": ("protocol-{form}", "MessageProtocol, {form}"),
@@ -24,7 +24,7 @@ _SUBJECTS = {
 
 
 def crlfs(python: str, rounds: int) -> list[Row]:
-    """CPU time a message, in both forms where the environment of `python` has both."""
+    """CPU time per message, in both forms if the environment of `python` has both."""
     forms: dict[str, Mapping[str, str]] = {"pure": {"PYTHONPATH": str(ROOT)}}
     if is_compiled(python):
         forms = {"compiled": {}} | forms
@@ -41,7 +41,7 @@ def crlfs(python: str, rounds: int) -> list[Row]:
 
 
 def _run(python: str, environment: Mapping[str, str]) -> dict[str, float]:
-    """Milliseconds for a read."""
+    """Milliseconds for one read."""
     with tempfile.NamedTemporaryFile() as file:
         command = [
             python,

@@ -1,4 +1,4 @@
-"""What is measured: messages through connections, and connections themselves."""
+"""What is measured: messages over connections, and connections themselves."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 KIB = 1024
 MIB = 1024 * KIB
 
-# Source addresses are changed after so many connections: each has 28,000 ports of its own.
+# The source address changes after this many connections: each address has 28,000 ports of its own.
 _PORTS = 20_000
-# IP_BIND_ADDRESS_NO_PORT of linux/in.h: the port is chosen by connect, which may use one twice.
+# IP_BIND_ADDRESS_NO_PORT in linux/in.h: connect chooses the port, and may use one twice.
 _BIND_ADDRESS_NO_PORT = 24
-# Fewer than the listening queues of the peers hold.
+# Fewer than fit in the listening queues of the peers.
 _AT_ONCE = 32
 
 
 class Case(Protocol):
-    """name: unique in a run. framings: of the servers that are compared in one go. fresh: a new server each round."""
+    """name: unique in a run. framings: of the servers compared in one go. fresh: each round has a new server."""
 
     fresh: ClassVar[bool]
 
@@ -44,7 +44,7 @@ class Case(Protocol):
     def framings(self) -> tuple[str, ...]: ...
 
     def framings_of(self, peer: Peer) -> tuple[str, ...]:
-        """Those that this peer is measured with."""
+        """The framings that this peer is measured with."""
 
     def run(self, server: Server) -> Sample:
         """One round on one server. Raises ServerFailedError."""
@@ -54,7 +54,7 @@ class Case(Protocol):
 class Messages:
     """Echoed messages: `size` bytes, `window` of them in flight on each of the connections.
 
-    Sample: cpu_us, of the server a message; per_second; bytes_per_second; p50_us and p99_us, the latency.
+    Sample: cpu_us, the server's CPU time per message; per_second; bytes_per_second; p50_us and p99_us, the latency.
     """
 
     framings: tuple[str, ...]
@@ -95,10 +95,10 @@ class Messages:
 
 @dataclass(frozen=True)
 class Connections:
-    """Connections that are made, held and closed. A peer that does not have the framing takes one that it has.
+    """Connections that are made, held and closed. A peer that does not have the framing uses one that it has.
 
     Sample: idle_bytes, the server's memory for each of `held` connections; used_bytes, the same when each has carried a
-    message; accept_cpu_us, of the server for one connection from its start to its end; accepts_per_second;
+    message; accept_cpu_us, the server's CPU time for one connection from start to end; accepts_per_second;
     start_seconds, to the first answer of a new process; start_bytes, its memory then.
     """
 
@@ -141,7 +141,7 @@ class Connections:
 
 
 def load(server: Server, *options: str) -> dict[str, Any]:
-    """The report of `sockserve bench` on that server."""
+    """The report of `sockserve bench` about that server."""
     command = [sys.executable, "-m", "sockserve", "bench", f"tcp:{HOST}:{server.port}"]
     command += ["--framing", server.framing, "--server-pid", str(server.process.pid), "--json", *options]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10 * PATIENCE, check=False)
@@ -167,7 +167,7 @@ def hold(server: Server, count: int) -> list[socket.socket]:
 
 
 def exchange(connections: Sequence[socket.socket], frame: bytes) -> None:
-    """One frame there and back on each."""
+    """Send one frame there and back on each connection."""
     for connection in connections:
         connection.sendall(frame)
     for connection in connections:
@@ -180,7 +180,7 @@ def exchange(connections: Sequence[socket.socket], frame: bytes) -> None:
 
 
 def make(server: Server, count: int) -> None:
-    """Connect, end our stream, wait for the end of the other, close; a few at once."""
+    """Connect, end our stream, wait for the end of the other one, and close; a few connections at a time."""
     with selectors.DefaultSelector() as selector:
         started = ended = 0
         while ended < count:
@@ -202,7 +202,7 @@ def make(server: Server, count: int) -> None:
 
 
 def until(reached: Callable[[], bool], what: str) -> None:
-    """Wait for another process. Raises ServerFailedError."""
+    """Wait for another process. Raises ServerFailedError when it takes too long."""
     deadline = time.perf_counter() + PATIENCE
     while not reached():
         if time.perf_counter() > deadline:

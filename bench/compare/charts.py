@@ -1,4 +1,4 @@
-"""Results as pictures: for each case a panel a framing, and a bar a server."""
+"""The results as pictures: for each case, a panel for each framing and a bar for each server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
             panels: list[Panel] = [
                 (name, "cpu_us", number, [row for row in rows if row.framing == name]) for name in framings
             ]
-            _figure(path, f"{case}: CPU µs of the server a message", panels, logarithmic=True)
+            _figure(path, f"{case}: server CPU time per message, in µs", panels, logarithmic=True)
         written.append(path)
     return written
 
@@ -79,11 +79,11 @@ def _bars(
     axes.set_title(title)
     if logarithmic:
         axes.set_xscale("log")
-        # Powers of ten have room for their numbers, what is between them does not.
+        # Powers of ten have room for their numbers; what is between them does not.
         axes.xaxis.set_minor_formatter("")
         axes.set_xlim(min(values) / 2, max(values) * 4)
     else:
-        # The values stand at the bars, in the unit of the heading.
+        # The values are written at the bars, in the unit of the heading.
         axes.set_xlim(0, max(values) * 1.25 or 1)
         axes.set_xticks([])
     for place, value, error in zip(places, values, errors[1], strict=True):

@@ -1,4 +1,4 @@
-"""Who is compared. Each is an echo server, started with a framing and a port on 127.0.0.1."""
+"""The servers that are compared. Each is an echo server, started with a framing and a port on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 
 @dataclass(frozen=True)
 class Peer:
-    """name: for options and files; title: for people. framings: those it can. environment: beside the usual one."""
+    """name: for options and files. title: for people. framings: those it has. environment: variables to add."""
 
     name: str
     title: str
@@ -48,14 +48,14 @@ def ours(python: str, form: str, environment: Mapping[str, str]) -> Iterator[Pee
 
 
 def is_compiled(python: str) -> bool:
-    """Whether the environment of that interpreter has sockserve installed in its compiled form."""
+    """Whether sockserve is installed for that interpreter in its compiled form."""
     question = "import sockserve.framing as f; print(getattr(f, 'compiled', False))"
     answer = subprocess.run([python, "-P", "-c", question], cwd="/", capture_output=True, text=True, check=False)
     return answer.stdout.strip() == "True"
 
 
 def python_peers(python: str) -> Iterator[Peer]:
-    """Those that need nothing but the environment of that interpreter."""
+    """The servers that need only what is installed for that interpreter."""
 
     def running(program: str, *arguments: str) -> Callable[[str, int], list[str]]:
         return lambda framing, port: [python, "-P", str(PEERS / program), framing, str(port), *arguments]
@@ -70,7 +70,7 @@ def python_peers(python: str) -> Iterator[Peer]:
 
 
 def compiled_peers(folder: Path) -> Iterator[Peer]:
-    """Those whose toolchain is here, built into `folder`."""
+    """The servers whose toolchain is installed, built into `folder`."""
     if shutil.which("go"):
         program = folder / "echo-go"
         environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off", "GOCACHE": str(folder / "go-cache")}
@@ -78,7 +78,7 @@ def compiled_peers(folder: Path) -> Iterator[Peer]:
         yield Peer("go", "Go, bufio", _ASYNCIO, _running(program), {"GOMAXPROCS": "1"})
     if shutil.which("erlc"):
         subprocess.run(["erlc", "-o", folder, PEERS / "echo.erl"], check=True)
-        # One scheduler for one core, and none that spins while it waits.
+        # One scheduler for one core, which does not spin while it waits.
         still = ("+S", "1:1", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
 
         def erlang(framing: str, port: int) -> list[str]:
@@ -96,7 +96,7 @@ def _running(program: Path) -> Callable[[str, int], list[str]]:
 
 
 def all_peers(python: str, folder: Path) -> list[Peer]:
-    """sockserve first: compiled as installed in `python`'s environment, pure as in this checkout; then the others."""
+    """First sockserve, compiled as installed for `python` and pure as in this checkout; then the others."""
     peers: list[Peer] = []
     if is_compiled(python):
         peers += ours(python, "compiled", {})
@@ -105,7 +105,7 @@ def all_peers(python: str, folder: Path) -> list[Peer]:
 
 
 def versions(python: str) -> dict[str, str]:
-    """Of everything that takes part."""
+    """The version of everything that takes part."""
     asked = {
         "Go": ["go", "version"],
         "Erlang/OTP": ["erl", "-noinput", "-eval", 'io:format("~s", [erlang:system_info(otp_release)]), halt().'],

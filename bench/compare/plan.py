@@ -1,4 +1,4 @@
-"""Which cases a run has."""
+"""Which cases a run consists of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mode = Literal["pipelined", "one"]
 # The connections that the targets are about.
 USUAL: dict[Mode, int] = {"pipelined": 8, "one": 50}
 
-# Frames in flight on one connection, on all, and bytes on one.
+# The most frames in flight on one connection, and on all of them; and the most bytes on one.
 _MOST_EACH = 2000
 _MOST = 100_000
 _MOST_BYTES = MIB
@@ -23,7 +23,7 @@ _MOST_BYTES = MIB
 
 @dataclass(frozen=True)
 class Pace:
-    """rounds: of each server in a case. seconds, warmup: of each round; large_seconds: with the largest messages.
+    """rounds: for each server in a case. seconds, warmup: for each round. large_seconds: with the largest messages.
 
     held, made: see Connections.
     """
@@ -44,15 +44,15 @@ def messages(pace: Pace, framings: Sequence[str], size: int, mode: Mode, connect
     window = 1
     if mode == "pipelined":
         window = max(1, min(_MOST_EACH, _MOST // connections, _MOST_BYTES // max(1, size)))
-    # Some dozens of the largest messages.
+    # Enough for a few dozen of the largest messages.
     seconds = max(pace.seconds, pace.large_seconds) if size >= MIB else pace.seconds
     return Messages(tuple(framings), size, connections, window, seconds, pace.warmup)
 
 
 def usual(pace: Pace, framings: Sequence[str] = FRAMINGS) -> list[Case]:
-    """What the targets need, and one change at a time from there: other sizes, other numbers of connections.
+    """What the targets need, and variations of one thing at a time: other sizes, other numbers of connections.
 
-    That is about a quarter of an hour with all peers.
+    With all peers, this takes about a quarter of an hour.
     """
 
     def some(*names: str) -> list[str]:
@@ -71,7 +71,7 @@ def usual(pace: Pace, framings: Sequence[str] = FRAMINGS) -> list[Case]:
 
 
 def quick(pace: Pace, framings: Sequence[str] = ("int32",)) -> list[Case]:
-    """A look whether all of it works."""
+    """Enough to see whether everything works."""
     return [messages(pace, framings, 32, "pipelined", 8), connections(pace, framings)]
 
 
@@ -82,7 +82,7 @@ def every(
     modes: Sequence[Mode] = ("pipelined", "one"),
     counts: Sequence[int] = (1, 50, 1000),
 ) -> list[Case]:
-    """All combinations. The largest messages go through at most 8 connections, for the memory that they take."""
+    """All combinations. The largest messages go over at most 8 connections, because of the memory they take."""
     chosen = product(sizes, modes, counts)
     plan = [
         messages(pace, framings, size, mode, min(count, 8) if size >= MIB else count) for size, mode, count in chosen
@@ -91,6 +91,6 @@ def every(
 
 
 def connections(pace: Pace, framings: Sequence[str]) -> Connections:
-    """One framing does; C has bytes only."""
+    """One framing is enough; the server in C has only bytes."""
     chosen = [name for name in ("int32", "raw") if name in framings] or framings[:1]
     return Connections(tuple(chosen[:1]), pace.held, pace.made)

@@ -1,4 +1,4 @@
-"""Medians, spread, ratios; the file with all of it."""
+"""Medians, spread and ratios, and the file that holds all samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Sample = dict[str, float]
 
 @dataclass
 class Row:
-    """All rounds of one server in one case. title: of the peer; ours: it is sockserve."""
+    """All rounds of one server in one case. title: the name of the peer, for people. ours: whether it is sockserve."""
 
     case: str
     framing: str
@@ -40,7 +40,7 @@ class Row:
 
 
 def ratio(row: Row, to: Row, what: str) -> float | None:
-    """The median of the ratios in each round: the two ran close to each other there."""
+    """The median of the ratios in each round, because within a round the two ran close to each other."""
     ratios = [
         mine[what] / theirs[what] for mine, theirs in zip(row.samples, to.samples, strict=False) if theirs.get(what)
     ]
@@ -55,7 +55,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
 
     def row(self, case: str, framing: str, peer: str) -> Row | None:
-        """That row, if it was measured."""
+        """The row, if it was measured."""
         for row in self.rows:
             if (row.case, row.framing, row.peer) == (case, framing, peer) and row.samples:
                 return row
@@ -77,5 +77,5 @@ class Results:
 
 
 def reference(rows: Iterable[Row]) -> Row | None:
-    """What the others are compared with: sockserve's echo, which stands first."""
+    """What the others are compared with: sockserve's echo, which comes first."""
     return next((row for row in rows if row.ours and row.samples), None)

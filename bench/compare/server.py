@@ -1,4 +1,4 @@
-"""A server under measurement: a process of its own on a core of its own (Linux)."""
+"""A server that is measured: a process of its own on a core of its own (Linux)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from bench.compare.peers import Peer
 
 HOST = "127.0.0.1"
-# Seconds that no server here needs to start, or to answer.
+# Seconds: every server here starts, and answers, in less.
 PATIENCE = 30.0
 
 
 class ServerFailedError(Exception):
-    """It did not start, did not answer, or ended."""
+    """A server did not start, did not answer, or ended."""
 
 
 class Server:
@@ -56,7 +56,7 @@ class Server:
         self.started = time.perf_counter() - before
 
     def cpu(self) -> float:
-        """CPU seconds, user and system, of all its threads so far."""
+        """CPU seconds, user and system, that all its threads have used so far."""
         return used_by(self.process.pid)
 
     def resident(self) -> int:
@@ -68,7 +68,7 @@ class Server:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def log(self) -> str:
-        """The last of what it has written."""
+        """The end of what it has written."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")[-2000:]
 
@@ -98,7 +98,7 @@ class Server:
             return
 
     def settled(self) -> int:
-        """The number of its descriptors when it has stopped closing them."""
+        """The number of its descriptors, once it has stopped closing them."""
         before, now = -1, self.descriptors()
         while before != now:
             time.sleep(0.02)
@@ -108,7 +108,7 @@ class Server:
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Processes that are started in the block run on that core."""
+    """Processes started in the block run on that core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

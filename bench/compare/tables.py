@@ -1,4 +1,4 @@
-"""Results as text, and between the markers of docs/performance.md."""
+"""The results as text, and between the markers of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _held_text(rows: list[Row]) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """A number with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -100,12 +100,12 @@ def sections(results: Results) -> dict[str, str]:
 
 
 def write_document(path: Path, results: Results) -> None:
-    """Replace what stands between the markers `<!-- NAME -->` and `<!-- end NAME -->`."""
+    """Replace what is between the markers `<!-- NAME -->` and `<!-- end NAME -->`."""
     text = path.read_text()
     for name, section in sections(results).items():
         parts = re.split(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end {name} -->)", text, flags=re.DOTALL)
         if len(parts) != 2:
-            raise ValueError(f"{path} has not one pair of markers for {name!r}")
+            raise ValueError(f"{path} must have exactly one pair of markers for {name!r}")
         text = f"\n{section}\n\n".join(parts)
     path.write_text(text)
 
@@ -125,7 +125,7 @@ def _about(results: Results) -> str:
 
 
 def _targets(results: Results) -> str:
-    head = ["CPU time of the server a message", "framing", "at most", "measured", ""]
+    head = ["server CPU time per message", "framing", "at most", "measured", ""]
     rows = [
         [verdict.text, verdict.framing, verdict.target, verdict.measured, "met" if verdict.met else "**not met**"]
         for verdict in verdicts(results)
@@ -146,11 +146,11 @@ def _messages(results: Results, case: str) -> str:
         rate.append(
             [title, *(_cell(row, firsts[row.framing], "per_second", _thousands) if row else "" for row in found)]
         )
-    parts = [f"### {case}", "CPU µs of the server a message:", _table(["", *framings], cpu)]
+    parts = [f"### {case}", "Server CPU time per message, in µs:", _table(["", *framings], cpu)]
     if any(row.values("per_second") for row in rows):
-        parts += ["Thousands of messages a second:", _table(["", *framings], rate)]
+        parts += ["Messages per second, in thousands:", _table(["", *framings], rate)]
         parts.append(_spread(rows))
-        parts.append(f"![CPU time a message of each server]({PICTURES}/{slug(case)}.png)")
+        parts.append(f"![CPU time per message of each server]({PICTURES}/{slug(case)}.png)")
     return "\n\n".join(parts)
 
 
@@ -178,8 +178,8 @@ def _spread(rows: list[Row]) -> str:
     if rounds == 1:
         return "One round."
     return (
-        f"Medians of {rounds} rounds; the quartiles of the CPU time lie {median(spreads):.0%} apart in the middle, "
-        f"{max(spreads):.0%} at most."
+        f"Medians of {rounds} rounds. The quartiles of the CPU time are typically {median(spreads):.0%} apart, "
+        f"and at most {max(spreads):.0%}."
     )
 
 

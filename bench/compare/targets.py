@@ -1,4 +1,4 @@
-"""What sockserve is to reach, and whether it does."""
+"""What sockserve should reach, and whether it does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Target:
-    """The CPU time a message of `peer` may be at most `most` times that of `to`."""
+    """The CPU time of `peer` per message should be at most `most` times that of `to`."""
 
     case: str
     framing: str
@@ -41,22 +41,48 @@ def _against(peer: str, framing: str, to: str, most: float, text: str) -> Target
 
 
 TARGETS = (
-    _against("protocol-compiled", "int32", "twisted", 1 / 8, "MessageProtocol, compiled, to Int32StringReceiver"),
-    _against("protocol-compiled", "standard", "twisted", 1 / 8, "MessageProtocol, compiled, to LineReceiver"),
-    _against("protocol-compiled", "windev", "asyncio-streams", 1 / 30, "MessageProtocol, compiled, to asyncio streams"),
+    _against(
+        "protocol-compiled", "int32", "twisted", 1 / 8, "MessageProtocol, compiled, compared with Int32StringReceiver"
+    ),
+    _against(
+        "protocol-compiled", "standard", "twisted", 1 / 8, "MessageProtocol, compiled, compared with LineReceiver"
+    ),
+    _against(
+        "protocol-compiled",
+        "windev",
+        "asyncio-streams",
+        1 / 30,
+        "MessageProtocol, compiled, compared with asyncio streams",
+    ),
     *(
-        _against("echo-compiled", framing, "go", 1, "echo, compiled, to Go's bufio")
+        _against("echo-compiled", framing, "go", 1, "echo, compiled, compared with Go's bufio")
         for framing in ("int32", "windev", "standard", "buffered")
     ),
-    _against("protocol-pure", "int32", "twisted", 1 / 3, "MessageProtocol, pure, to Int32StringReceiver"),
-    _against("protocol-pure", "standard", "twisted", 1 / 3, "MessageProtocol, pure, to LineReceiver"),
+    _against("protocol-pure", "int32", "twisted", 1 / 3, "MessageProtocol, pure, compared with Int32StringReceiver"),
+    _against("protocol-pure", "standard", "twisted", 1 / 3, "MessageProtocol, pure, compared with LineReceiver"),
     *(
-        Target(LARGE, "int32", f"{what}-{form}", "raw", f"echo-{form}", 2, f"{title}, {form}, 16 MiB, to raw bytes")
+        Target(
+            LARGE,
+            "int32",
+            f"{what}-{form}",
+            "raw",
+            f"echo-{form}",
+            2,
+            f"{title}, {form}, 16 MiB, compared with raw bytes",
+        )
         for form in ("compiled", "pure")
         for what, title in (("echo", "echo"), ("protocol", "MessageProtocol"))
     ),
     *(
-        Target(CRLFS, "buffered", f"{what}-{form}", "buffered", "twisted", 1 / 50, f"{title}, {form}, to LineReceiver")
+        Target(
+            CRLFS,
+            "buffered",
+            f"{what}-{form}",
+            "buffered",
+            "twisted",
+            1 / 50,
+            f"{title}, {form}, compared with LineReceiver",
+        )
         for form in ("compiled", "pure")
         for what, title in (("echo", "bare CRLFs, echo"), ("protocol", "bare CRLFs, MessageProtocol"))
     ),
@@ -65,7 +91,7 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """target and measured: as text. met: whether it was reached."""
+    """target, measured: as text. met: whether the target was reached."""
 
     text: str
     framing: str
@@ -75,7 +101,7 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Of all targets that the run has figures for."""
+    """The verdicts on all targets that the run has figures for."""
     found: list[Verdict] = []
     for target in TARGETS:
         measured = target.measured(results)
@@ -91,7 +117,7 @@ def verdicts(results: Results) -> list[Verdict]:
 
 
 def _share(value: float) -> str:
-    """A ratio as people say it: 1/8, or 1.4."""
+    """A ratio as people write it: 1/8, or 1.4."""
     if value >= 1:
         return f"{value:.3g}"
     inverse = 1 / value

@@ -1,4 +1,4 @@
-"""asyncio.Protocol as echo servers, the answers to one read in one write: FRAMING PORT [uvloop]."""
+"""Echo servers on asyncio.Protocol, with the answers to one read in one write: FRAMING PORT [uvloop]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Raw(asyncio.Protocol):
 
 
 class Framed(Raw):
-    """Holds what is unfinished; `frames` takes whole frames from it."""
+    """Keeps what is unfinished; `frames` takes whole frames out of it."""
 
     def __init__(self) -> None:
         self.held = bytearray()

@@ -1,4 +1,4 @@
-"""asyncio streams as echo servers: FRAMING PORT [uvloop]."""
+"""Echo servers on asyncio streams: FRAMING PORT [uvloop]."""
 
 from __future__ import annotations
 

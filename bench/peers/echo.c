@@ -1,4 +1,4 @@
-/* An echo server of bytes with epoll: echo raw PORT. What is it that the system itself costs? */
+/* An echo server for bytes with epoll: echo raw PORT. It shows what the system itself costs. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 #define BUFFER_SIZE 65536
 #define EVENTS 256
 
-/* A connection; what its peer has not taken yet is in `waiting`, and nothing is read meanwhile. */
+/* A connection. What its peer has not taken yet is in `waiting`; meanwhile, nothing is read. */
 struct connection {
     int descriptor;
     size_t size;

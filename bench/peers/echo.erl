@@ -1,10 +1,10 @@
-%% Echo servers in gen_tcp's packet modes: erl ... -s echo -extra FRAMING PORT. One process a connection.
+%% Echo servers with gen_tcp's packet modes: erl ... -s echo -extra FRAMING PORT. One process for each connection.
 -module(echo).
 -export([start/0]).
 
 options("raw") -> [{packet, raw}];
 options("int32") -> [{packet, 4}];
-%% A line that is longer than the buffer comes, and goes back, in parts.
+%% A line that is longer than the buffer arrives, and goes back, in parts.
 options("buffered") -> [{packet, line}].
 
 start() ->

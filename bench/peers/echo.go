@@ -1,4 +1,4 @@
-// Echo servers with bufio: echo FRAMING PORT. One goroutine a connection; answers leave before it waits for more.
+// Echo servers with bufio: echo FRAMING PORT. One goroutine for each connection; answers leave before it waits for more.
 package main
 
 import (
@@ -18,7 +18,7 @@ const (
 	limit      = 64 * 1024 * 1024
 )
 
-// flushing is the connection as bufio reads from it: what was answered so far is written first.
+// flushing is the connection as bufio reads from it: it first writes what has been answered so far.
 type flushing struct {
 	net.Conn
 	out *bufio.Writer
@@ -31,7 +31,7 @@ func (c flushing) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// message reads so many bytes into buf, larger if it must be, and gives them back.
+// message reads that many bytes into buf, or into a larger one if necessary, and returns them.
 func message(in *bufio.Reader, buf []byte, size int) ([]byte, error) {
 	if size > limit {
 		return buf, errors.New("message too long")
@@ -91,7 +91,7 @@ func windev(in *bufio.Reader, out *bufio.Writer) error {
 	}
 }
 
-// delimited gives the server for messages that end with delimiter.
+// delimited returns the server for messages that end with delimiter.
 func delimited(delimiter string) func(*bufio.Reader, *bufio.Writer) error {
 	mark := []byte(delimiter)
 	split := func(data []byte, atEOF bool) (int, []byte, error) {

@@ -1,4 +1,4 @@
-"""Twisted's own receivers as echo servers: FRAMING PORT."""
+"""Echo servers on Twisted's own receivers: FRAMING PORT."""
 
 from __future__ import annotations
 
