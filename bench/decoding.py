@@ -43,7 +43,7 @@ def best_of(rounds: int, run: Callable[[], object]) -> float:
 
 
 def measure(size: int, rounds: int) -> dict[str, list[float]]:
-    """For each framing, microseconds per message, in the order of WAYS. One read has the messages that fit in 64 KiB."""
+    """Microseconds per message for each framing, in the order of WAYS. One read has the messages that fit in 64 KiB."""
     message = b"x" * size
     figures = {}
     for form in FRAMINGS:

@@ -1,6 +1,6 @@
 """Is the cost linear? CPU time by size, for every framing of sockserve and for Twisted's own receivers.
 
-If the cost of a receiver grows with the square of what a peer sends, the peer can stop the whole reactor. The cases are:
+If the cost of a receiver grows with the square of what a peer sends, the peer can stop the whole reactor. Cases:
 
 tiny     one read of the smallest frames: bare delimiters, empty messages, or one byte where no message is empty
 big      one large message in reads of 4 KiB

@@ -1,7 +1,7 @@
-"""A scale that frames its weights as STX ... ETX, and an application that wants messages behind a delimiter.
+"""A bridge between a scale that frames its weights as STX ... ETX and an application whose messages end in <EOF>.
 
-Each connection of the scale gets its own connection to the application; messages cross both ways, one framing becomes
-the other. Run it as: python bridge.py tcp:7001:interface=127.0.0.1 tcp:localhost:9000
+Each connection from the scale gets its own connection to the application. Messages cross in both directions, from one
+framing to the other. Run it as: python bridge.py tcp:7001:interface=127.0.0.1 tcp:localhost:9000
 The same without a program:
 twistd -n sockserve --framing 'envelope:\\x02:\\x03' --handler forward:tcp:localhost:9000,standard
 """

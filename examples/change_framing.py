@@ -1,8 +1,8 @@
-"""A server that starts with lines and changes its framing when it is told to.
+"""A server that starts with lines, and changes its framing when told to.
 
-    FRAMING int32\\r\\n        is answered OK\\r\\n; from the next byte on, both sides speak int32
+    FRAMING int32\\r\\n        is answered with OK\\r\\n; from the next byte on, both sides use int32
 
-Every other message comes back as it is. Run it as: python change_framing.py tcp:7000:interface=127.0.0.1
+Every other message comes back unchanged. Run it as: python change_framing.py tcp:7000:interface=127.0.0.1
 """
 
 import sys
@@ -24,7 +24,7 @@ class ChangeFraming(MessageProtocol):
         except ValueError as error:
             self.sendMessage(f"ERROR {error}".encode())
         else:
-            # The answer still has the old framing.
+            # The answer is still sent in the old framing.
             self.sendMessage(b"OK")
             self.setFraming(framing)
 

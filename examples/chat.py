@@ -1,4 +1,4 @@
-"""Everyone hears what the others say: people with a line each, and WINDEV programs, in the same room.
+"""A chat room in which everyone hears what the others say: people, who type lines, and WINDEV programs.
 
 Run it as: python chat.py tcp:7000:interface=127.0.0.1 tcp:7001:interface=127.0.0.1
 People connect to the first endpoint (telnet will do), WINDEV programs to the second.

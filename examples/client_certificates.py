@@ -1,8 +1,8 @@
-"""Serves whoever shows a certificate of the right authority, and is on the list of names.
+"""Serves the clients whose certificate is signed by the right authority and whose name is on the list.
 
-Who has no such certificate does not get as far as this program. Who has one, but another name, is refused here. Run it
-as: python client_certificates.py tcp:7000 server.pem ca.pem shop till
-server.pem has the server's key and certificate; ca.pem the authority that signs the certificates of clients.
+A client without such a certificate does not get as far as this program. One that has a certificate, but another name,
+is refused here. Run it as: python client_certificates.py tcp:7000 server.pem ca.pem shop till
+server.pem has the server's key and certificate; ca.pem has the authority that signs the certificates of clients.
 """
 
 import sys
@@ -17,7 +17,7 @@ from sockserve.tls.certificates import TLSConfig
 
 
 def common_name(certificate: X509 | None) -> str:
-    """The CN of a certificate; "" without one."""
+    """The common name in a certificate; "" if there is none."""
     subject = certificate.to_cryptography().subject if certificate is not None else ()
     return next((str(part.value) for part in subject if part.oid == NameOID.COMMON_NAME), "")
 

@@ -12,7 +12,7 @@ from sockserve import MessageProtocol
 
 
 class Reverse(MessageProtocol):
-    # A string of any length up to 1 MiB, both ways.
+    # Strings of any length up to 1 MiB, in both directions.
     framing = "int32"
 
     def messageReceived(self, message: bytes) -> None:

@@ -1,7 +1,7 @@
-"""A client that comes back: it prints what a server says, and connects again whenever the connection is lost.
+"""A client that reconnects: it prints what a server says, and connects again whenever the connection is lost.
 
-The waits between attempts grow from a second to a minute. In a twistd application the service has a parent, which
-starts and stops it. Run it as: python reconnecting_client.py tcp:localhost:7000
+The time between attempts grows from a second to a minute. In a twistd application, the service would have a parent
+that starts and stops it. Run it as: python reconnecting_client.py tcp:localhost:7000
 """
 
 import sys

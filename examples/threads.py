@@ -1,8 +1,8 @@
-"""A handler that blocks: it hashes each message for a long time, in the threads of the reactor.
+"""A handler that blocks: hashing each message takes a long time, so it runs in the threads of the named socket.
 
-Each client's answers come in the order of its messages, and the other clients go on meanwhile. Threads are for calls
-that block, not for connections: those all have the reactor, which is select, poll, epoll or a completion port, as
-`twistd --reactor` says. Run it as: python threads.py tcp:7000:interface=127.0.0.1
+Each client gets its answers in the order of its messages, and other clients are served in the meantime. Threads are
+for calls that block, not for connections: the reactor serves all of those, with select, poll, epoll or a completion
+port, as `twistd --reactor` chooses. Run it as: python threads.py tcp:7000:interface=127.0.0.1
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from sockserve import Channel, SocketServer
 
 
 def slow_hash(message: bytes, _: Channel) -> bytes:
-    # In a thread: what is done with the channel, if anything, has to go through reactor.callFromThread.
+    # This runs in a thread: anything it did with the channel would have to go through reactor.callFromThread.
     return hashlib.pbkdf2_hmac("sha256", message, b"salt", 100_000).hex().encode()
 
 

@@ -1,6 +1,6 @@
-"""A client as WINDEV writes it, with the WLanguage function names beside each step, and every way a read can end.
+"""A client like those of WINDEV, with the WLanguage function next to each step, and every way a read can end.
 
-It sends each argument behind the endpoint and prints the answers. Run it as:
+It sends each argument after the endpoint, and prints the answers. Run it as:
 python windev_client.py tcp:localhost:27015 "Hello World"
 or over TLS, as SocketConnectSSL does: python windev_client.py tls:example.org:27015 "Hello World"
 """
@@ -20,7 +20,7 @@ async def main(reactor: object, endpoint: str, *requests: str) -> None:
         try:
             await channel.write(request.encode())  # SocketWrite
             answer = await channel.read(timeout=1)  # SocketRead(name, False, 1000)
-        # WLanguage returns an empty string for each of these, and for an empty message too.
+        # WLanguage returns an empty string for each of these, and for an empty message as well.
         except ReadTimeout:
             print("no answer yet")
         except ChannelClosed:
@@ -33,7 +33,7 @@ async def main(reactor: object, endpoint: str, *requests: str) -> None:
             break
         else:
             print(answer.decode())
-    await disconnect(channel)  # SocketClose, and all that was written has arrived before it
+    await disconnect(channel)  # SocketClose, after everything that was written has arrived
 
 
 task.react(main, sys.argv[1:])

@@ -1,7 +1,7 @@
-"""PC SOFT's simplified server: one client at a time, with the WLanguage function names beside each step.
+"""PC SOFT's simplified server: one client at a time, with the WLanguage function next to each step.
 
-Further clients are connected and wait for their turn. A WINDEV client talks to it with SocketConnect, SocketWrite and
-SocketRead as they are. Run it as: python windev_simplified_server.py tcp:27015:interface=127.0.0.1
+Further clients are connected and wait for their turn. A WINDEV client uses SocketConnect, SocketWrite and SocketRead
+without any settings. Run it as: python windev_simplified_server.py tcp:27015:interface=127.0.0.1
 or over TLS, as SocketCreateSSL does: python windev_simplified_server.py ssl:27015:privateKey=key_and_certificate.pem
 """
 
@@ -14,13 +14,13 @@ from sockserve import Channel, SocketServer
 
 
 async def talk(channel: Channel) -> None:
-    request = await channel.read()  # SocketRead: the client counts as connected with its first message
+    request = await channel.read()  # SocketRead: a client counts as connected once its first message arrives
     await channel.write(b"You said: " + request)  # SocketWrite
-    channel.close()  # SocketClose: the next client's turn
+    channel.close()  # SocketClose: now it is the next client's turn
 
 
 async def main(reactor: IReactorCore, endpoint: str) -> None:
-    # SocketCreate("Server", port). windev is WINDEV's own framing, the one it uses unless told otherwise.
+    # SocketCreate("Server", port). windev is WINDEV's own framing, which it uses by default.
     server = SocketServer(
         "Server", endpoint, "windev", conversation=talk, max_connections=1, when_full="wait", reactor=reactor
     )

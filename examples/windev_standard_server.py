@@ -1,11 +1,11 @@
-"""PC SOFT's standard server: many clients, a channel for each, with the WLanguage function names beside each step.
+"""PC SOFT's standard server: many clients, a channel for each, with the WLanguage function next to each step.
 
-    WHO              who the client is, and how many messages it has sent
-    EXIST name       is there a socket of that name?
-    MODE framing     from here on another framing, such as standard:<EOF>
+    WHO              asks who the client is, and how many messages it has sent
+    EXIST name       asks whether there is a socket of that name
+    MODE framing     changes the framing from here on, for example to standard:<EOF>
 
-It comes back with an answer to each, and with every other message as it is. Clients at the addresses behind the
-endpoint are denied. Run it as: python windev_standard_server.py tcp:27015:interface=127.0.0.1 192.0.2.7
+The server answers each of these, and sends every other message back unchanged. Clients at the addresses given after
+the endpoint are denied. Run it as: python windev_standard_server.py tcp:27015:interface=127.0.0.1 192.0.2.7
 or over TLS, as SocketCreateSSL does: python windev_standard_server.py ssl:27015:privateKey=server.pem
 """
 
@@ -22,12 +22,12 @@ from sockserve.framing import parse
 
 async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:
     async def talk(channel: Channel) -> None:
-        # SocketWaitForConnection and SocketAccept: one of these runs for each client, and no thread is needed.
+        # SocketWaitForConnection and SocketAccept: this runs once for each client, and needs no thread.
         info = channel.info  # SocketClientInfo
         if isinstance(info.peer, IPv4Address | IPv6Address) and info.peer.host in denied:
             channel.abort()  # SocketDeny
             return
-        async for message in channel:  # SocketRead; it ends when the client does: no need to ask SocketExist
+        async for message in channel:  # SocketRead; the loop ends when the client does, so SocketExist is not needed
             command, _, argument = message.partition(b" ")
             if command == b"WHO":
                 answer = f"{format_address(info.peer)}, message {channel.info.messages_received}"
@@ -35,7 +35,7 @@ async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:
                 answer = "yes" if argument.decode() in server.sockets else "no"  # SocketExist, of a name
             elif command == b"MODE":
                 framing = parse(argument.decode())
-                await channel.write(b"OK")  # still in the framing before
+                await channel.write(b"OK")  # still in the old framing
                 channel.set_framing(framing)  # SocketChangeTransmissionMode
                 continue
             else:

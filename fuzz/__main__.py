@@ -1,10 +1,10 @@
 """`python -m fuzz`: run the harnesses, one process each, and print how many executions each had.
 
-python -m fuzz                        10,000 executions of each with a fixed seed: what .ci/run does
-python -m fuzz --seconds 600          so long, all together, and another seed each time
-python -m fuzz decoder crash-3f2a     the harness on one file, as libFuzzer left it
+python -m fuzz                        10,000 executions of each with a fixed seed; this is what .ci/run does
+python -m fuzz --seconds 600          for this long, all harnesses together, with a new seed each time
+python -m fuzz decoder crash-3f2a     the harness on one file that libFuzzer has left
 
-Inputs that reached something new stay in fuzz/corpus/TARGET and are where the next run starts; one that broke an
+Inputs that reached something new stay in fuzz/corpus/TARGET, and the next run starts from them; an input that broke an
 invariant is written to fuzz/corpus/TARGET/crash-... (fuzz/corpus is not in git: the seeds come from
 tests/support/cases.py).
 """
@@ -26,19 +26,19 @@ from fuzz import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 EXECUTIONS = 10_000
-# Bytes of an input, and seconds that one may take: a check is at most quadratic in so many bytes.
+# The most bytes of an input, and the most seconds it may take: a check is at most quadratic in this many bytes.
 MAX_LENGTH = 1024
 PATIENCE = 10
 
 NOISE = re.compile(r"#\d+|INFO: |WARNING: Failed to find function|stat::")
-"""Lines of libFuzzer about its progress."""
+"""Lines in which libFuzzer reports its progress."""
 
 
 @dataclass
 class Run:
     """What one harness did.
 
-    coverage: places of the program that its inputs reached. report: what libFuzzer and the harness said of a fault.
+    coverage: places in the program that its inputs reached. report: what libFuzzer and the harness said about a fault.
     """
 
     target: str
@@ -50,7 +50,7 @@ class Run:
 
 
 def child(target: str, arguments: list[str]) -> None:
-    """In a process of its own: libFuzzer ends it."""
+    """Run one harness. This needs a process of its own, because libFuzzer ends it."""
     import atheris
 
     with atheris.instrument_imports(include=["sockserve"]):
@@ -60,7 +60,7 @@ def child(target: str, arguments: list[str]) -> None:
 
 
 def run(target: str, corpus: Path, limits: list[str]) -> Run:
-    """A harness until one of libFuzzer's limits, or its first fault."""
+    """Run a harness until one of libFuzzer's limits is reached, or until its first fault."""
     corpus.mkdir(parents=True, exist_ok=True)
     harness = importlib.import_module(f"fuzz.{target}")
     for number, seed in enumerate(harness.seeds()):
@@ -94,10 +94,12 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--child"]:
         child(arguments[1], arguments[2:])
     parser = argparse.ArgumentParser("python -m fuzz", description="Fuzz sockserve.", allow_abbrev=False)
-    parser.add_argument("target", nargs="?", choices=TARGETS, help="one harness; without it, all")
+    parser.add_argument("target", nargs="?", choices=TARGETS, help="one harness (default: all)")
     parser.add_argument("file", nargs="?", type=Path, help="run the harness on this input only")
-    parser.add_argument("--seconds", type=int, help="for all harnesses together; keeps what it finds")
-    parser.add_argument("--executions", type=int, default=EXECUTIONS, help=f"of each [default: {EXECUTIONS}]")
+    parser.add_argument("--seconds", type=int, help="how long, for all harnesses together; keeps what it finds")
+    parser.add_argument(
+        "--executions", type=int, default=EXECUTIONS, help=f"how many, of each harness [default: {EXECUTIONS}]"
+    )
     parser.add_argument("--seed", type=int, help="[default: 1; with --seconds, any]")
     options = parser.parse_args(arguments)
     targets = [options.target] if options.target else TARGETS

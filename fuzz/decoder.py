@@ -1,8 +1,8 @@
-"""However bytes are split into reads, a decoder gives the same messages and errors, and holds no more than one frame;
-what it gives, encoded again, is what came in, and what `scan` gives.
+"""However bytes are split into reads, a decoder returns the same messages and errors, and holds no more than one frame;
+its messages, encoded again, are what came in, and what `scan` returns.
 
-Nothing but a FramingError may be raised, and its text is one line. An input is: which framing and settings (1 byte),
-how many cuts (1 byte, up to 15), where they are (1 byte each), and the stream.
+Nothing but a FramingError may be raised, and its text is one line. An input consists of the framing and its settings
+(1 byte), the number of cuts (1 byte, up to 15), where they are (1 byte each), and the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.cases import CASES, EXAMPLES
 from tests.support.wire import events
 
 MARKS = 16
-"""More bytes than any of FRAMINGS puts around a message."""
+"""More bytes than any of FRAMINGS adds to a message."""
 
 KINDS = {
     **dict.fromkeys((case.framing, case.max_length, case.on_bad_frame) for case in CASES),
@@ -62,7 +62,7 @@ def check_splits(framing: Framing, stream: bytes, chunks: list[bytes]) -> None:
 
 
 def check_encoding(framing: Framing, stream: bytes) -> None:
-    """The messages in front of the first bad frame, and what is held behind them, are the stream."""
+    """The messages before the first bad frame, and what is held after them, make up the stream."""
     decoder = framing.decoder()
     try:
         messages = decoder.decode(stream)
@@ -74,9 +74,9 @@ def check_encoding(framing: Framing, stream: bytes) -> None:
 
 
 def check_reads(framing: Framing, chunks: list[bytes]) -> None:
-    """Read by read: `scan`, by itself or in turn with `decode`, says the same, and both hold what one frame may have.
+    """Read by read, `scan`, alone or in turn with `decode`, says the same, and both hold no more than one frame may have.
 
-    Never by an announced length, and nothing of a bad frame.
+    They never hold memory because of an announced length, and hold nothing of a bad frame.
     """
     decoder, scanner, mixed = framing.decoder(), framing.decoder(), framing.decoder()
     turn = False
@@ -100,7 +100,7 @@ def check_reads(framing: Framing, chunks: list[bytes]) -> None:
 
 
 def decoded(framing: Framing, decoder: Decoder, data: bytes) -> tuple[bytes | str, int]:
-    """What `scan` has to give: all frames and their count; or the text of an error."""
+    """What `scan` must return: all frames and their number, or the text of an error."""
     try:
         messages = decoder.decode(data)
     except FramingError as error:

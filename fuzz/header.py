@@ -1,4 +1,4 @@
-"""Any bytes begin with one PROXY header or with none, however they are cut, and 4096 of them are enough to tell.
+"""Any bytes start with one PROXY header or with none, however they are cut, and 4096 of them are enough to tell.
 
 An input is what a connection brings.
 """
@@ -27,7 +27,7 @@ def check(data: bytes) -> None:
         assert len(whole.splitlines()) == 1, whole
     else:
         assert whole.size <= min(len(data), MAX_SIZE)
-        # What is behind a header is not looked at.
+        # What comes after a header is not looked at.
         assert _outcome(data[: whole.size]) == whole
     for count in range(len(data)):
         part = _outcome(data[:count])

@@ -1,6 +1,6 @@
-"""Any text is the name of a framing or a ValueError of one line, and a framing's own name gives the same framing.
+"""Any text either names a framing or leads to a ValueError of one line, and a framing's own name gives the same framing.
 
-An input is the name as UTF-8; bytes that are none are left out.
+An input is the name in UTF-8; bytes that are not valid UTF-8 are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.support.cases import CASES, EXAMPLES
 
 
 def seeds() -> Iterator[bytes]:
-    """All forms, in examples, and a few that are wrong."""
+    """Examples of all forms, and a few wrong names."""
     for name in {*NAMES, *EXAMPLES.values(), *(case.framing for case in CASES)}:
         yield name.encode()
     yield from (b"windef", b"standard:\\q", b"standard:\\400", b"fixed:0", b"fixed:2000000", b"envelope:a:b:c", b"raw:")

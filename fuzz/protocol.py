@@ -1,9 +1,9 @@
 """Whatever is done to a connection, from outside or inside its callbacks, MessageProtocol does what the model does.
 
-The model is that of tests/support/model.py. An input is the framing, and whether the end of the messages leaves the
-connection open (1 byte), then operations. The high bit of an operation's byte says that it is for the next callback
-that has none yet; the rest chooses it. A change of framing takes 2 bytes more, a message to send 1; a read takes 1 for
-its length, then its bytes.
+The model is that of tests/support/model.py. An input starts with the framing, and whether the end of the messages
+leaves the connection open (1 byte together); operations follow. The high bit of an operation's byte says that it is
+meant for the next callback that has none yet; the other bits choose the operation. A change of framing takes 2 more
+bytes, a message to be sent 1; a read takes 1 for its length, and then its bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def operation(kind: str, *data: int, planned: bool = False) -> bytes:
 
 
 def seeds() -> Iterator[bytes]:
-    """Each wire case as one read and as two, behind each thing that a callback may do."""
+    """Each wire case in two reads, after each of the things that a callback may do."""
     for number, case in enumerate(CASES):
         data = case.data[:200]
         half = len(data) // 2
@@ -46,7 +46,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def script(data: bytes) -> Iterator[tuple[bool, Action]]:
-    """(planned, action) for each operation; the last one may be short of its bytes."""
+    """(planned, action) for each operation; the last one may lack some of its bytes."""
     rest = iter(data)
     for first in rest:
         planned = bool(first & PLANNED)

@@ -1,4 +1,4 @@
-"""An echo server on a user's subclass of MessageProtocol, with a Python method called for each message: FRAMING PORT."""
+"""An echo server on a user's subclass of MessageProtocol, with a Python method for each message: FRAMING PORT."""
 
 from __future__ import annotations
 
