@@ -1,4 +1,4 @@
-"""Pushes messages to clients that have not asked for anything, from elsewhere in the program, by the id of their channel.
+"""Pushes messages to clients that have not asked for anything, from elsewhere in the program, by a channel's id.
 
 Each client is told its id. When a datagram `ID TEXT` arrives at the second socket, which is UDP as SocketCreateUDP
 makes it, TEXT is sent to that client. Run it as: python push.py tcp:7000:interface=127.0.0.1 udp:7000

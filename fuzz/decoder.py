@@ -74,7 +74,7 @@ def check_encoding(framing: Framing, stream: bytes) -> None:
 
 
 def check_reads(framing: Framing, chunks: list[bytes]) -> None:
-    """Read by read, `scan`, alone or in turn with `decode`, says the same, and both hold no more than one frame may have.
+    """Read by read, `scan`, alone or mixed with `decode`, says the same, and each holds at most one frame.
 
     They never hold memory because of an announced length, and hold nothing of a bad frame.
     """

@@ -1,4 +1,4 @@
-"""Any text either names a framing or leads to a ValueError of one line, and a framing's own name gives the same framing.
+"""Any text is the name of a framing or leads to a ValueError of one line, and a framing's own name gives it again.
 
 An input is the name in UTF-8; bytes that are not valid UTF-8 are left out.
 """
