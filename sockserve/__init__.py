@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sockserve.client.reconnecting import reconnecting
     from sockserve.connection.channel import Channel
     from sockserve.connection.factory import MessageFactory
+    from sockserve.connection.failures import Refused
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.server.sockets import Server, SocketServer
 
@@ -38,6 +39,7 @@ __all__ = [
     "Channel",
     "MessageFactory",
     "MessageProtocol",
+    "Refused",
     "Server",
     "SocketServer",
     "connect",
@@ -49,6 +51,7 @@ _HOMES = {
     "Channel": "sockserve.connection.channel",
     "MessageFactory": "sockserve.connection.factory",
     "MessageProtocol": "sockserve.connection.protocol",
+    "Refused": "sockserve.connection.failures",
     "Server": "sockserve.server.sockets",
     "SocketServer": "sockserve.server.sockets",
     "connect": "sockserve.client.connecting",

@@ -42,5 +42,4 @@ class ConversationProtocol(ReadProtocol):
         if failure.check(TruncatedMessage):
             log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
         elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
-            log.failure("{peer}: the conversation failed; closing", failure, peer=self.peer)
-            self._engine.tell("handler")
+            self._engine.failed("the conversation", failure)

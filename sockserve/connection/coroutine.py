@@ -75,7 +75,13 @@ class _Mixed:
         self._task.add_done_callback(function)
 
     async def _drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
-        return await self
+        try:
+            return await self
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException:
+            # SystemExit and KeyboardInterrupt would end asyncio's loop. A Deferred takes this for what was raised.
+            return Failure()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         coroutine = self._coroutine

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from sockserve.addresses import format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
+from sockserve.connection.failures import Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Delivery as Receiving
 from sockserve.connection.receiving import Receiver as MessageReceiver
@@ -190,7 +191,8 @@ class Engine:
 
     def fail(self, failure: Failure) -> None:
         """Something has raised before the connection could begin: say so, and close at once."""
-        log.failure("{peer}: {protocol} could not start; closing", failure, peer=self.peer, protocol=self._kind)
+        what = type(self.receiver).__name__
+        log.failure("{peer}: {what} could not start; closing", users_failure(failure), peer=self.peer, what=what)
         self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)
@@ -338,7 +340,7 @@ class Engine:
         try:
             if state.incoming is _OPEN or state.incoming is _ENDING:
                 receiving.run()
-        except Exception:
+        except BaseException:
             self._callback_failed()
         if self.skipped:
             if self.skipped > 1:
@@ -370,7 +372,7 @@ class Engine:
                 self.receiving.finish()
             if not state.closing:
                 self.receiver.messagesEnded()
-        except Exception:
+        except BaseException:
             self._callback_failed()
 
     def _adjust_reading(self) -> None:
@@ -392,17 +394,23 @@ class Engine:
     def _call(self, callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception:
+        except BaseException:
             self._callback_failed()
 
     def _callback_failed(self) -> None:
-        log.failure("{peer}: {protocol} failed; closing", peer=self.peer, protocol=self._kind)
-        self.tell("handler")
-        self.receiver.loseConnection()
+        self.failed(type(self.receiver).__name__, Failure())
 
-    @property
-    def _kind(self) -> str:
-        return type(self.receiver).__name__
+    def failed(self, what: str, failure: Failure) -> None:
+        """The user's code has failed, or refused what came: log it, and close.
+
+        what: that code, for the log.
+        """
+        if isinstance(failure.value, Refused):
+            self.tell("handler", f"refused: {reason_of(failure.value)}; closing")
+        else:
+            log.failure("{peer}: {what} failed; closing", users_failure(failure), peer=self.peer, what=what)
+            self.tell("handler")
+        self.receiver.loseConnection()
 
     # Sending and closing.
 

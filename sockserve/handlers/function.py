@@ -6,7 +6,6 @@ reading pauses while the queue is full.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
@@ -29,9 +28,6 @@ Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 """`answer(message, channel)`. The awaitable is a coroutine or a Deferred."""
 
 DEFAULT_MAX_PENDING = 100
-
-FAILURES = (Exception, asyncio.CancelledError, SystemExit)
-"""What a function may fail with; the last two are no Exceptions."""
 
 
 class _Slot:
@@ -75,7 +71,7 @@ class Answering(MessageProtocol):
     def messageReceived(self, message: bytes) -> None:
         try:
             answer = call(self._function, message, self._channel, self._threads)
-        except FAILURES:
+        except BaseException:
             answer = Failure()
             self.holdReading("failed")
         if isinstance(answer, Deferred):
@@ -122,10 +118,8 @@ class Answering(MessageProtocol):
             answer = checked(answer)
             if answer is not None:
                 self.sendMessage(answer)
-        except FAILURES:
-            log.failure("{peer}: the handler failed; closing", peer=self.peer)
-            self._engine.tell("handler")
-            self.loseConnection()
+        except BaseException:
+            self._engine.failed("the handler", Failure())
 
 
 def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:

@@ -15,13 +15,15 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.addresses import format_address, host_of
 from sockserve.connection.channel import Channel
+from sockserve.connection.failures import Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.framing.raw import Raw
-from sockserve.handlers.function import FAILURES, Function, call, checked
+from sockserve.handlers.function import Function, call, checked
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
 
@@ -112,8 +114,10 @@ class DatagramSocket(DatagramProtocol):
             datagram = checked(answer)
             if datagram is not None and self.transport.connected:
                 self.send(datagram, sender)
-        except FAILURES:
-            log.failure("{peer}: the handler failed", peer=sender.peer)
+        except Refused as refusal:
+            log.info("{peer}: refused: {reason}", peer=sender.peer, reason=reason_of(refusal))
+        except BaseException:
+            log.failure("{peer}: the handler failed", users_failure(Failure()), peer=sender.peer)
 
 
 class Sender:

@@ -94,8 +94,8 @@ react(start)
 class AsyncioTests(SynchronousTestCase):
     """Each in a process of its own, which runs the asyncio reactor."""
 
-    def check(self, program: str, expected: str, errors: tuple[str, ...] = ()) -> None:
-        """What the program prints; its log holds no trouble but the lines that contain `errors`."""
+    def check(self, program: str, expected: str, errors: tuple[str, ...] | None = ()) -> None:
+        """What the program prints; its log holds no trouble but the lines that contain `errors`; None: any."""
         path = Path(self.mktemp())
         path.write_text(PROLOGUE + dedent(program) + EPILOGUE)
         done = subprocess.run(
@@ -108,10 +108,38 @@ class AsyncioTests(SynchronousTestCase):
         )
         self.assertEqual((done.stdout.split(), done.returncode), (expected.split(), 0), done.stderr)
         lines = [line for line in done.stderr.splitlines() if not EXPECTED.search(line)]
+        if errors is None:
+            return
         if errors:
             self.assertEqual(len([line for line in lines if errors[0] in line]), 1, done.stderr)
         else:
             self.assertEqual(lines, [])
+
+    def test_what_would_end_the_process_ends_its_own_connection(self) -> None:
+        self.check(
+            """
+            class Other(BaseException):
+                pass
+
+            async def answer(message, channel):
+                await asyncio.sleep(0)
+                raise {b"s": SystemExit, b"k": KeyboardInterrupt, b"o": Other}[message]
+
+            async def talk(channel):
+                await answer(await channel.read(), channel)
+
+            async def main():
+                for options in ({"handler": answer}, {"conversation": talk}):
+                    for kind in (b"s", b"k", b"o"):
+                        server, client = await serve(**options)
+                        client.send(b"1\\r\\n" + kind)
+                        await client.lost
+                        print(server.closings["handler"])
+                        await server.stopService()
+            """,
+            "1 1 1 1 1 1",
+            errors=None,
+        )
 
     def test_reads_and_writes_in_tasks_of_their_own(self) -> None:
         self.check(

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.channel import Channel
+from sockserve.connection.failures import Refused
 from sockserve.connection.options import ConnectionOptions
 from sockserve.handlers.function import Answer, Answering, Function
 from sockserve.server.sockets import SocketServer
@@ -253,6 +256,57 @@ class FailureTests(SynchronousTestCase):
         first.callback(b"one")
         self.assertEqual(len(self.flushLoggedErrors(error)), 1)
         self.assertEqual(transport.value(), b"one\r\n")
+        self.assertTrue(transport.disconnecting)
+
+    def test_what_would_end_a_process_ends_its_own_connection(self) -> None:
+        for kind in (SystemExit, KeyboardInterrupt, GeneratorExit, BaseException):
+
+            def plain(message: bytes, _: Channel, kind: type[BaseException] = kind) -> Answer:
+                raise kind(message)
+
+            async def coroutine(message: bytes, _: Channel, kind: type[BaseException] = kind) -> Answer:
+                raise kind(message)
+
+            def deferred(message: bytes, _: Channel, kind: type[BaseException] = kind) -> Deferred[Answer]:
+                return fail(Failure(kind(message)))
+
+            functions: tuple[Function, ...] = (plain, coroutine, deferred)
+            for function in functions:
+                self.check(function, kind)
+
+    def test_the_traceback_begins_with_the_users_own_frames(self) -> None:
+        def inner() -> Answer:
+            raise LookupError
+
+        def plain(_message: bytes, _: Channel) -> Answer:
+            return inner()
+
+        async def coroutine(_message: bytes, _: Channel) -> Answer:
+            return inner()
+
+        functions: tuple[Function, ...] = (plain, coroutine)
+        for function in functions:
+            protocol, _ = answering(function)
+            protocol.dataReceived(b"bad\r\n")
+            [failure] = self.flushLoggedErrors(LookupError)
+            names = [frame[0] for frame in failure.frames]
+            self.assertEqual(names, [function.__name__, "inner"])
+
+    def test_a_refusal_is_one_line_and_closes_after_the_earlier_answers(self) -> None:
+        async def answer(message: bytes, _: Channel) -> Answer:
+            if message == b"bad":
+                raise Refused("unknown article\n'bad'")
+            return message
+
+        protocol, transport = answering(answer)
+        with capturedLogs() as events:
+            protocol.dataReceived(b"good\r\nbad\r\nlate\r\n")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["orders 192.0.2.7:4711: refused: unknown article 'bad'; closing"],
+        )
+        self.assertEqual(protocol.options.events.counts, {"handler": 1})
+        self.assertEqual(transport.value(), b"good\r\n")
         self.assertTrue(transport.disconnecting)
 
     def test_an_exception_closes_behind_the_earlier_answers(self) -> None:

@@ -1,0 +1,33 @@
+"""What a user's code raises: how it is shown, and how it refuses a message on purpose."""
+
+from __future__ import annotations
+
+from types import FrameType
+
+from twisted.python.failure import Failure
+
+
+class Refused(Exception):
+    """A handler or a conversation refuses what its peer sent: `raise Refused("unknown article")`.
+
+    The log has one line with the reason, and no traceback. The connection closes, after the answers to the messages
+    before that one.
+    """
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def users_failure(failure: Failure) -> Failure:
+    """The same with the user's frames first: what called them is of no use to the reader."""
+    value = failure.value
+    trace = value.__traceback__ if isinstance(value, BaseException) else None
+    while trace is not None and _is_ours(trace.tb_frame):
+        trace = trace.tb_next
+    return failure if trace is None else Failure(value, type(value), trace)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in ("sockserve", "twisted")
