@@ -1,8 +1,9 @@
 """Reads in, messages out: the loop between a decoder and the callbacks of a protocol.
 
-It stops behind any message (pause, change of framing, close) and goes on from there, with nothing lost and nothing
-delivered twice. Messages that are decoded and not delivered yet stay in an iterator; a change of framing turns them
-back into bytes, which is exact because a message has one form only in its framing.
+It stops after any message (pause, change of framing, close) and goes on from there, with nothing lost and nothing
+delivered twice. Messages that are decoded and not delivered yet stay in an iterator; at a change of framing the decoder
+takes them back, as the very bytes that came: it finds the place in its last input where the last delivered message
+ended. So a framing may understand several wire forms of one message.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from sockserve.framing import Framing
+from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
 
 # A program that changes the framing at every message must not make us decode the rest of the read every time: after
@@ -125,13 +126,15 @@ class Delivery:
         self._used = 0
         self._undelivered = None
         self._later = []
+        if not self.failed:
+            self._decoder = self.framing.decoder()
 
     def set_framing(self, framing: Framing) -> None:
         """Change it at the next frame border: behind the message being delivered, or behind the one half received."""
         self._change = framing
         self._stop = True
         if not self.running and (self._at_border or self._decoder.state == "idle"):
-            self._switch()
+            self._switch_now()
 
     def run(self) -> None:
         """Deliver what was received, until all is delivered or something stops it.
@@ -174,8 +177,8 @@ class Delivery:
         """Deliver the next messages, or report the next bad frame. False: all input is used up."""
         self._stop = False
         if self._at_border and self._change is not None:
-            self._switch()
-        elif self._undelivered is not None:
+            self._switch_now()
+        if self._undelivered is not None:
             self._deliver()
             return True
         piece = self._next_piece()
@@ -184,7 +187,7 @@ class Delivery:
             if self._change is not None and decoder.state == "skipping":
                 self._at_border = decoder.skip(piece)
                 return self._at_border or self._used < len(self._input)
-            if self._receiver.takesFrames and self._change is None:
+            if self._receiver.takesFrames:
                 frames, count = decoder.scan(piece)
                 messages = None
             else:
@@ -196,11 +199,13 @@ class Delivery:
             return not self.failed
         if count:
             self._at_border = True
-            if self._change is not None and messages is not None:
-                self.count += count - 1
-                self._undelivered = iter(messages[1:])
-                self._switch()
-                del messages[1:]
+            if self._change is not None:
+                # It waited for the end of the frame that comes first.
+                taken = self._switch(count - 1)
+                if messages is None:
+                    frames = frames[: len(frames) - taken]
+                else:
+                    del messages[1:]
                 count = 1
             if not self.count:
                 self._receiver.connectionEstablished()
@@ -227,19 +232,42 @@ class Delivery:
         self._piece *= 2
         return piece
 
-    def _switch(self) -> None:
+    def _switch_now(self) -> None:
         """Decode what follows the last delivered message with the framing that waits."""
-        assert self._change is not None
         undelivered = [*(self._undelivered or ()), *self._later]
-        self.count -= len(undelivered)
-        rest = self.framing.encode_all(undelivered) + self._decoder.take()
+        self._undelivered, self._later = None, []
+        self._switch(len(undelivered), undelivered)
+
+    def _switch(self, back: int, undelivered: list[bytes] | None = None) -> int:
+        """The same, where `back` messages have been decoded too many. Returns the number of bytes in their frames.
+
+        undelivered: these messages, where they went through an override.
+        """
+        assert self._change is not None
+        decoder = self._decoder
+        held = decoder.pending
+        rest = decoder.take(back)
+        if undelivered and not _gives(decoder, rest, undelivered):
+            # An override handed on others than it was given: they are delivered as they are.
+            self._undelivered = iter(undelivered)
+            rest = rest[len(rest) - held :]
+        elif undelivered:
+            self.count -= back
         if len(rest) <= self._used:
             self._used -= len(rest)
         else:
             self._input = rest + self._input[self._used :]
             self._used = 0
-        self._undelivered, self._later = None, []
         self.framing, self._change = self._change, None
         self._decoder = self.framing.decoder()
         self._changes += 1
         self._piece = _SMALL_PIECE
+        return len(rest) - held
+
+
+def _gives(decoder: Decoder, data: bytes, messages: list[bytes]) -> bool:
+    """Whether these are the messages in `data`."""
+    try:
+        return decoder.decode(data) == messages
+    except FramingError:
+        return False

@@ -33,7 +33,8 @@ class Decoder(Protocol):
         """The frames that `data` completes, as they stand on the wire, and how many they are.
 
         `decode` without taking the frames apart, for who sends them back or drops them: the same errors, at the same
-        calls; no bytes where `decode` gives no messages. Calls of both may be mixed.
+        calls. They are the very bytes that came, not the form that `encode` would give them. What a framing ignores
+        between two frames may be among them, and is of no account where the number is 0. Calls of both may be mixed.
         """
 
     def finish(self) -> None:
@@ -42,8 +43,15 @@ class Decoder(Protocol):
         To be called when all was handed out: it raises an error that is due, and gives no messages.
         """
 
-    def take(self) -> bytes:
-        """Hand back the bytes received that belong to no message returned; the decoder forgets them."""
+    def take(self, messages: int = 0) -> bytes:
+        """Hand back the bytes received that belong to no message returned; the decoder forgets them.
+
+        messages: so many messages are taken back too, the last ones of the last call of `decode` or `scan`; fewer than
+        it has given. The bytes then begin at the very byte that follows the message before them.
+
+        A connection that changes its framing calls it, and decodes these bytes anew. The decoder then stands between
+        two frames, unless it is "skipping" or "failed", and gives the same messages for these bytes again.
+        """
 
     def skip(self, data: bytes) -> bool:
         """Feed a decoder that is "skipping" no further than the end of the bad frame. True: it has come."""
@@ -52,8 +60,9 @@ class Decoder(Protocol):
 class Framing(Protocol):
     """How messages become frames. Immutable, comparable; str() gives the name that `parse` takes.
 
-    A framing of your own has to have one form only for each message, and to decode nothing else: a connection that
-    changes its framing counts on it.
+    A framing may be tolerant: understand several wire forms of one message, and send one of them. What it has to keep
+    to is that a message ends at one place, the byte that completes it, however the bytes were split; what is ignored
+    between two frames, such as white space, is not part of the one before it.
     """
 
     @property

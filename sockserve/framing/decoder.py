@@ -8,6 +8,9 @@ however they were split.
 
 A bad frame is found in one call and raised in the next (or at once, when no message came before it), so that good
 messages in front of it are never lost.
+
+What the last call walked over is kept until the next one: no copy, but the very objects. `take` finds in them the place
+where a message ended, by walking over less and less of them; so the loops over frames need not note it.
 """
 
 from __future__ import annotations
@@ -44,6 +47,9 @@ class FrameDecoder:
         # Bytes of the whole bad frame, where they are known.
         self._bad_length = 0
         self._to_skip = 0
+        # What the last call walked over: one object, of which _held is the end; or pieces, each with how many of its
+        # bytes are frames.
+        self._walked: bytes | list[tuple[bytes, int]] = b""
 
     @property
     def pending(self) -> int:
@@ -63,15 +69,20 @@ class FrameDecoder:
         if self._held and not self._to_skip:
             raise self._truncated(bytes(self._held))
 
-    def take(self) -> bytes:
-        held = bytes(self._held)
+    def take(self, messages: int = 0) -> bytes:
+        taken = bytes(self._held)
+        frames = self._frames()
         self._held.clear()
+        self._walked = b""
+        if frames:
+            taken = frames[self._border(frames, messages) :] + taken
         if self.state != "failed":
             self._error = None
             self._settle()
-        return held
+        return taken
 
     def skip(self, data: bytes) -> bool:
+        self._walked = b""
         found = self._skip(data)
         self._settle()
         return found
@@ -86,17 +97,19 @@ class FrameDecoder:
             data = bytes(self._held) + data
             self._held.clear()
         used, count = self._walk(data, messages)
+        self._walked = data if count else b""
         if used == len(data):
             self.state = "idle"
             return data, count
         self._held += memoryview(data)[used:]
         self.state = "partial"
-        if self._error is not None and not used:
+        if self._error is not None and not count:
             self._report(self._error)
         return data[:used] if messages is None else b"", count
 
     def _resume(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
         """The same behind a bad frame, or inside a long one."""
+        self._walked = b""
         due = self._error
         if self.state == "failed":
             assert due is not None
@@ -117,25 +130,31 @@ class FrameDecoder:
     def _walk_held(self, messages: list[bytes] | None) -> tuple[bytes, int]:
         """Walk over what is held, in pieces: behind a bad frame we have to come back for the rest, perhaps often."""
         held = self._held
-        frames: list[bytes] = []
+        pieces: list[tuple[bytes, int]] = []
         total = 0
-        size = max(_PIECE, self._needed)
+        needed = self._needed
+        size = max(_PIECE, needed)
         while held and self._error is None:
             piece = bytes(held) if size >= len(held) else bytes(held[:size])
             used, count = self._walk(piece, messages)
             total += count
-            if messages is None:
-                # A slice of all would be a copy, where this is compiled.
-                frames.append(piece if used == len(piece) else piece[:used])
-            del held[:used]
+            if used:
+                pieces.append((piece, used))
+                del held[:used]
             if len(piece) - used == len(held):
                 break
             if not used:
                 size = max(2 * size, self._needed)
-        return b"".join(frames), total
+        self._walked = pieces
+        frames = self._frames() if messages is None else b""
+        if pieces and pieces[0][1] == needed:
+            # A long frame by itself: its end is known, and it need not be kept.
+            del pieces[0]
+        return frames, total
 
     def _report(self, error: FramingError) -> NoReturn:
         """Raise the error that is due; from here on the decoder skips, or has failed for good."""
+        self._walked = b""
         if self._may_skip and self._recover(error):
             self._error = None
             self._needed = 0
@@ -149,12 +168,46 @@ class FrameDecoder:
     def _settle(self) -> None:
         self.state = "skipping" if self._to_skip else "partial" if self._held else "idle"
 
+    def _frames(self) -> bytes:
+        """The frames that the last call walked over."""
+        walked = self._walked
+        if isinstance(walked, bytes):
+            return walked[: len(walked) - len(self._held)]
+        # A slice of all would be a copy, where this is compiled.
+        return b"".join([piece if used == len(piece) else piece[:used] for piece, used in walked])
+
+    def _border(self, frames: bytes, back: int) -> int:
+        """Where the message that `back` others follow ends in `frames`: the fewest bytes that give it."""
+        # So many messages end in frames[start:high], and fewer in frames[start:low].
+        wanted = self._walk(frames, None)[1] - back
+        if wanted <= 0:
+            return 0
+        start = low = 0
+        high = len(frames)
+        # At the end of the last frame, or of the one just found, it mostly is: with one byte less it is not there.
+        last_byte = not back
+        while high - low > 1:
+            stop = high - 1 if last_byte else (low + high) // 2
+            used, found = self._walk(frames[start:stop], None)
+            if found < wanted:
+                low = stop
+                start += used
+                wanted -= found
+            elif found > wanted:
+                high = stop
+                last_byte = False
+            else:
+                high = start + used
+                last_byte = not last_byte
+        return high
+
     # What a framing supplies.
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         """The bytes that the complete frames at the start of `data` have, and the number of these frames.
 
         Sets `_error` (and `_bad_length`) when a bad frame starts behind them, else `_needed` when it is unfinished.
+        What stands between two frames and is ignored counts as complete too.
         """
         raise NotImplementedError
 

@@ -34,27 +34,33 @@ class Raw(BoundedFraming):
 
 
 class RawDecoder:
-    """Holds nothing, refuses nothing."""
+    """Holds nothing back, refuses nothing."""
 
     def __init__(self, framing: Raw) -> None:
         self.state: State = "idle"
         self.pending = 0
         self._size = min(framing.read_size or framing.max_length, framing.max_length)
+        # What the last call brought.
+        self._read = b""
 
     def decode(self, data: bytes) -> list[bytes]:
+        self._read = data
         size = self._size
         if len(data) <= size:
             return [data] if data else []
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def scan(self, data: bytes) -> tuple[bytes, int]:
+        self._read = data
         return data, -(-len(data) // self._size)
 
     def finish(self) -> None:
         pass
 
-    def take(self) -> bytes:
-        return b""
+    def take(self, messages: int = 0) -> bytes:
+        read, self._read = self._read, b""
+        count = -(-len(read) // self._size)
+        return read[max(0, count - messages) * self._size :]
 
     def skip(self, data: bytes) -> bool:
         return True

@@ -28,7 +28,10 @@ from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 
-pieces = st.sampled_from((b"2\r\nok", b"2:ok,", b"\x02ok", b"ok\n", b"ok<EOF>", b"<ok>", b"abc", b"\n", b"9", b"\xff"))
+pieces = st.sampled_from((
+    *(b"2\r\nok", b"2:ok,", b"2,ok", b"\x02ok", b"ok\n", b"ok\r\n", b"ok<EOF>", b"<ok>"),
+    *(b"abc", b"\n", b"\r", b" ", b"9", b"\xff"),
+))  # fmt: skip
 reads = st.lists(pieces | st.binary(max_size=4), max_size=12).map(b"".join)
 changes = st.builds(Change, st.sampled_from(FRAMINGS), st.booleans(), st.booleans())
 sends = st.builds(Send, st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(tuple))

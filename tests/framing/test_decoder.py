@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -210,6 +211,38 @@ class TakeTests(SynchronousTestCase):
         self.assertEqual(decoder.decode(b"1\r\nax1\r\nb"), [b"a"])
         self.assertEqual(decoder.take(), b"x1\r\nb")
 
+    def test_messages_taken_back_come_again(self) -> None:
+        for name in FRAMED:
+            framing = parse(name)
+            frame = framing.encode(b"Hello World")
+            for back in range(5):
+                decoder = framing.decoder()
+                decoder.decode(frame[:3])
+                self.assertEqual(len(decoder.decode(frame[3:] + 4 * frame + frame[:-1])), 5, name)
+                rest = decoder.take(back)
+                self.assertEqual((rest, decoder.state), (back * frame + frame[:-1], "idle"), name)
+                self.assertEqual(decoder.decode(rest), back * [b"Hello World"], name)
+
+    def test_messages_after_a_long_frame_are_taken_back(self) -> None:
+        for name in FRAMED:
+            if name.startswith(("int8", "fixed")):
+                continue
+            framing = parse(name)
+            long, short = framing.encode(60_000 * b"x"), framing.encode(b"ok")
+            for call, back in itertools.product(("decode", "scan"), range(4)):
+                decoder = framing.decoder()
+                decoder.decode(long[:-1])
+                getattr(decoder, call)(long[-1:] + 3 * short + short[:1])
+                self.assertEqual(decoder.take(back), back * short + short[:1], name)
+
+    def test_messages_after_a_skipped_frame_are_taken_back(self) -> None:
+        for name, bad, good in (("windev", b"4\r\nlong", b"2\r\nok"), ("standard", b"long<EOF>", b"ok<EOF>")):
+            for back in range(3):
+                decoder = parse(name, max_length=3, on_bad_frame="skip").decoder()
+                failure(decoder, bad[:4] + (b"o" if name == "standard" else b""))
+                decoder.decode((bad[5:] if name == "standard" else bad[4:]) + 3 * good)
+                self.assertEqual(decoder.take(back), back * good, name)
+
     def test_a_bad_frame_that_was_taken_is_forgotten(self) -> None:
         decoder = parse("windev").decoder()
         self.assertEqual(decoder.decode(b"1\r\nax"), [b"a"])
@@ -236,6 +269,28 @@ class MemoryTests(SynchronousTestCase):
             decoder.decode(header + bytes(4 * MIB))
             decoder.decode(b"a")
             self.assertLess(allocated(decoder, b"a"), MIB, name)
+
+    def test_a_read_that_was_handed_out_is_not_kept(self) -> None:
+        for name in (*LONG_FRAMES.keys() - {"fixed:99999999"}, "fixed:4096", "raw"):
+            framing = parse(name)
+            frame = framing.encode(4096 * b"x")
+            for call in ("decode", "scan"):
+                decoder = framing.decoder()
+                before = tracemalloc.get_traced_memory()[0]
+                reads = [16 * frame, b"", frame[:1], frame[1:-1]] if name != "raw" else [16 * frame, b""]
+                while reads:
+                    getattr(decoder, call)(reads.pop(0))
+                self.assertLess(tracemalloc.get_traced_memory()[0] - before, 7 * KIB, name)
+
+    def test_a_long_frame_that_was_handed_out_is_not_kept(self) -> None:
+        for name in ("windev", "standard", "buffered", "int32", "netstring", "varint"):
+            framing = parse(name)
+            decoder = framing.decoder()
+            frame = framing.encode(bytes(MIB))
+            before = tracemalloc.get_traced_memory()[0]
+            decoder.decode(frame[: -4 * KIB])
+            decoder.decode(frame[-4 * KIB :] + framing.encode(b"ok"))
+            self.assertLess(tracemalloc.get_traced_memory()[0] - before, 64 * KIB, name)
 
     def test_a_skipped_frame_is_not_held(self) -> None:
         for name in LONG_FRAMES.keys() - {"fixed:99999999"}:

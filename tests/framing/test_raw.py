@@ -42,3 +42,10 @@ class RawTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         self.assertEqual((str(Raw()), str(Raw(5))), ("raw", "raw:5"))
+
+    def test_take_gives_messages_back_as_they_were_cut(self) -> None:
+        decoder = Raw(5).decoder()
+        for call in (decoder.decode, decoder.scan):
+            for messages, rest in ((0, b""), (1, b"kl"), (2, b"fghijkl")):
+                call(b"abcdefghijkl")
+                self.assertEqual((decoder.take(messages), decoder.take()), (rest, b""))

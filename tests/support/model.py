@@ -18,14 +18,18 @@ from twisted.python.failure import Failure
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
+from sockserve.framing.bounds import OnBadFrame
 from sockserve.framing.errors import FramingError
+from tests.support.tolerant import TOLERANT
 
 if TYPE_CHECKING:
     from tests.support.wire import Event
 
 NAMES = ("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>")
-FRAMINGS = tuple(
-    parse(name, max_length=9, on_bad_frame="skip" if policy else "close") for name in NAMES for policy in (0, 1)
+POLICIES: tuple[OnBadFrame, ...] = ("close", "skip")
+FRAMINGS: tuple[Framing, ...] = (
+    *(parse(name, max_length=9, on_bad_frame=policy) for name in NAMES for policy in POLICIES),
+    *(kind(max_length=9, on_bad_frame=policy) for kind in TOLERANT for policy in POLICIES),
 )
 
 

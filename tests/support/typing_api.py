@@ -69,6 +69,7 @@ def framings(framing: Framing, decoder: Decoder) -> None:
     assert_type(decoder.pending, int)
     assert_type(decoder.state, State)
     assert_type(decoder.take(), bytes)
+    assert_type(decoder.take(1), bytes)
     assert_type(decoder.skip(b""), bool)
     decoder.finish()
 
