@@ -15,7 +15,7 @@ class Echo(MessageProtocol):
 
     @property
     def takesFrames(self) -> bool:
-        # A message has one form only in its framing: taken apart and put together again, it would be the same bytes.
+        # The frames go back as they stand on the wire.
         return self._engine.echoes and type(self).messagesReceived is Echo.messagesReceived
 
     def framesReceived(self, frames: bytes, count: int) -> None:
