@@ -20,8 +20,8 @@ from sockserve.connection import transports
 from sockserve.connection.closing import Closing
 from sockserve.connection.failures import Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
-from sockserve.connection.receiving import Delivery as Receiving
 from sockserve.connection.receiving import Receiver as MessageReceiver
+from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
 from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire

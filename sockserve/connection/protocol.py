@@ -250,7 +250,7 @@ class MessageProtocol(Protocol):
 
     # What the engine calls.
 
-    def connectionEstablished(self) -> None:
+    def _connectionEstablished(self) -> None:
         self._engine.establish()
 
     def _connectionStarted(self) -> None:

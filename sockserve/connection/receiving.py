@@ -28,7 +28,7 @@ class Receiver(Protocol):
 
     def framesReceived(self, frames: bytes, count: int) -> None: ...
 
-    def connectionEstablished(self) -> None: ...
+    def _connectionEstablished(self) -> None: ...
 
     def messageReceived(self, message: bytes) -> None: ...
 
@@ -44,7 +44,7 @@ class Transport(Protocol):
     def disconnecting(self) -> int: ...
 
 
-class Delivery:
+class Receiving:
     """The receiving side of one connection.
 
     framing: of the bytes behind the last delivered message.
@@ -208,7 +208,7 @@ class Delivery:
                     del messages[1:]
                 count = 1
             if not self.count:
-                self._receiver.connectionEstablished()
+                self._receiver._connectionEstablished()
             self.count += count
             if messages is None:
                 self._receiver.framesReceived(frames, count)
