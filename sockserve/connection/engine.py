@@ -89,6 +89,7 @@ class Engine:
         "_local",
         "_reading",
         "_since",
+        "_watched",
         "bytes_received",
         "bytes_sent",
         "closing",
@@ -113,6 +114,8 @@ class Engine:
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
+        # A sweep looks at it.
+        self._watched = False
         self.state = State()
         # Seconds since the epoch.
         self._since = time.time()
@@ -216,7 +219,7 @@ class Engine:
             transports.resume(self.transport)
         transports.register(self.transport, self.sending)
         if options.idle_timeout is not None or options.frame_timeout is not None:
-            watch_of(options.clock).join(self)
+            self._watch()
         if options.memory is not None:
             options.memory.join(self)
         self._call(self.receiver._connectionStarted)
@@ -288,6 +291,7 @@ class Engine:
                     self._run()
             if not state.closing:
                 self._stop()
+            self.unwatch()
             self.closing.over()
             self.sending.wake()
             if options.memory is not None:
@@ -417,6 +421,8 @@ class Engine:
     def _write(self, data: bytes) -> None:
         options = self.options
         self.bytes_sent += len(data)
+        if not self._watched and options.send_timeout is not None:
+            self._watch()
         if options.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
         if self.encoder.batch:
@@ -470,8 +476,7 @@ class Engine:
         self.receiving.drop()
         self.encoder.close()
         self.sending.wake()
-        if self.options.idle_timeout is not None or self.options.frame_timeout is not None:
-            watch_of(self.options.clock).leave(self)
+        self.unwatch()
 
     # What bounds it; see sockserve.limits and sockserve.connection.closing.
 
@@ -488,6 +493,10 @@ class Engine:
         return self.options.frame_timeout
 
     @property
+    def send_timeout(self) -> float | None:
+        return self.options.send_timeout
+
+    @property
     def held(self) -> int:
         """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
         if not self.started:
@@ -496,14 +505,23 @@ class Engine:
         return waiting + self.receiver.keptBytes
 
     @property
-    def progress(self) -> int:
-        """Bytes that came, and bytes that the peer has taken."""
-        return self.bytes_received + self.taken
-
-    @property
     def taken(self) -> int:
         """Bytes that the peer has taken."""
         return self.bytes_sent - transports.untaken(self.transport)
+
+    def _watch(self) -> None:
+        self._watched = True
+        watch_of(self.options.clock).join(self)
+
+    def unwatch(self) -> None:
+        """No sweep looks at it any more."""
+        if self._watched:
+            self._watched = False
+            watch_of(self.options.clock).leave(self)
+
+    def unwatched(self) -> None:
+        """The peer has taken all that was sent; until more is, there is nothing to watch."""
+        self._watched = False
 
     @property
     def unfinished(self) -> int | None:
@@ -527,6 +545,9 @@ class Engine:
         if limit == "idle_timeout":
             self.tell(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
             self.receiver.loseConnection()
+        elif limit == "send_timeout":
+            text = f"aborted, it has read nothing of what waits for it for {self.send_timeout:g} seconds (send_timeout)"
+            self.abort_for(limit, text)
         else:
             self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
             self.drain()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sockserve.limits.memory import MemoryBudget
 
 DEFAULT_CLOSE_TIMEOUT = 10.0
+DEFAULT_SEND_TIMEOUT = 60.0
 
 
 class Gate(Protocol):
@@ -39,6 +40,7 @@ class ConnectionOptions:
     close_timeout: seconds in which the peer has to take some of what is owed when we close, or it is aborted.
     idle_timeout: seconds without data in either direction, after which the connection is closed.
     frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
+    send_timeout: seconds in which the peer has to take some of what waits for it, or it is aborted; None: any time.
     log_traffic: log the number of bytes of every read and write.
     reactor: the clock of the timeouts; None: the global reactor.
     socket: the name of the named socket.
@@ -50,6 +52,7 @@ class ConnectionOptions:
     close_timeout: float = DEFAULT_CLOSE_TIMEOUT
     idle_timeout: float | None = None
     frame_timeout: float | None = None
+    send_timeout: float | None = DEFAULT_SEND_TIMEOUT
     log_traffic: bool = False
     reactor: IReactorTime | None = None
     socket: str = ""

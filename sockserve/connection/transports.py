@@ -216,13 +216,12 @@ def unsent(transport: object) -> int:
 
 
 def untaken(transport: object) -> int:
-    """Bytes that the peer has not taken: `unsent`, and then what the kernel holds too, where it can tell (Linux).
+    """Bytes that the peer has not taken: `unsent`, and what the kernel holds, where it can tell (Linux).
 
     The kernel wants more from us only when a third of what it holds has left, often a megabyte: long after a peer
     that reads slowly has begun to take it.
     """
-    count = unsent(transport)
-    return count + _queued(transport) if count else 0
+    return unsent(transport) + _queued(transport)
 
 
 def _queued(transport: object) -> int:

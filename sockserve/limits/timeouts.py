@@ -1,6 +1,6 @@
-"""The clocks of connections: how long one may be silent, and how long a frame may take.
+"""The clocks of connections: how long one may be silent, a frame may take, and a peer may take nothing.
 
-One sweep a second looks at all connections that have such a limit, and sees what has moved since the last one. So
+One sweep a second looks at the connections that have such a limit, and sees what has moved since the last one. So
 nothing is noted on the way of a message, and ten thousand connections need one timer.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-Limit = Literal["idle_timeout", "frame_timeout"]
+Limit = Literal["idle_timeout", "frame_timeout", "send_timeout"]
 
 # Seconds between two sweeps; less when a limit is shorter than eight of them.
 _INTERVAL = 1.0
@@ -28,8 +28,17 @@ class Watched(Protocol):
     def frame_timeout(self) -> float | None: ...
 
     @property
-    def progress(self) -> int:
-        """Bytes that came, and bytes that the peer has taken."""
+    def send_timeout(self) -> float | None: ...
+
+    @property
+    def bytes_received(self) -> int: ...
+
+    @property
+    def bytes_sent(self) -> int: ...
+
+    @property
+    def taken(self) -> int:
+        """Those of the bytes sent that the peer has taken. It may go down: TLS sends bytes of its own."""
 
     @property
     def unfinished(self) -> int | None:
@@ -37,17 +46,20 @@ class Watched(Protocol):
 
     def timed_out(self, limit: Limit) -> None: ...
 
+    def unwatched(self) -> None:
+        """Nothing of it is watched any more: it may join again."""
+
 
 class _Clock:
     """When something of one connection moved last. Seconds of the sweep's own time."""
 
-    __slots__ = ("begun", "frame", "moved", "progress")
+    __slots__ = ("frame", "received", "since_frame", "since_moved", "since_taken", "taken")
 
-    def __init__(self, now: float) -> None:
-        self.moved = now
-        self.progress = -1
+    def __init__(self, now: float, connection: Watched) -> None:
+        self.received = connection.bytes_received
+        self.taken = connection.taken
         self.frame: int | None = None
-        self.begun = now
+        self.since_moved = self.since_frame = self.since_taken = now
 
 
 class Watch:
@@ -68,10 +80,13 @@ class Watch:
         self._call: IDelayedCall | None = None
 
     def join(self, connection: Watched) -> None:
-        """Look at it from now on, until it leaves."""
-        limits = [limit for limit in (connection.idle_timeout, connection.frame_timeout) if limit is not None]
-        self._interval = min([self._interval, *(limit / _PART for limit in limits)])
-        self._clocks[connection] = _Clock(self._now)
+        """Look at it from now on.
+
+        Until it leaves; or, where only send_timeout is set, until the peer has taken all that was sent to it.
+        """
+        limits = (connection.idle_timeout, connection.frame_timeout, connection.send_timeout)
+        self._interval = min([self._interval, *(limit / _PART for limit in limits if limit is not None)])
+        self._clocks[connection] = _Clock(self._now, connection)
         if self._call is None:
             self._schedule()
 
@@ -91,32 +106,40 @@ class Watch:
 
     def _sweep(self) -> None:
         self._now += min(max(self._reactor.seconds() - self._last, 0.0), 2 * self._interval)
-        late = [(each, limit) for each, clock in self._clocks.items() if (limit := self._exceeded(each, clock))]
+        looks = [(each, self._look(each, clock)) for each, clock in self._clocks.items()]
         # First, because what is called then may fail.
         self._schedule()
-        for connection, limit in late:
+        for connection, limit in looks:
             # The end of one may have been that of another.
-            if connection in self._clocks:
-                if limit == "idle_timeout":
-                    # Nothing comes after this one; a connection with a late frame may go on to be idle.
-                    self.leave(connection)
+            if limit is None or connection not in self._clocks:
+                continue
+            if limit != "frame_timeout":
+                # Nothing comes after these; a connection with a late frame may go on to be idle.
+                self.leave(connection)
+            if limit == "done":
+                connection.unwatched()
+            else:
                 connection.timed_out(limit)
 
-    def _exceeded(self, connection: Watched, clock: _Clock) -> Limit | None:
+    def _look(self, connection: Watched, clock: _Clock) -> Limit | Literal["done"] | None:
+        """The limit that it exceeds now, if any. "done": there is nothing to look at any more."""
         now = self._now
+        received, sent, taken = connection.bytes_received, connection.bytes_sent, connection.taken
+        if received != clock.received or taken > clock.taken:
+            clock.since_moved = now
+        if taken > clock.taken or taken >= sent:
+            clock.since_taken = now
+        clock.received, clock.taken = received, max(taken, clock.taken)
         frame = connection.unfinished
         if frame is None or frame != clock.frame:
-            clock.frame = frame
-            clock.begun = now
-        elif connection.frame_timeout is not None and now - clock.begun >= connection.frame_timeout:
+            clock.frame, clock.since_frame = frame, now
+        elif connection.frame_timeout is not None and now - clock.since_frame >= connection.frame_timeout:
             return "frame_timeout"
-        progress = connection.progress
-        if progress != clock.progress:
-            clock.progress = progress
-            clock.moved = now
-        elif connection.idle_timeout is not None and now - clock.moved >= connection.idle_timeout:
-            return "idle_timeout"
-        return None
+        if connection.send_timeout is not None and now - clock.since_taken >= connection.send_timeout:
+            return "send_timeout"
+        if connection.idle_timeout is None:
+            return "done" if taken >= sent and connection.frame_timeout is None else None
+        return "idle_timeout" if now - clock.since_moved >= connection.idle_timeout else None
 
 
 # Of the reactors with connections that have limits.

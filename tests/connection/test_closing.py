@@ -303,4 +303,6 @@ class StallTests(SynchronousTestCase):
         self.transport.peer.recv(1 << 16)
         self.assertLess(untaken(self.transport), before)
         self.transport.dataBuffer = b""
-        self.assertEqual(untaken(self.transport), 0)
+        self.assertGreater(untaken(self.transport), 0)
+        while untaken(self.transport):
+            self.transport.peer.recv(1 << 16)

@@ -24,9 +24,11 @@ class Transport(CountingTransport):
 class Connection(MessageProtocol):
     """Remembers its messages, and which limits were exceeded."""
 
-    def __init__(self, clock: Clock, framing: str, idle: float | None, frame: float | None) -> None:
+    def __init__(
+        self, clock: Clock, framing: str, idle: float | None, frame: float | None, send: float | None = None
+    ) -> None:
         self.framing = framing
-        self.options = ConnectionOptions(reactor=clock, idle_timeout=idle, frame_timeout=frame)
+        self.options = ConnectionOptions(reactor=clock, idle_timeout=idle, frame_timeout=frame, send_timeout=send)
         self.seen: list[bytes] = []
         self.limits: list[str] = []
         self.options.events.listen(lambda event: self.limits.append(event.limit))
@@ -40,10 +42,14 @@ class TimeoutTests(SynchronousTestCase):
         self.clock = Clock()
 
     def connected(
-        self, framing: str = "windev", idle: float | None = None, frame: float | None = None
+        self,
+        framing: str = "windev",
+        idle: float | None = None,
+        frame: float | None = None,
+        send: float | None = None,
     ) -> tuple[Connection, Transport]:
         transport = Transport()
-        connection = Connection(self.clock, framing, idle, frame)
+        connection = Connection(self.clock, framing, idle, frame, send)
         connection.makeConnection(transport)
         return connection, transport
 
@@ -168,6 +174,46 @@ class TimeoutTests(SynchronousTestCase):
         for connection in connections:
             connection.connectionLost()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_peer_that_takes_nothing_of_what_waits_for_it_is_aborted(self) -> None:
+        connection, transport = self.connected(send=10)
+        transport.dataBuffer = bytes(1000)
+        connection.sendMessage(b"news")
+        self.wait(9)
+        self.assertFalse(transport.disconnected)
+        self.wait(2)
+        self.assertEqual(connection.limits, ["send_timeout"])
+        self.assertTrue(transport.disconnected)
+
+    def test_one_that_takes_some_of_it_now_and_then_is_left_to_read(self) -> None:
+        connection, transport = self.connected(send=10)
+        connection._engine.bytes_sent = 1000
+        transport.dataBuffer = bytes(1000)
+        connection.sendMessage(b"")
+        for left in range(1000, 0, -100):
+            transport.dataBuffer = bytes(left)
+            self.wait(8)
+        self.assertEqual(connection.limits, [])
+
+    def test_one_that_talks_and_takes_nothing_is_aborted_all_the_same(self) -> None:
+        connection, transport = self.connected(send=10, idle=10)
+        transport.dataBuffer = bytes(1000)
+        connection.sendMessage(b"news")
+        for _ in range(3):
+            self.wait(4)
+            connection.dataReceived(b"1\r\na")
+        self.assertEqual(connection.limits, ["send_timeout"])
+
+    def test_what_was_taken_is_not_looked_at_until_more_is_sent(self) -> None:
+        connection, transport = self.connected(send=10)
+        for _ in range(2):
+            connection.sendMessage(b"news")
+            self.wait(2)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        transport.dataBuffer = bytes(1000)
+        connection.sendMessage(b"news")
+        self.wait(12)
+        self.assertEqual(connection.limits, ["send_timeout"])
 
     def test_a_connection_that_has_left_is_forgotten(self) -> None:
         first, second = (self.connected(idle=10)[0] for _ in range(2))
