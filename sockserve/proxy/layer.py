@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
 from sockserve.addresses import Network, format_address, host_of, parse_network
+from sockserve.limits.deadlines import Deadline
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
 
@@ -54,7 +55,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
 
     factory: what is wrapped; its buildProtocol gets the client's address.
     proxies: the networks that may connect. Who else does is refused at once.
-    timeout: seconds for the header to come.
+    timeout: seconds for the header to come; those in which this process stood still do not count.
     report: called once for each connection that ends here with something wrong. Reasons are "proxy_from",
         "handshake_timeout" and "proxy_protocol". One that ends without a byte is the look of a monitor, and nothing
         is wrong.
@@ -118,7 +119,7 @@ class HeaderProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._address = self.transport.getPeer()
-        self._deadline = self._proxy.reactor.callLater(self._proxy.timeout, self._late)
+        self._deadline = Deadline(self._proxy.reactor, self._proxy.timeout, self._late)
         self._proxy.waiting.add(self)
         if getattr(self.transport, "protocol", None) is not self:
             self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)")
@@ -178,6 +179,5 @@ class HeaderProtocol(Protocol):
         if self not in self._proxy.waiting:
             return False
         self._proxy.waiting.remove(self)
-        if self._deadline.active():
-            self._deadline.cancel()
+        self._deadline.cancel()
         return True
