@@ -23,19 +23,19 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
     "framing": 0,
-    "addresses": 0,
     "text": 0,
-    "limits": 1,
-    "proxy": 2,
-    "connection": 3,
-    "tls": 4,
-    "client": 4,
-    "handlers": 5,
-    "server": 6,
-    "config": 7,
-    "service": 8,
-    "commands": 8,
-    "__main__": 9,
+    "addresses": 1,
+    "limits": 2,
+    "proxy": 3,
+    "connection": 4,
+    "tls": 5,
+    "client": 5,
+    "handlers": 6,
+    "server": 7,
+    "config": 8,
+    "service": 9,
+    "commands": 9,
+    "__main__": 10,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 

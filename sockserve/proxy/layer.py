@@ -15,7 +15,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
-from sockserve.addresses import Network, format_address, host_of, parse_network
+from sockserve.addresses import Network, format_address, host_of, is_in, parse_network
 from sockserve.limits.deadlines import Deadline
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
@@ -105,7 +105,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         host = host_of(address)
         if host is None:
             return isinstance(address, UNIXAddress)
-        return any(host in network for network in self._proxies)
+        return is_in(host, self._proxies)
 
 
 class HeaderProtocol(Protocol):
