@@ -19,6 +19,7 @@ from sockserve.addresses import Network, format_address, host_of, is_in, parse_n
 from sockserve.limits.deadlines import Deadline
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
@@ -129,7 +130,7 @@ class HeaderProtocol(Protocol):
         try:
             header = parse(self._data)
         except HeaderError as error:
-            self._refuse("proxy_protocol", f"closed, bad PROXY header: {error} (proxy_protocol)")
+            self._refuse("proxy_protocol", f"closed, bad PROXY header: {printable(error)} (proxy_protocol)")
         else:
             if header is not None:
                 self._make_way(header)

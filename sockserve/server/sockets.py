@@ -25,6 +25,7 @@ from sockserve.handlers.names import Maker, conversation_maker, datagram_functio
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
+from sockserve.limits.flood import FloodGuard
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
@@ -120,6 +121,7 @@ class SocketServer(Service):
             from twisted.internet import reactor
         self.setName(name)
         self._reactor = cast("IReactorTime", reactor)
+        self._lines = FloodGuard(log, self._reactor, name)
         self._drain_timeout = drain_timeout
         self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
         self._accepting = Accepting(name, self._reactor)
@@ -155,7 +157,7 @@ class SocketServer(Service):
                 if shared is not None:
                     raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
                 datagrams = _datagrams(
-                    name, handler, conversation, own, self._access, max_pending, threads, log_traffic
+                    name, handler, conversation, own, self._lines, self._access, max_pending, threads, log_traffic
                 )
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
@@ -229,6 +231,7 @@ class SocketServer(Service):
         return self._admission.drain().addTimeout(self._drain_timeout, self._reactor, self._abort)
 
     def _stopped(self, _: object) -> None:
+        self._lines.flush()
         if self.closings:
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
             log.info("{name} closed connections because of: {counts}", name=self.name, counts=counts)
@@ -269,7 +272,7 @@ class SocketServer(Service):
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
         self._admission.count(reason)
-        log.warn("{name} {peer}: {text}", name=self.name, peer=peer, text=text)
+        self._lines.warn(reason, "{name} {peer}: {text}", name=self.name, peer=peer, text=text)
 
     def _opened(self, port: IListeningPort) -> None:
         self._accepting.add(port)
@@ -285,6 +288,7 @@ def _datagrams(
     handler: str | Function,
     conversation: str | Conversation | None,
     framing: Framing | str,
+    lines: FloodGuard,
     access: Access,
     max_pending: int,
     threads: bool,
@@ -298,7 +302,7 @@ def _datagrams(
         raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
     function = datagram_function(handler)
     return DatagramSocket(
-        name, function, framing, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
+        name, function, framing, lines, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
     )
 
 

@@ -36,6 +36,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.addresses import format_address, parse_network
 from sockserve.connection.channel import Channel
 from sockserve.connection.info import ConnectionInfo
+from sockserve.limits.flood import FEW
 from sockserve.proxy.binary import SIGNATURE
 from sockserve.proxy.layer import HeaderProtocol, ProxyFactory
 from sockserve.server.sockets import SocketServer
@@ -383,6 +384,15 @@ class SocketTests(SocketCase):
         self.assertEqual(line, f"orders {address}: refused, it is none of the proxies (proxy_from)")
         self.assertEqual(server.closings, {"proxy_from": 1})
         self.assertEqual(meeting.infos, [])
+
+    async def test_a_flood_of_refusals_is_all_counted_and_a_few_lines(self) -> None:
+        server, _ = self.proxied(proxy_from=["192.0.2.0/24"])
+        for _ in range(30):
+            await (await self.client(server)).lost
+        await server.stopService()
+        self.assertEqual(server.closings, {"proxy_from": 30})
+        self.assertEqual(len(self.logged("refused")), FEW)
+        self.assertEqual(len(self.logged("lines more of this kind (proxy_from)")), 1)
 
     async def test_a_header_that_does_not_come_in_time(self) -> None:
         server, _ = self.proxied(handshake_timeout=0.05)
