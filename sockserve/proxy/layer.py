@@ -116,7 +116,7 @@ class HeaderProtocol(Protocol):
 
     def __init__(self, proxy: ProxyFactory) -> None:
         self._proxy = proxy
-        self._data = b""
+        self._data = bytearray()
 
     def connectionMade(self) -> None:
         self._address = self.transport.getPeer()
@@ -159,7 +159,7 @@ class HeaderProtocol(Protocol):
             return
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        rest = self._data[header.size :]
+        rest = bytes(self._data[header.size :])
         if rest and not transport.disconnecting:
             protocol.dataReceived(rest)
 
