@@ -164,6 +164,11 @@ class SocketServer(Service):
                 if shared is not None:
                     raise ValueError(f"{endpoint!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
                 endpoint, certificates = tls_endpoint(name, reactor, endpoint)
+            elif isinstance(endpoint, str) and endpoint.startswith("unix:"):
+                # It needs what only systems with unix sockets have.
+                from sockserve.server.unix import unix_endpoint
+
+                endpoint = unix_endpoint(reactor, endpoint)
             elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
             factory = SocketFactory(
