@@ -19,6 +19,7 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
+from sockserve.framing.form import need_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Standard(BoundedFraming):
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)
+        need_messages(messages)
         frames = self.delimiter.join([*messages, b""])
         # With no more delimiters in it than were put there, it needs no look at each message.
         if len(frames) <= self.max_length and not self.overlaps and frames.count(self.delimiter) == len(messages):

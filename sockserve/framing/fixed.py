@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import InvalidMessage, TruncatedMessage
+from sockserve.framing.form import need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Fixed(BoundedFraming):
         return f"fixed:{self.size}"
 
     def encode(self, message: bytes) -> bytes:
+        if type(message) is not bytes:
+            need_bytes(message, "a message")
         if len(message) != self.size:
             raise InvalidMessage(f"a message of fixed:{self.size} has {self.size} bytes, not {len(message)}")
         return message

@@ -11,3 +11,16 @@ def _function() -> None:
 
 compiled = not isinstance(_function, FunctionType)
 """In Python files every operation has its price, in compiled ones every call: a loop may choose its way by this."""
+
+
+def need_bytes(value: object, what: str) -> None:
+    """Raises TypeError for anything but bytes, as compiled code does by itself where a parameter is declared so."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{what} is bytes, not {type(value).__name__}")
+
+
+def need_messages(messages: list[bytes]) -> None:
+    """The same for many messages. One look at their types is faster, where that is Python."""
+    if compiled or set(map(type, messages)) != {bytes}:
+        for message in messages:
+            need_bytes(message, "a message")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import State
+from sockserve.framing.form import need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ class RawDecoder:
         self._size = min(framing.read_size or framing.max_length, framing.max_length)
 
     def decode(self, data: bytes) -> list[bytes]:
+        need_bytes(data, "what is decoded")
         size = self._size
         if len(data) <= size:
             return [data] if data else []
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def scan(self, data: bytes) -> tuple[bytes, int]:
+        need_bytes(data, "what is decoded")
         return data, -(-len(data) // self._size)
 
     def finish(self) -> None:
