@@ -4,4 +4,4 @@ A harness is a module with two functions. `check(data)` raises when the bytes br
 so tests/system/test_fuzz.py runs it as well. `seeds()` gives inputs to start from.
 """
 
-TARGETS = ("decoder", "names", "protocol", "header")
+TARGETS = ("decoder", "forms", "names", "protocol", "header")

@@ -4,6 +4,9 @@ python -m fuzz                        10,000 executions of each with a fixed see
 python -m fuzz --seconds 600          so long, all together, and another seed each time
 python -m fuzz decoder crash-3f2a     the harness on one file, as libFuzzer left it
 
+It tries the form of the framings that is installed. The guide does not see into compiled code, but `forms` runs the
+pure form beside it.
+
 Inputs that reached something new stay in fuzz/corpus/TARGET and are where the next run starts; one that broke an
 invariant is written to fuzz/corpus/TARGET/crash-... (fuzz/corpus is not in git: the seeds come from
 tests/support/cases.py).
@@ -53,7 +56,7 @@ def child(target: str, arguments: list[str]) -> None:
     """In a process of its own: libFuzzer ends it."""
     import atheris
 
-    with atheris.instrument_imports(include=["sockserve"]):
+    with atheris.instrument_imports(include=["sockserve", "pure_framing"]):
         harness = importlib.import_module(f"fuzz.{target}")
     atheris.Setup([sys.argv[0], *arguments], harness.check)
     atheris.Fuzz()
