@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 from sockserve.framing.errors import MessageTooLong
-from sockserve.framing.form import need_bytes
+from sockserve.framing.form import need, need_bytes
 
 OnBadFrame = Literal["close", "skip"]
 
@@ -22,12 +22,16 @@ class BoundedFraming:
 
     on_bad_frame: "close" makes the first bad frame the last one; "skip" goes on at the next frame where the framing
     can find it.
+
+    Raises ValueError for values that are not accepted, TypeError for those of another type; all framings do.
     """
 
     max_length: int = DEFAULT_MAX_LENGTH
     on_bad_frame: OnBadFrame = "close"
 
     def __post_init__(self) -> None:
+        need(int, self.max_length, "max_length")
+        need(str, self.on_bad_frame, "on_bad_frame")
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1 byte, not {self.max_length}")
         if self.on_bad_frame not in ("close", "skip"):

@@ -19,7 +19,7 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
-from sockserve.framing.form import need_messages
+from sockserve.framing.form import need_bytes, need_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Standard(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
+        need_bytes(self.delimiter, "a delimiter")
         if not self.delimiter:
             raise ValueError("a delimiter must have at least one byte")
         object.__setattr__(self, "overlaps", may_overlap(self.delimiter))

@@ -88,6 +88,7 @@ class Encoder:
         """Send frames of this framing as they stand on the wire; so many messages are in them."""
         if self._closed:
             return
+        need_bytes(frames, "frames")
         self.count += count
         if not frames:
             return

@@ -13,10 +13,15 @@ compiled = not isinstance(_function, FunctionType)
 """In Python files every operation has its price, in compiled ones every call: a loop may choose its way by this."""
 
 
+def need(kind: type, value: object, what: str) -> None:
+    """Raises TypeError for a value of another type, as compiled code does by itself where a type is declared."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} is {kind.__name__}, not {type(value).__name__}")
+
+
 def need_bytes(value: object, what: str) -> None:
-    """Raises TypeError for anything but bytes, as compiled code does by itself where a parameter is declared so."""
-    if not isinstance(value, bytes):
-        raise TypeError(f"{what} is bytes, not {type(value).__name__}")
+    """The same for bytes."""
+    need(bytes, value, what)
 
 
 def need_messages(messages: list[bytes]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import State
-from sockserve.framing.form import need_bytes
+from sockserve.framing.form import need, need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,10 @@ class Raw(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
-        if self.read_size is not None and self.read_size < 1:
-            raise ValueError(f"the read size of raw must be at least 1 byte, not {self.read_size}")
+        if self.read_size is not None:
+            need(int, self.read_size, "read_size")
+            if self.read_size < 1:
+                raise ValueError(f"the read size of raw must be at least 1 byte, not {self.read_size}")
 
     def __str__(self) -> str:
         return "raw" if self.read_size is None else f"raw:{self.read_size}"

@@ -11,8 +11,14 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import parse
+from sockserve.framing.decimal import Windev
+from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.encoder import Encoder
+from sockserve.framing.envelope import Envelope
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.fixed import Fixed
+from sockserve.framing.integer import Integer
+from sockserve.framing.raw import Raw
 from tests.support.cases import EXAMPLES
 
 
@@ -110,3 +116,37 @@ class MessageTypeTests(SynchronousTestCase):
             self.assertEqual(framing.encode(Line(MESSAGE)), frame)
             self.assertEqual(framing.encode_all([Line(MESSAGE), MESSAGE]), frame * 2)
             self.assertEqual(b"".join(framing.decoder().decode(Line(frame))), MESSAGE)
+
+
+class SettingTypeTests(SynchronousTestCase):
+    """A setting of another type is refused where it is given, not where it is used."""
+
+    def test_what_is_no_number_of_bytes(self) -> None:
+        for wrong in cast("tuple[Any, ...]", ("5", 5.0, None, b"5")):
+            for make in (Windev, Standard, Raw, Integer, partial(Fixed, 5), partial(Envelope, b"<", b">")):
+                self.assertRaises(TypeError, make, max_length=wrong)
+            self.assertRaises(TypeError, Fixed, wrong)
+            self.assertRaises(TypeError, Integer, wrong)
+            self.assertRaises(TypeError, parse, "windev", max_length=wrong)
+        for wrong in cast("tuple[Any, ...]", ("5", 5.0, b"5")):
+            self.assertRaises(TypeError, Raw, wrong)
+
+    def test_what_is_no_mark(self) -> None:
+        for wrong in cast("tuple[Any, ...]", ("ab", bytearray(b"ab"), memoryview(b"ab"), None, 5)):
+            self.assertRaises(TypeError, Standard, wrong)
+            self.assertRaises(TypeError, Buffered, wrong)
+            self.assertRaises(TypeError, Envelope, wrong, b"x")
+            self.assertRaises(TypeError, Envelope, b"x", wrong)
+
+    def test_what_is_no_name(self) -> None:
+        for wrong in cast("tuple[Any, ...]", (b"windev", None, 5)):
+            self.assertRaises(TypeError, parse, wrong)
+        for wrong in cast("tuple[Any, ...]", (b"close", None)):
+            self.assertRaises(TypeError, Windev, on_bad_frame=wrong)
+            self.assertRaises(TypeError, Integer, 4, wrong)
+
+    def test_what_are_no_frames(self) -> None:
+        written: list[bytes] = []
+        encoder = Encoder(parse("windev"), written.append)
+        self.assertRaises(TypeError, encoder.send_frames, cast("Any", bytearray(b"2\r\nhi")), 1)
+        self.assertEqual((written, encoder.count), ([], 0))
