@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import parse
+from sockserve.framing import as_framing, parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.encoder import Encoder
@@ -150,3 +150,8 @@ class SettingTypeTests(SynchronousTestCase):
         encoder = Encoder(parse("windev"), written.append)
         self.assertRaises(TypeError, encoder.send_frames, cast("Any", bytearray(b"2\r\nhi")), 1)
         self.assertEqual((written, encoder.count), ([], 0))
+
+    def test_a_framing_may_be_given_by_its_name(self) -> None:
+        self.assertEqual(as_framing("windev"), Windev())
+        self.assertIs(as_framing(FRAMINGS[0]), FRAMINGS[0])
+        self.assertRaises(ValueError, as_framing, "windef")
