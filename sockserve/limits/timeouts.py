@@ -53,7 +53,7 @@ class Watch:
     A limit is exceeded by at most a second, or an eighth of the shortest limit there is.
 
     It counts its own time: no step of it is longer than two intervals. So a jump of the system's clock, or a reactor
-    that was busy for long, does not use up the time of the peers.
+    that was busy for long, does not use up the time of the peers. And before it tells one, the reactor reads once more.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -88,7 +88,17 @@ class Watch:
 
     def _sweep(self) -> None:
         self._now += min(max(self._reactor.seconds() - self._last, 0.0), 2 * self._interval)
-        late = [(each, limit) for each, clock in self._clocks.items() if (limit := self._exceeded(each, clock))]
+        if self._late():
+            # Timers run before the sockets are read. What came while the process stood still counts.
+            self._call = self._reactor.callLater(0, self._end_late)
+        else:
+            self._schedule()
+
+    def _late(self) -> list[tuple[Watched, Limit]]:
+        return [(each, limit) for each, clock in self._clocks.items() if (limit := self._exceeded(each, clock))]
+
+    def _end_late(self) -> None:
+        late = self._late()
         # First, because what is called then may fail.
         self._schedule()
         for connection, limit in late:
