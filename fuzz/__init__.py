@@ -4,4 +4,4 @@ A harness is a module with two functions. `check(data)` raises if the bytes brea
 atheris, so tests/system/test_fuzz.py runs it as well. `seeds()` yields inputs to start from.
 """
 
-TARGETS = ("decoder", "names", "protocol", "header")
+TARGETS = ("decoder", "forms", "names", "protocol", "header")

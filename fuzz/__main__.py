@@ -4,6 +4,9 @@ python -m fuzz                        10,000 executions of each with a fixed see
 python -m fuzz --seconds 600          for this long, all harnesses together, with a new seed each time
 python -m fuzz decoder crash-3f2a     the harness on one file that libFuzzer has left
 
+It tries the form of the framings that is installed. The fuzzer cannot see into compiled code, but `forms` runs the pure
+form beside it.
+
 Inputs that reached something new stay in fuzz/corpus/TARGET, and the next run starts from them; an input that broke an
 invariant is written to fuzz/corpus/TARGET/crash-... (fuzz/corpus is not in git: the seeds come from
 tests/support/cases.py).
@@ -53,7 +56,7 @@ def child(target: str, arguments: list[str]) -> None:
     """Run one harness. This needs a process of its own, because libFuzzer ends it."""
     import atheris
 
-    with atheris.instrument_imports(include=["sockserve"]):
+    with atheris.instrument_imports(include=["sockserve", "pure_framing"]):
         harness = importlib.import_module(f"fuzz.{target}")
     atheris.Setup([sys.argv[0], *arguments], harness.check)
     atheris.Fuzz()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
+from sockserve.text import printable
 
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -14,22 +16,26 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # What one customer of a provider gets at least (RFC 6177): its addresses are one peer.
 _IPV6_PREFIX = 64
 
+# As the system writes it (inet_ntop).
+_IPV4_MAPPED = re.compile(r"::ffff:([0-9]+(?:\.[0-9]+){3})", re.ASCII)
+_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+
 
 def format_address(address: object) -> str:
     """An address as users write it: `127.0.0.1:27015`, `[::1]:27015`, `unix:/run/orders.sock`.
 
-    The client end of a unix socket has no name: `unix:`. What cannot be printed in a path is escaped.
+    An IPv4 address that an IPv6 socket shows (`::ffff:192.0.2.7`) is written as the IPv4 address. The client end of a
+    unix socket has no name: `unix:`. What cannot be printed is escaped, see sockserve.text.printable.
     """
     match address:
         case IPv4Address(host=host, port=port):
-            return f"{host}:{port}"
+            return f"{printable(host)}:{port}"
         case IPv6Address(host=host, port=port):
-            return f"[{host}]:{port}"
+            mapped = _IPV4_MAPPED.fullmatch(host)
+            return f"{mapped[1]}:{port}" if mapped else f"[{printable(host)}]:{port}"
         case UNIXAddress(name=name):
-            path = b"" if name is None else name if isinstance(name, bytes) else name.encode()
-            text = path.decode(errors="backslashreplace")
-            return f"unix:{text if text.isprintable() else repr(text)[1:-1]}"
-    return str(address)
+            return f"unix:{'' if name is None else printable(name)}"
+    return printable(address)
 
 
 def endpoint_arguments(endpoint: str, names: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
@@ -45,11 +51,17 @@ def endpoint_arguments(endpoint: str, names: Mapping[str, Sequence[str]]) -> tup
 
 
 def parse_network(text: str) -> Network:
-    """A network such as 10.0.0.0/8 or 2001:db8::/32, or one address. Raises ValueError, in one line."""
+    """A network such as 10.0.0.0/8 or 2001:db8::/32, or one address. Raises ValueError, in one line.
+
+    A zone (`fe80::1%eth0`) is refused: a host is looked for without it, see host_of.
+    """
+    accepted = "accepted: an address or a network, such as 192.0.2.7, 10.0.0.0/8 or ::1"
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone, which tells no clients apart; {accepted}")
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{error}; accepted: an address or a network, such as 192.0.2.7, 10.0.0.0/8 or ::1") from None
+        raise ValueError(f"{error}; {accepted}") from None
 
 
 def as_network(network: str | Network) -> Network:
@@ -66,6 +78,17 @@ def host_of(address: object) -> Host | None:
         return None
     host = ipaddress.ip_address(address.host.partition("%")[0])
     return getattr(host, "ipv4_mapped", None) or host
+
+
+def is_in(host: Host, networks: Iterable[Network]) -> bool:
+    """Whether one of the networks has that host.
+
+    An IPv4 address is the same host in its IPv6 form (RFC 4291 section 2.5.5.2): 192.0.2.7 is in ::ffff:192.0.2.0/120,
+    and in ::/0.
+    """
+    host = getattr(host, "ipv4_mapped", None) or host
+    forms = [host] if host.version == 6 else [host, ipaddress.IPv6Address(_MAPPED_PREFIX + host.packed)]
+    return any(form in network for network in networks for form in forms)
 
 
 def peer_of(host: Host) -> Host | Network:

@@ -23,19 +23,19 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
     "framing": 0,
-    "addresses": 0,
     "text": 0,
-    "limits": 1,
-    "proxy": 1,
-    "connection": 2,
-    "tls": 3,
-    "client": 3,
-    "handlers": 4,
-    "server": 5,
-    "config": 6,
-    "service": 7,
-    "commands": 7,
-    "__main__": 8,
+    "addresses": 1,
+    "limits": 2,
+    "proxy": 3,
+    "connection": 4,
+    "tls": 5,
+    "client": 5,
+    "handlers": 6,
+    "server": 7,
+    "config": 8,
+    "service": 9,
+    "commands": 9,
+    "__main__": 10,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only.
 

@@ -348,7 +348,7 @@ class Engine:
             self._callback_failed()
         if self.skipped:
             if self.skipped > 1:
-                log.warn("{peer}: {count} more bad frames skipped", peer=self.peer, count=self.skipped - 1)
+                self.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
             self.skipped = 0
         if self.transport.disconnecting:
             self.receiver.loseConnection()
@@ -556,6 +556,10 @@ class Engine:
         """Close at once because of a limit."""
         self.tell(limit, text)
         self.abort()
+
+    def warn(self, kind: str, text: str) -> None:
+        """One line about the peer. kind: see FloodGuard."""
+        self.options.events.warn(kind, "{peer}: {text}", peer=self.peer, text=text)
 
     def tell(self, limit: str, text: str = "") -> None:
         """A limit ends this connection. text: what happened, for the log."""

@@ -10,11 +10,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
-from sockserve.connection.engine import Engine, log
+from sockserve.connection.engine import Engine
 from sockserve.connection.options import DEFAULT, ConnectionOptions
 from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -86,7 +87,7 @@ class MessageProtocol(Protocol):
                 # A peer that sends nothing else must not fill the log: the rest of the read is counted.
                 return
         action = "closing" if over else "skipping it"
-        log.warn("{peer}: {error}; {action}", peer=self.peer, error=error, action=action)
+        self._engine.warn("on_bad_frame", f"{printable(error)}; {action}")
 
     def messagesEnded(self) -> None:
         """No more messages come, and all that came were delivered. Called once, unless we close first.

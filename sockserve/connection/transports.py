@@ -22,6 +22,7 @@ from array import array
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
@@ -83,12 +84,8 @@ def host_of(transport: Any) -> IAddress:  # noqa: ANN401
 
 
 def shared(address: IAddress) -> IAddress:
-    """The same address, in one object for all connections to it where that can be."""
-    try:
-        return _first(address)
-    except TypeError:
-        # It has no hash.
-        return address
+    """The same address; that of an internet host is one object for all connections to it."""
+    return _first(address) if isinstance(address, IPv4Address | IPv6Address) else address
 
 
 @lru_cache(maxsize=64)
@@ -99,7 +96,8 @@ def _first(address: IAddress) -> IAddress:
 def _address(transport: object, getter: str) -> IAddress:
     try:
         return cast("IAddress", getattr(transport, getter)())
-    except (AttributeError, NotImplementedError):
+    except Exception:
+        # There is no address, or none any more; whatever a transport makes of that.
         return NO_ADDRESS
 
 
@@ -233,7 +231,7 @@ def _queued(transport: object) -> int:
     queued = array("i", [0])
     try:
         fcntl.ioctl(cast("Connection", transport).fileno(), termios.TIOCOUTQ, queued)
-    except (AttributeError, TypeError, OSError):
+    except (AttributeError, TypeError, ValueError, OSError):
         # No socket, or none any more.
         return 0
     return queued[0]

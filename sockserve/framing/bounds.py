@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal
 
 from sockserve.framing.errors import MessageTooLong
+from sockserve.framing.form import need, need_bytes
 
 OnBadFrame = Literal["close", "skip"]
 
@@ -20,26 +22,38 @@ class BoundedFraming:
 
     on_bad_frame: "close" makes the first bad frame the last one; "skip" goes on at the next frame where the framing
     can find it.
+
+    Raises ValueError for values that are not accepted, TypeError for those of another type; all framings do.
     """
 
     max_length: int = DEFAULT_MAX_LENGTH
     on_bad_frame: OnBadFrame = "close"
 
     def __post_init__(self) -> None:
+        need(int, self.max_length, "max_length")
+        need(str, self.on_bad_frame, "on_bad_frame")
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1 byte, not {self.max_length}")
         if self.on_bad_frame not in ("close", "skip"):
             raise ValueError(f"on_bad_frame must be 'close' or 'skip', not {self.on_bad_frame!r}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For copy and pickle: it is made anew of what it was made of, whichever form it is loaded by."""
+        # By a dataclass's own way each field would be set, which a frozen compiled class refuses.
+        return partial(type(self), **{each.name: getattr(self, each.name) for each in fields(self) if each.init}), ()
+
     def check_length(self, message: bytes) -> int:
-        """The message's length in bytes. Raises MessageTooLong."""
+        """The message's length in bytes. Raises MessageTooLong, and TypeError for what is not bytes."""
+        # Not always a call: this is on the way of every message.
+        if type(message) is not bytes:
+            need_bytes(message, "a message")
         length = len(message)
         if length > self.max_length:
             raise MessageTooLong(self.max_length, length)
         return length
 
     def encode(self, message: bytes) -> bytes:
-        """The frame of one message. Raises FramingError for one that this framing cannot send."""
+        """The frame of one message. Raises FramingError for one that cannot be sent, TypeError for no bytes."""
         raise NotImplementedError
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:

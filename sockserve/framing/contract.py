@@ -10,7 +10,10 @@ from sockserve.framing.decoder import State
 
 
 class Decoder(Protocol):
-    """Bytes in, messages out. Any split of the same bytes gives the same messages and the same errors."""
+    """Bytes in, messages out. Any split of the same bytes gives the same messages and the same errors.
+
+    What is fed has to be bytes: TypeError otherwise.
+    """
 
     @property
     def state(self) -> State:
@@ -58,7 +61,12 @@ class Decoder(Protocol):
 
 
 class Framing(Protocol):
-    """How messages become frames. Immutable, comparable; str() gives the name that `parse` takes.
+    """How messages become frames. Immutable, comparable, copied and pickled by its values.
+
+    str() gives the name that `parse` takes.
+
+    A message is bytes. Others are refused with TypeError, in every framing and both forms: a bytearray or memoryview
+    may change before it leaves, and text has as many forms as it has encodings.
 
     A framing may be tolerant: understand several wire forms of one message, and send one of them. What it has to keep
     to is that a message ends at one place, the byte that completes it, however the bytes were split; what is ignored

@@ -19,6 +19,7 @@ from typing import Literal, NoReturn
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
+from sockserve.framing.form import need_bytes
 
 # Bytes; no less than a usual read.
 _PIECE = 64 * 1024
@@ -82,6 +83,7 @@ class FrameDecoder:
         return taken
 
     def skip(self, data: bytes) -> bool:
+        need_bytes(data, "what is decoded")
         self._walked = b""
         found = self._skip(data)
         self._settle()
@@ -91,6 +93,7 @@ class FrameDecoder:
 
     def _feed(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
         """The frames that `data` completes and their number; where messages are collected, only those."""
+        need_bytes(data, "what is decoded")
         if self.state != "idle":
             if self._error is not None or self._to_skip or len(self._held) > len(data):
                 return self._resume(data, messages)

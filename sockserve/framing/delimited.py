@@ -19,6 +19,7 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
+from sockserve.framing.form import need_bytes, need_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Standard(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
+        need_bytes(self.delimiter, "a delimiter")
         if not self.delimiter:
             raise ValueError("a delimiter must have at least one byte")
         object.__setattr__(self, "overlaps", may_overlap(self.delimiter))
@@ -42,6 +44,7 @@ class Standard(BoundedFraming):
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)
+        need_messages(messages)
         frames = self.delimiter.join([*messages, b""])
         # With no more delimiters in it than were put there, it needs no look at each message.
         if len(frames) <= self.max_length and not self.overlaps and frames.count(self.delimiter) == len(messages):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockserve.framing.delimited import Standard
+from sockserve.framing.form import need_bytes, need_messages
 from sockserve.framing.prefixed import PrefixedFraming
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class Encoder:
         if self._closed:
             return
         # When it leaves, it is too late to say so.
-        if not isinstance(message, bytes):
-            raise TypeError(f"a message is bytes, not {type(message).__name__}")
+        if type(message) is not bytes:
+            need_bytes(message, "a message")
         length = len(message)
         delimiter = self._delimiter
         # find, because `in` would first try whether the delimiter is a number.
@@ -78,14 +79,16 @@ class Encoder:
             self.flush()
 
     def send_all(self, messages: Iterable[bytes]) -> None:
-        """Send several messages: all, or none when one of them raises FramingError."""
+        """Send several messages: all, or none when one of them raises FramingError or TypeError."""
         messages = list(messages)
+        need_messages(messages)
         self.send_frames(self._framing.encode_all(messages), len(messages))
 
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire; so many messages are in them."""
         if self._closed:
             return
+        need_bytes(frames, "frames")
         self.count += count
         if not frames:
             return

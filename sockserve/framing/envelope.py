@@ -14,6 +14,7 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.delimited import DelimitedDecoder, may_still_end, terminate
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
+from sockserve.framing.form import need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Envelope(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
+        need_bytes(self.start, "a start mark")
+        need_bytes(self.end, "an end mark")
         if not self.start or not self.end:
             raise ValueError("the start and the end of an envelope must have at least one byte each")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import InvalidMessage, TruncatedMessage
+from sockserve.framing.form import need, need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Fixed(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
+        need(int, self.size, "size")
         if not 1 <= self.size <= self.max_length:
             raise ValueError(f"the size of fixed must be 1 to {self.max_length} bytes (max_length), not {self.size}")
 
@@ -27,6 +29,8 @@ class Fixed(BoundedFraming):
         return f"fixed:{self.size}"
 
     def encode(self, message: bytes) -> bytes:
+        if type(message) is not bytes:
+            need_bytes(message, "a message")
         if len(message) != self.size:
             raise InvalidMessage(f"a message of fixed:{self.size} has {self.size} bytes, not {len(message)}")
         return message

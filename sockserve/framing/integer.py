@@ -15,7 +15,7 @@ from typing import Literal
 
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import MessageTooLong, TruncatedMessage
-from sockserve.framing.form import compiled
+from sockserve.framing.form import compiled, need
 from sockserve.framing.prefixed import PrefixedFraming
 
 ByteOrder = Literal["big", "little"]
@@ -44,6 +44,8 @@ class Integer(PrefixedFraming):
 
     def __post_init__(self) -> None:
         PrefixedFraming.__post_init__(self)
+        need(int, self.size, "size")
+        need(str, self.byteorder, "byteorder")
         if self.size not in (1, 2, 4):
             raise ValueError(f"a length field has 1, 2 or 4 bytes, not {self.size}")
         if self.byteorder not in ("big", "little"):

@@ -12,6 +12,7 @@ from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
+from sockserve.framing.form import need
 from sockserve.framing.integer import ByteOrder, Integer
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
@@ -47,8 +48,9 @@ def parse(name: str, *, max_length: int = DEFAULT_MAX_LENGTH, on_bad_frame: OnBa
     max_length: the largest payload in bytes; lowered to what the framing's length field can express.
     on_bad_frame: "close" or "skip".
 
-    Raises ValueError with one line that says what is accepted.
+    Raises ValueError with one line that says what is accepted; TypeError for values of another type.
     """
+    need(str, name, "the name of a framing")
     kind, colon, argument = name.partition(":")
     if kind not in KINDS:
         near = difflib.get_close_matches(kind, KINDS, 1, 0.7)

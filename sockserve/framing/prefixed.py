@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.form import need_messages
 
 SHORT = 1024
 """Headers of payloads with less bytes than this are made once: a stream has few lengths, and mostly short ones."""
@@ -20,6 +21,8 @@ class PrefixedFraming(BoundedFraming):
         return self._known_header(self.check_length(message)) + message + self._trailer()
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        messages = list(messages)
+        need_messages(messages)
         limit = self.max_length
         trailer = self._trailer()
         frames: list[bytes] = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import State
+from sockserve.framing.form import need, need_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,10 @@ class Raw(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
-        if self.read_size is not None and self.read_size < 1:
-            raise ValueError(f"the read size of raw must be at least 1 byte, not {self.read_size}")
+        if self.read_size is not None:
+            need(int, self.read_size, "read_size")
+            if self.read_size < 1:
+                raise ValueError(f"the read size of raw must be at least 1 byte, not {self.read_size}")
 
     def __str__(self) -> str:
         return "raw" if self.read_size is None else f"raw:{self.read_size}"
@@ -44,6 +47,7 @@ class RawDecoder:
         self._read = b""
 
     def decode(self, data: bytes) -> list[bytes]:
+        need_bytes(data, "what is decoded")
         self._read = data
         size = self._size
         if len(data) <= size:
@@ -51,6 +55,7 @@ class RawDecoder:
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def scan(self, data: bytes) -> tuple[bytes, int]:
+        need_bytes(data, "what is decoded")
         self._read = data
         return data, -(-len(data) // self._size)
 

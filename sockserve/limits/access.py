@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from twisted.internet.protocol import Factory, Protocol
 
-from sockserve.addresses import Host, Network, format_address, host_of
+from sockserve.addresses import Host, Network, format_address, host_of, is_in
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory
@@ -28,9 +28,9 @@ class Access:
         """Which of the two keeps that host out; None: it may connect."""
         if host is None:
             return None
-        if any(host in network for network in self.deny):
+        if is_in(host, self.deny):
             return "deny"
-        if self.allow and not any(host in network for network in self.allow):
+        if self.allow and not is_in(host, self.allow):
             return "allow"
         return None
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
-log = Logger()
+if TYPE_CHECKING:
+    from sockserve.limits.flood import FloodGuard
+
+log = Logger("sockserve.connection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +35,36 @@ Listener = Callable[[LimitEvent], object]
 class Events:
     """Where limits tell what they have done. The log has a line for each event with a text.
 
-    counts: how many there were, by the name of the limit.
+    lines: bounds how many lines; None: nothing does.
+
+    counts: how many events there were, by the name of the limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: FloodGuard | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._listeners: list[Listener] = []
+        # What logs lines by their kind.
+        self._lines = lines
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call the listener for each event from now on. Gives what ends that. An exception of it is logged."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def tell(self, event: LimitEvent, level: LogLevel = LogLevel.info) -> None:
+    def tell(self, event: LimitEvent) -> None:
         """This has happened."""
         self.counts[event.limit] += 1
         if event.text:
-            log.emit(level, "{peer}: {text}", peer=event.peer, text=event.text, limit=event.limit)
+            self.warn(event.limit, "{peer}: {text}", peer=event.peer, text=event.text)
         for listener in list(self._listeners):
             try:
                 listener(event)
             except Exception:
                 log.failure("a listener failed: {event}", event=event)
+
+    def warn(self, kind: str, form: str, **values: object) -> None:
+        """One line that a peer has caused. kind: lines of one kind are counted together; see FloodGuard."""
+        if self._lines is None:
+            log.warn(form, **values)
+        else:
+            self._lines.warn(kind, form, **values)

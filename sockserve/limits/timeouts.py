@@ -68,7 +68,7 @@ class Watch:
     A limit is exceeded by at most a second, or an eighth of the shortest limit there is.
 
     It counts its own time: no step of it is longer than two intervals. So a jump of the system's clock, or a reactor
-    that was busy for long, does not use up the time of the peers.
+    that was busy for long, does not use up the time of the peers. And before it tells one, the reactor reads once more.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -78,6 +78,7 @@ class Watch:
         self._now = 0.0
         self._last = 0.0
         self._call: IDelayedCall | None = None
+        self._late_call: IDelayedCall | None = None
 
     def join(self, connection: Watched) -> None:
         """Look at it from now on.
@@ -94,9 +95,10 @@ class Watch:
         """Forget it, if it has joined. Without connections there is no sweep."""
         self._clocks.pop(connection, None)
         if not self._clocks:
-            if self._call is not None:
-                self._call.cancel()
-                self._call = None
+            for call in (self._call, self._late_call):
+                if call is not None:
+                    call.cancel()
+            self._call = self._late_call = None
             # The next one that comes makes another.
             _watches.pop(self._reactor, None)
 
@@ -106,12 +108,21 @@ class Watch:
 
     def _sweep(self) -> None:
         self._now += min(max(self._reactor.seconds() - self._last, 0.0), 2 * self._interval)
-        looks = [(each, self._look(each, clock)) for each, clock in self._clocks.items()]
         # First, because what is called then may fail.
         self._schedule()
-        for connection, limit in looks:
+        if self._looks():
+            # Timers run before the sockets are read. What came while the process stood still counts.
+            self._late_call = self._reactor.callLater(0, self._end_late)
+
+    def _looks(self) -> list[tuple[Watched, Limit | Literal["done"]]]:
+        looks = [(each, self._look(each, clock)) for each, clock in self._clocks.items()]
+        return [(each, found) for each, found in looks if found is not None]
+
+    def _end_late(self) -> None:
+        self._late_call = None
+        for connection, limit in self._looks():
             # The end of one may have been that of another.
-            if limit is None or connection not in self._clocks:
+            if connection not in self._clocks:
                 continue
             if limit != "frame_timeout":
                 # Nothing comes after these; a connection with a late frame may go on to be idle.

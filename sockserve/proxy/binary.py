@@ -23,14 +23,15 @@ _PROXY = 0x21
 _FAMILIES = {1: (12, 4), 2: (36, 16), 3: (216, 108)}
 _UNIX = 3
 _STREAM = 1
-_PROTOCOLS = range(3)
+# Families with their protocols; all others "must be rejected as invalid by receivers".
+_DEFINED = (0x00, 0x11, 0x12, 0x21, 0x22, 0x31, 0x32)
 
 
-def parse_binary(data: bytes) -> Header | None:
+def parse_binary(data: bytes | bytearray) -> Header | None:
     """The header that `data` begins with; None: more bytes are needed. Raises HeaderError.
 
-    With LOCAL, UNSPEC, and datagram protocols, the addresses of the connection hold, and what follows the length is
-    skipped: the specification's fallback.
+    With LOCAL, whatever its family, UNSPEC, and datagram protocols, the addresses of the connection hold, and what
+    follows the length is skipped: the specification's fallback.
     """
     if not begins(data, SIGNATURE) or len(data) == len(SIGNATURE):
         return None
@@ -40,8 +41,9 @@ def parse_binary(data: bytes) -> Header | None:
     if len(data) < _HEAD - 2:
         return None
     family, protocol = divmod(data[13], 16)
-    if command == _PROXY and (family not in (0, *_FAMILIES) or protocol not in _PROTOCOLS):
-        raise HeaderError(f"unknown family and protocol 0x{data[13]:02x}")
+    if command == _PROXY and data[13] not in _DEFINED:
+        accepted = ", ".join(f"0x{kind:02x}" for kind in _DEFINED)
+        raise HeaderError(f"unknown family and protocol 0x{data[13]:02x}; accepted: {accepted}")
     if len(data) < _HEAD:
         return None
     size = _HEAD + int.from_bytes(data[14:16])
@@ -56,8 +58,9 @@ def parse_binary(data: bytes) -> Header | None:
     tlvs = _HEAD + _FAMILIES[family][0]
     if size < tlvs:
         raise HeaderError(f"{size - _HEAD} bytes of addresses, those of family {family} have {tlvs - _HEAD}")
-    source, destination = _addresses(family, data[_HEAD:tlvs])
-    return Header(size=size, version=2, source=source, destination=destination, **parse_tlvs(data[:size], tlvs))
+    header = bytes(data[:size])
+    source, destination = _addresses(family, header[_HEAD:tlvs])
+    return Header(size=size, version=2, source=source, destination=destination, **parse_tlvs(header, tlvs))
 
 
 def _addresses(family: int, data: bytes) -> tuple[Address, Address]:

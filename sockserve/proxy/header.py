@@ -71,9 +71,9 @@ class Header:
     others: tuple[tuple[int, bytes], ...] = ()
 
 
-def begins(data: bytes, signature: bytes) -> bool:
+def begins(data: bytes | bytearray, signature: bytes) -> bool:
     """Whether the whole signature is there. Raises HeaderError at the first byte that is another."""
-    start = data[: len(signature)]
+    start = bytes(data[: len(signature)])
     if signature.startswith(start):
         return len(start) == len(signature)
     wrong = next(place for place, byte in enumerate(start) if byte != signature[place])

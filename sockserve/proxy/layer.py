@@ -15,9 +15,11 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
-from sockserve.addresses import Network, format_address, host_of, parse_network
+from sockserve.addresses import Network, format_address, host_of, is_in, parse_network
+from sockserve.limits.deadlines import Deadline
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
@@ -54,7 +56,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
 
     factory: what is wrapped; its buildProtocol gets the client's address.
     proxies: the networks that may connect. Who else does is refused at once.
-    timeout: seconds for the header to come.
+    timeout: seconds for the header to come; those in which this process stood still do not count.
     report: called once for each connection that ends here with something wrong. Reasons are "proxy_from",
         "handshake_timeout" and "proxy_protocol". One that ends without a byte is the look of a monitor, and nothing
         is wrong.
@@ -104,7 +106,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         host = host_of(address)
         if host is None:
             return isinstance(address, UNIXAddress)
-        return any(host in network for network in self._proxies)
+        return is_in(host, self._proxies)
 
 
 class HeaderProtocol(Protocol):
@@ -114,11 +116,11 @@ class HeaderProtocol(Protocol):
 
     def __init__(self, proxy: ProxyFactory) -> None:
         self._proxy = proxy
-        self._data = b""
+        self._data = bytearray()
 
     def connectionMade(self) -> None:
         self._address = self.transport.getPeer()
-        self._deadline = self._proxy.reactor.callLater(self._proxy.timeout, self._late)
+        self._deadline = Deadline(self._proxy.reactor, self._proxy.timeout, self._late)
         self._proxy.waiting.add(self)
         if getattr(self.transport, "protocol", None) is not self:
             self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)")
@@ -128,7 +130,7 @@ class HeaderProtocol(Protocol):
         try:
             header = parse(self._data)
         except HeaderError as error:
-            self._refuse("proxy_protocol", f"closed, bad PROXY header: {error} (proxy_protocol)")
+            self._refuse("proxy_protocol", f"closed, bad PROXY header: {printable(error)} (proxy_protocol)")
         else:
             if header is not None:
                 self._make_way(header)
@@ -157,7 +159,7 @@ class HeaderProtocol(Protocol):
             return
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        rest = self._data[header.size :]
+        rest = bytes(self._data[header.size :])
         if rest and not transport.disconnecting:
             protocol.dataReceived(rest)
 
@@ -178,6 +180,5 @@ class HeaderProtocol(Protocol):
         if self not in self._proxy.waiting:
             return False
         self._proxy.waiting.remove(self)
-        if self._deadline.active():
-            self._deadline.cancel()
+        self._deadline.cancel()
         return True

@@ -18,7 +18,7 @@ _FAMILIES: dict[str, type[IPv4Address | IPv6Address]] = {"TCP4": IPv4Address, "T
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 
 
-def parse_text(data: bytes) -> Header | None:
+def parse_text(data: bytes | bytearray) -> Header | None:
     """The header that `data` begins with; None: more bytes are needed. Raises HeaderError."""
     if not begins(data, SIGNATURE):
         return None
@@ -27,7 +27,7 @@ def parse_text(data: bytes) -> Header | None:
         if len(data) >= MAX_SIZE:
             raise HeaderError(f"no CRLF within {MAX_SIZE} bytes")
         return None
-    source, destination = _addresses(data[len(SIGNATURE) : end])
+    source, destination = _addresses(bytes(data[len(SIGNATURE) : end]))
     return Header(size=end + 2, version=1, source=source, destination=destination)
 
 

@@ -81,9 +81,14 @@ def parse_tlvs(header: bytes, start: int) -> dict[str, Any]:
     """What the TLVs from `start` to the end of a whole header say, by the names of Header. Raises HeaderError."""
     values: dict[str, Any] = {}
     others = []
+    checked = False
     for kind, offset, value in _split(header, start):
         if kind == _CRC32C:
+            # One look at the whole header is enough: with hundreds of them the work would be quadratic.
+            if checked:
+                raise HeaderError(f"TLV 0x{kind:02x} comes twice")
             _check(header, offset, value)
+            checked = True
         elif kind in _HEADER_FIELDS:
             _put(values, _HEADER_FIELDS, kind, value)
         elif kind != _NOOP:

@@ -10,7 +10,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.addresses import Network, as_network, format_address
@@ -25,6 +25,8 @@ from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.events import Events, LimitEvent
+from sockserve.limits.events import log as connection_log
+from sockserve.limits.flood import FloodGuard
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
@@ -129,7 +131,8 @@ class SocketServer(Service):
         self._admission: Admission[Engine] = Admission(
             max_connections, when_full, self._accepting.accept, per_peer=max_connections_per_peer
         )
-        self.events = Events()
+        self._lines = FloodGuard(connection_log, self._reactor, name)
+        self.events = Events(self._lines)
         self.closings = self.events.counts
         if proxy_from is not None and not proxy_protocol:
             raise ValueError("proxy_from needs proxy_protocol")
@@ -159,13 +162,18 @@ class SocketServer(Service):
                 if shared is not None:
                     raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
                 datagrams = _datagrams(
-                    name, handler, conversation, own, self._access, max_pending, threads, log_traffic
+                    name, handler, conversation, own, self._lines, self._access, max_pending, threads, log_traffic
                 )
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
                 if shared is not None:
                     raise ValueError(f"{endpoint!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
                 endpoint, certificates = tls_endpoint(name, reactor, endpoint)
+            elif isinstance(endpoint, str) and endpoint.startswith("unix:"):
+                # It needs what only systems with unix sockets have.
+                from sockserve.server.unix import unix_endpoint
+
+                endpoint = unix_endpoint(reactor, endpoint)
             elif isinstance(endpoint, str):
                 endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
             factory = MessageFactory(
@@ -234,6 +242,7 @@ class SocketServer(Service):
         return self._admission.drain().addTimeout(self._drain_timeout, self._reactor, self._abort)
 
     def _stopped(self, _: object) -> None:
+        self._lines.flush()
         if self.closings:
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
             log.info("{name} closed connections because of: {counts}", name=self.name, counts=counts)
@@ -273,7 +282,7 @@ class SocketServer(Service):
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
-        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text), LogLevel.warn)
+        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
 
     def _opened(self, port: IListeningPort) -> None:
         self._accepting.add(port)
@@ -293,6 +302,7 @@ def _datagrams(
     handler: str | Function,
     conversation: str | Conversation | None,
     framing: Framing | str,
+    lines: FloodGuard,
     access: Access,
     max_pending: int,
     threads: bool,
@@ -306,7 +316,7 @@ def _datagrams(
         raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
     function = datagram_function(handler)
     return DatagramSocket(
-        name, function, framing, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
+        name, function, framing, lines, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
@@ -22,10 +23,13 @@ from sockserve.addresses import format_address, host_of
 from sockserve.connection.channel import Channel
 from sockserve.connection.failures import Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
+from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
 from sockserve.handlers.function import Function, call, checked
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
+from sockserve.limits.flood import FloodGuard
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost
@@ -46,8 +50,10 @@ _MAX_SIZE = 65535
 class DatagramSocket(DatagramProtocol):
     """The datagrams of one endpoint.
 
-    name: of the named socket. function: see sockserve.handlers.function. framing: its max_length bounds the answers.
-    access: whose datagrams are answered; those of others are dropped without a word.
+    name: of the named socket. function: see sockserve.handlers.function.
+    lines: the log of this named socket.
+    framing: its max_length bounds datagrams in both directions; longer ones are dropped.
+    access: whose datagrams are answered; those of others are dropped.
     max_pending: answers under way; datagrams beyond them are dropped, as the network does.
     info: of the last sender; None before the first datagram.
     """
@@ -59,6 +65,7 @@ class DatagramSocket(DatagramProtocol):
         name: str,
         function: Function,
         framing: Raw,
+        lines: FloodGuard,
         access: Access = EVERYONE,
         *,
         max_pending: int,
@@ -67,13 +74,13 @@ class DatagramSocket(DatagramProtocol):
     ) -> None:
         self.name = name
         self.framing = framing
+        self._lines = lines
         self._access = access
         self._function = function
         self._max_pending = max_pending
         self._threads = Threads() if threads else None
         self._log_traffic = log_traffic
         self._pending = 0
-        self._dropped = 0
         self._last: Sender | None = None
 
     @property
@@ -83,41 +90,55 @@ class DatagramSocket(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         sender = Sender(self, addr, len(datagram))
-        if self._access.refusal(host_of(sender.info.peer)) is not None:
-            # Addresses of datagrams can be forged: a line for each would let anyone fill the log.
+        refusal = self._access.refusal(host_of(sender.info.peer))
+        if refusal is not None:
+            self.drop(refusal, sender, f"its address may not send ({refusal})")
+            return
+        if len(datagram) > self.framing.max_length:
+            self.drop("max_length", sender, MessageTooLong(self.framing.max_length, len(datagram)))
             return
         self._last = sender
         if self._log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=sender.peer, count=len(datagram))
         if self._pending >= self._max_pending:
-            self._dropped += 1
-            if self._dropped == 1:
-                limit = self._max_pending
-                log.warn("{peer}: dropped, {limit} answers are under way (max_pending)", peer=sender.peer, limit=limit)
+            self.drop("max_pending", sender, f"{self._max_pending} answers are under way (max_pending)")
             return
         self._pending += 1
         answering = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
         answering.addBoth(self._answered, sender)
 
     def send(self, datagram: bytes, sender: Sender) -> None:
-        """Send one datagram. Raises MessageTooLong, or twisted.internet.error.MessageLengthError from the network."""
+        """Send one datagram. Raises MessageTooLong.
+
+        What the network does not take is dropped, with a line in the log: it is the sender's address that cannot be
+        reached, such as port 0 (RFC 768: nothing is to be answered), or too long for a datagram.
+        """
+        frame = self.framing.encode(datagram)
         if self._log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=sender.peer, count=len(datagram))
-        self.transport.write(self.framing.encode(datagram), sender.address)
+        try:
+            self.transport.write(frame, sender.address)
+        except MessageLengthError:
+            self.drop("unsent", sender, f"an answer of {len(frame)} bytes is longer than a datagram can be")
+        except OSError as error:
+            self.drop("unsent", sender, f"no answer can be sent there: {error.strerror}")
+
+    def drop(self, kind: str, sender: Sender, why: object) -> None:
+        """Note that a datagram, or the answer to one, goes no further. kind: of such lines, see FloodGuard."""
+        self._lines.warn(kind, "{peer}: dropped, {why}", peer=sender.peer, why=printable(why))
 
     def _answered(self, answer: object, sender: Sender) -> None:
         self._pending -= 1
-        if self._dropped and not self._pending:
-            log.warn("{name}: {count} datagrams were dropped", name=self.name, count=self._dropped)
-            self._dropped = 0
         try:
             datagram = checked(answer)
             if datagram is not None and self.transport.connected:
                 self.send(datagram, sender)
+        except MessageTooLong as error:
+            self.drop("max_length", sender, error)
         except Refused as refusal:
-            log.info("{peer}: refused: {reason}", peer=sender.peer, reason=reason_of(refusal))
+            self._lines.warn("refused", "{peer}: refused: {reason}", peer=sender.peer, reason=reason_of(refusal))
         except BaseException:
-            log.failure("{peer}: the handler failed", users_failure(Failure()), peer=sender.peer)
+            self._lines.failure("handler", "{peer}: the handler failed", users_failure(Failure()), peer=sender.peer)
 
 
 class Sender:

@@ -148,7 +148,9 @@ class LimitTests(SocketCase):
         while sum(1 for client in clients if not client.lost.called) > 10 or len(server.channels) < 10:
             await turn()
         self.assertEqual(talk.most, 10)
-        self.assertEqual(len(self.logged("refused")), 990)
+        self.assertEqual(server.closings, {"max_connections": 990})
+        # The first five, and one a second that counts.
+        self.assertLess(len(self.logged("max_connections")), 20)
 
     async def test_the_simplified_server_logs_who_is_established(self) -> None:
         server, _ = self.limited(1)
@@ -248,7 +250,7 @@ class LimitTests(SocketCase):
             await good.until(4 * number)
         await gatherResults([client.lost for client in slow])
         self.assertEqual(server.closings, {"frame_timeout": 1000})
-        self.assertEqual(len(self.logged("a frame was not complete within 0.5 seconds (frame_timeout)")), 1000)
+        self.assertEqual(len(self.logged("a frame was not complete within 0.5 seconds (frame_timeout)")), 5)
         good.send(b"1\r\nb")
         await good.until(44)
 

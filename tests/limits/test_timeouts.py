@@ -160,6 +160,19 @@ class TimeoutTests(SynchronousTestCase):
         self.wait(8)
         self.assertEqual(connection.limits, ["idle_timeout"])
 
+    def test_what_came_while_the_process_stood_still_is_read_before_anyone_is_told(self) -> None:
+        for frame, idle in ((None, 10), (10, None)):
+            connection, _ = self.connected(idle=idle, frame=frame)
+            connection.dataReceived(b"5\r\nhel")
+            self.wait(9.9)
+            # The timer that was due runs first, and then the socket is read.
+            self.clock.callLater(1.05, connection.dataReceived, b"lo")
+            self.clock.advance(3)
+            self.wait(1)
+            self.assertEqual((connection.seen, connection.limits), ([b"hello"], []))
+            connection.abortConnection()
+            connection.connectionLost()
+
     def test_short_limits_are_looked_at_more_often(self) -> None:
         connection, _ = self.connected(idle=0.8)
         self.connected(idle=100)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.proxy import tlv as tlv_module
 from sockserve.proxy.binary import MAX_SIZE, SIGNATURE
 from sockserve.proxy.header import ClientTLS, Header, HeaderError
 from sockserve.proxy.parsing import parse
@@ -44,6 +45,11 @@ def tlv(kind: int, value: bytes) -> bytes:
 def checked(header: bytes) -> bytes:
     """The header with its checksum, whose place holds zeros at the end."""
     return header[:-4] + crc32c(header).to_bytes(4)
+
+
+def checked_first(header: bytes) -> bytes:
+    """The same where the last TLV is another checksum, of zeros."""
+    return header[:-11] + crc32c(header).to_bytes(4) + header[-7:]
 
 
 def unix(source: bytes, destination: bytes) -> bytes:
@@ -108,7 +114,6 @@ GOOD: dict[str, tuple[bytes, dict[str, Any]]] = {
     "v2 UDP over IPv4 has nothing for a stream": (v2(INET, 0x12), {}),
     "v2 UDP over IPv6": (v2(INET6, 0x22), {}),
     "v2 unix datagrams": (v2(unix(b"/a", b"/b"), 0x32), {}),
-    "v2 protocol unspecified": (v2(INET, 0x10), {}),
     "v2 LOCAL": (v2(b"", 0, 0x20), {"local": True}),
     "v2 LOCAL with bytes to skip": (v2(INET, 0, 0x20), {"local": True}),
     "v2 LOCAL, whatever its family": (v2(b"", 0xFF, 0x20), {"local": True}),
@@ -273,8 +278,21 @@ BAD: dict[str, tuple[bytes, str]] = {
         v2(INET, command=0x22),
         "unknown version and command 0x22; accepted: 0x20 (LOCAL), 0x21 (PROXY)",
     ),
-    "v2 family 4": (v2(INET, 0x41), "unknown family and protocol 0x41"),
-    "v2 protocol 3": (v2(INET, 0x13), "unknown family and protocol 0x13"),
+    **{
+        f"v2 {what}": (
+            v2(INET6, kind),
+            f"unknown family and protocol 0x{kind:02x}; accepted: 0x00, 0x11, 0x12, 0x21, 0x22, 0x31, 0x32",
+        )
+        for what, kind in (
+            ("family 4", 0x41),
+            ("protocol 3", 0x13),
+            ("IPv4 without a protocol", 0x10),
+            ("IPv6 without a protocol", 0x20),
+            ("unix without a protocol", 0x30),
+            ("a stream without a family", 0x01),
+            ("datagrams without a family", 0x02),
+        )
+    },
     "v2 addresses too short": (v2(INET[:10]), "10 bytes of addresses, those of family 1 have 12"),
     "v2 no addresses": (v2(b"", 0x31), "0 bytes of addresses, those of family 3 have 216"),
     "v2 one byte too long": (
@@ -306,11 +324,12 @@ BAD: dict[str, tuple[bytes, str]] = {
         "TLV 0x21 comes twice",
     ),
     "v2 wrong checksum": (v2(INET + tlv(3, b"abcd")), "the checksum (CRC32c) does not match"),
+    "v2 a right checksum, and another": (checked_first(v2(INET + 2 * tlv(3, bytes(4)))), "TLV 0x03 comes twice"),
     "v2 checksum of three bytes": (v2(INET + tlv(3, b"abc")), "a checksum (CRC32c) of 3 bytes; accepted: 4"),
 }
 
 
-def outcome(data: bytes) -> Header | str | None:
+def outcome(data: bytes | bytearray) -> Header | str | None:
     try:
         return parse(data)
     except HeaderError as error:
@@ -363,6 +382,28 @@ class ParserTests(SynchronousTestCase):
             (b"PROXY UNKNOWN" + b" " * 200, 107),
         ):
             self.assertEqual(grown(data)[0], count, data)
+
+    def test_of_all_families_and_protocols_those_are_taken_that_are_defined(self) -> None:
+        addresses = bytes(216)
+        taken = {kind for kind in range(256) if isinstance(outcome(v2(addresses, kind)), Header)}
+        self.assertEqual(taken, {0x00, 0x11, 0x12, 0x21, 0x22, 0x31, 0x32})
+        local = {kind for kind in range(256) if isinstance(outcome(v2(addresses, kind, 0x20)), Header)}
+        self.assertEqual(local, set(range(256)))
+
+    def test_the_checksum_is_computed_once_however_often_it_comes(self) -> None:
+        calls: list[int] = []
+
+        def counted(data: bytes) -> int:
+            calls.append(len(data))
+            return 0
+
+        self.patch(tlv_module, "crc32c", counted)
+        outcome(v2(INET + 500 * tlv(3, bytes(4))))
+        self.assertEqual(len(calls), 1)
+
+    def test_a_bytearray_is_read_like_bytes(self) -> None:
+        for data, _ in (*GOOD.values(), *BAD.values()):
+            self.assertEqual(outcome(bytearray(data)), outcome(data))
 
     def test_crc32c_of_the_tables_of_rfc_3720(self) -> None:
         # Appendix B.4, there with the bytes of each number in the order of the wire.

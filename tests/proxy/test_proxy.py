@@ -10,6 +10,7 @@ import shutil
 import socket as sockets
 import ssl
 import subprocess
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.addresses import format_address, parse_network
 from sockserve.connection.channel import Channel
 from sockserve.connection.info import ConnectionInfo
+from sockserve.limits.flood import FEW
 from sockserve.proxy.binary import SIGNATURE
 from sockserve.proxy.layer import HeaderProtocol, ProxyFactory
 from sockserve.server.sockets import SocketServer
@@ -179,9 +181,9 @@ class LayerTests(SynchronousTestCase):
         for sent in (b"", TEXT[:-1]):
             transport = self.connect()
             transport.protocol.dataReceived(sent)
-            self.clock.advance(4.9)
+            self.clock.pump([0.5] * 9)
             self.assertFalse(transport.aborted)
-            self.clock.advance(0.2)
+            self.clock.pump([0.5] * 3)
             self.assertTrue(transport.aborted)
             self.lose(transport)
             line = "aborted, no whole PROXY header within 5 seconds (handshake_timeout)"
@@ -190,9 +192,9 @@ class LayerTests(SynchronousTestCase):
 
     def test_the_deadline_ends_with_the_header(self) -> None:
         transport = self.connect()
-        self.clock.advance(4.9)
+        self.clock.pump([0.5] * 9)
         transport.protocol.dataReceived(TEXT)
-        self.clock.advance(100)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertFalse(transport.aborted)
 
     def test_a_monitor_that_sends_nothing_is_not_reported(self) -> None:
@@ -383,6 +385,15 @@ class SocketTests(SocketCase):
         self.assertEqual(server.closings, {"proxy_from": 1})
         self.assertEqual(meeting.infos, [])
 
+    async def test_a_flood_of_refusals_is_all_counted_and_a_few_lines(self) -> None:
+        server, _ = self.proxied(proxy_from=["192.0.2.0/24"])
+        for _ in range(30):
+            await (await self.client(server)).lost
+        await server.stopService()
+        self.assertEqual(server.closings, {"proxy_from": 30})
+        self.assertEqual(len(self.logged("refused")), FEW)
+        self.assertEqual(len(self.logged("lines more of this kind (proxy_from)")), 1)
+
     async def test_a_header_that_does_not_come_in_time(self) -> None:
         server, _ = self.proxied(handshake_timeout=0.05)
         silent, slow = await self.client(server), await self.client(server)
@@ -390,6 +401,18 @@ class SocketTests(SocketCase):
         await gatherResults([silent.lost, slow.lost])
         self.assertEqual(len(self.logged("no whole PROXY header within 0.05 seconds (handshake_timeout)")), 2)
         self.assertEqual(server.closings, {"handshake_timeout": 2})
+
+    async def test_a_header_that_came_before_the_process_stood_still_counts(self) -> None:
+        server, _ = self.proxied(handshake_timeout=0.08)
+        # Not by the reactor, which does not run then.
+        with sockets.create_connection(("127.0.0.1", server.ports[0].getHost().port), PATIENCE) as client:  # type: ignore[attr-defined]
+            client.sendall(TEXT[:20])
+            while server.ports[0].sessionno == 0:  # type: ignore[attr-defined]
+                await turn()
+            client.sendall(TEXT[20:] + b"2\r\nhi")
+            time.sleep(0.3)  # noqa: ASYNC251 - that is the standstill
+            self.assertEqual(await deferToThread(client.recv, 100), b"2\r\nhi")
+        self.assertEqual(server.closings, {})
 
     async def test_a_bad_header_is_one_line(self) -> None:
         server, _ = self.proxied()

@@ -204,7 +204,7 @@ class TwistdTests(SynchronousTestCase):
 
     def test_a_unix_socket_in_no_directory_is_one_line_with_its_path(self) -> None:
         ended = failing("--listen", "unix:/no-such-place/x.sock")
-        line = "twistd sockserve: --listen: /no-such-place/x.sock.lock: No such file or directory\n"
+        line = "twistd sockserve: --listen: Couldn't listen on unix:/no-such-place/x.sock: No such file or directory.\n"
         self.assertEqual((ended.returncode, ended.stderr), (1, line))
 
     def test_a_failed_start_leaves_no_pid_file(self) -> None:

@@ -5,7 +5,8 @@ Builds the sdist, from that the compiled wheel, and pure wheels: as SOCKSERVE_PU
 broken one. Installs wheels, the sdist and, editable, the tree, each into an environment of its own. From another
 directory, twistd must then list sockserve, serve a client that shuts down its sending side, and end on SIGTERM.
 
-Then it runs the whole test suite on the compiled wheel, with no source beside the tests.
+Then it fuzzes the compiled wheel, its framings beside the pure ones, and runs the whole test suite on it, with no
+source beside the tests.
 """
 
 from __future__ import annotations
@@ -148,13 +149,14 @@ def check_form(kind: str, place: Path, *, compiled: bool) -> None:
 
 
 def check_suite(place: Path, wheel: Path, suite: Path) -> None:
-    """All tests, in the environment that has the compiled wheel, from a directory without the sources."""
-    run(place / "bin/pip", "install", "--quiet", f"{wheel}[test]", cwd=place)
+    """Fuzzing, which compares both forms, and all tests, with the compiled wheel in a directory without the sources."""
+    run(place / "bin/pip", "install", "--quiet", f"{wheel}[test,fuzz]", cwd=place)
     suite.mkdir()
     for name in SUITE:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, suite / name)
     # As they stand in a checkout, the tests would find the sources beside them.
     check_form("suite", place, compiled=True)
+    print(run(place / "bin/python", "-m", "fuzz", cwd=suite), flush=True)
     print(run(place / "bin/python", "-m", "pytest", "-q", cwd=suite), flush=True)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fuzz import TARGETS, decoder, header, names, protocol
+from fuzz import TARGETS, decoder, forms, header, names, protocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing
 from sockserve.proxy.header import Header, HeaderError
@@ -72,6 +73,15 @@ class BrokenTests(SynchronousTestCase):
     def test_a_decoder_that_forgets_what_it_holds(self) -> None:
         self.patch(decoder, "FRAMINGS", tuple(map(Forgetful, decoder.FRAMINGS)))
         self.assert_found(decoder.check, decoder.seeds())
+
+    def test_a_form_that_forgets_what_it_holds(self) -> None:
+        self.patch(forms, "PURE", tuple(map(Forgetful, forms.PURE)))
+        self.assert_found(forms.check, forms.seeds())
+
+    def test_a_form_whose_errors_say_something_else(self) -> None:
+        other = [replace(cast("Any", framing), max_length=framing.max_length + 1) for framing in forms.PURE]
+        self.patch(forms, "PURE", tuple(other))
+        self.assert_found(forms.check, forms.seeds())
 
     def test_a_name_that_is_refused_in_two_lines(self) -> None:
         def refuse(name: str) -> Framing:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.basic import LineOnlyReceiver, LineReceiver, NetstringReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.options import ConnectionOptions
@@ -300,6 +301,42 @@ class LongLinesTests(SynchronousTestCase):
         self.assertRaises(InvalidMessage, sender.sendMessage, b"a\r\nb")
         self.assertRaises(InvalidMessage, sender.sendMessages, [b"good", b"\r\n"])
         self.assertEqual(sender.wire.value(), b"123456\r\n")
+
+
+class TwistedsOwnLimitsTests(SynchronousTestCase):
+    """What test_twisted_basic.md says of the limits of Twisted's receivers, where they are not ours."""
+
+    def closes(self, receiver: LineReceiver | LineOnlyReceiver | NetstringReceiver, *reads: bytes) -> bool:
+        """Whether it does, with a MAX_LENGTH of 6, or 50 for netstrings."""
+        receiver.MAX_LENGTH = 50 if isinstance(receiver, NetstringReceiver) else 6
+        receiver.lineReceived = receiver.stringReceived = lambda _: None  # type: ignore[method-assign, union-attr]
+        transport = StringTransport()
+        receiver.makeConnection(transport)
+        for read in reads:
+            receiver.dataReceived(read)
+        return transport.disconnecting
+
+    def test_both_line_receivers_refuse_one_byte_over_the_limit(self) -> None:
+        for make in (LineReceiver, LineOnlyReceiver):
+            self.assertFalse(self.closes(make(), b"123456\r\n"))
+            self.assertTrue(self.closes(make(), b"1234567\r\n"))
+
+    def test_line_only_receiver_refuses_a_line_of_the_limit_whose_delimiter_comes_in_two_reads(self) -> None:
+        self.assertTrue(self.closes(LineOnlyReceiver(), b"123456\r", b"\n"))
+        self.assertFalse(self.closes(LineReceiver(), b"123456\r", b"\n"))
+
+    def test_line_receiver_waits_one_byte_longer_with_an_unfinished_line(self) -> None:
+        self.assertFalse(self.closes(LineReceiver(), b"1234567"))
+        self.assertTrue(self.closes(LineReceiver(), b"12345678"))
+        self.assertTrue(self.closes(LineOnlyReceiver(), b"1234567"))
+
+    def test_netstring_receiver_refuses_at_the_digit_that_makes_the_number_too_large(self) -> None:
+        self.assertFalse(self.closes(NetstringReceiver(), b"9"))
+        self.assertTrue(self.closes(NetstringReceiver(), b"99"))
+        for receiver in after(parse("netstring", max_length=50), b"99"):
+            self.assertFalse(receiver.wire.disconnecting)
+            receiver.receive(b":")
+            self.assertTrue(receiver.wire.disconnecting)
 
 
 class ErrorsTests(SynchronousTestCase):

@@ -1,0 +1,94 @@
+"""The lines that peers can cause in the log: a flood of one kind becomes one line a second, with a count.
+
+Whoever may connect, or send a datagram, could otherwise fill the disk, and hide other lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+FEW = 5
+"""Lines of one kind that appear each by itself in a second."""
+_SECOND = 1.0
+
+
+class FloodGuard:
+    """Logs like Logger.warn, at the most FEW lines of a kind a second, and one more that counts those left out.
+
+    A kind that has had more goes on as one line a second, until a second has passed without any.
+
+    log: where the lines go.
+    reactor: its time.
+    name: of the named socket, or of what else these lines are about; the counting line begins with it.
+    """
+
+    def __init__(self, log: Logger, reactor: IReactorTime, name: str) -> None:
+        self._log = log
+        self._reactor = reactor
+        self._name = name
+        self._kinds: dict[str, _Kind] = {}
+
+    def warn(self, kind: str, form: str, **values: Any) -> None:  # noqa: ANN401 - as Logger's
+        """One line. kind: lines of one kind are counted together; such as the setting that decides."""
+        self._pass(kind, lambda: self._log.warn(form, **values))
+
+    def failure(self, kind: str, form: str, failure: Failure, **values: Any) -> None:  # noqa: ANN401
+        """The same for a failure, with its traceback."""
+        self._pass(kind, lambda: self._log.failure(form, failure, **values))
+
+    def flush(self) -> None:
+        """Log the counts that are due later, now; to be called at the end, for it leaves no timer behind."""
+        for kind, state in list(self._kinds.items()):
+            if state.timer is not None:
+                state.timer.cancel()
+                self._count(kind, state)
+        self._kinds.clear()
+
+    def _pass(self, kind: str, write: Callable[[], None]) -> None:
+        now = self._reactor.seconds()
+        state = self._kinds.get(kind)
+        if state is None or (state.timer is None and not 0 <= now - state.begun < _SECOND):
+            state = self._kinds[kind] = _Kind(now)
+        if state.timer is None and state.written < FEW:
+            state.written += 1
+            write()
+            return
+        if state.timer is None:
+            state.timer = self._reactor.callLater(max(state.begun + _SECOND - now, 0), self._second, kind, state)
+        state.left_out += 1
+        state.last = write
+
+    def _second(self, kind: str, state: _Kind) -> None:
+        if state.left_out:
+            state.timer = self._reactor.callLater(_SECOND, self._second, kind, state)
+            self._count(kind, state)
+        else:
+            del self._kinds[kind]
+
+    def _count(self, kind: str, state: _Kind) -> None:
+        count, state.left_out = state.left_out, 0
+        last, state.last = state.last, None
+        if count == 1 and last is not None:
+            last()
+        elif count:
+            self._log.warn("{name}: {count} lines more of this kind ({kind})", name=self._name, count=count, kind=kind)
+
+
+class _Kind:
+    """The lines of one kind in the second that began at `begun`. timer: set while lines are left out."""
+
+    __slots__ = ("begun", "last", "left_out", "timer", "written")
+
+    def __init__(self, now: float) -> None:
+        self.begun = now
+        self.written = 0
+        self.left_out = 0
+        self.last: Callable[[], None] | None = None
+        self.timer: IDelayedCall | None = None

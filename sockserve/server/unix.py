@@ -1,0 +1,192 @@
+"""Unix sockets to listen on: what a killed server has left is no obstacle, and a server that lives keeps its socket.
+
+Whether a socket file is stale is decided by the only thing that tells: nobody answers there. Twisted asks a lock file
+for the id of a process instead, and in a container that is soon the id of another one, or our own. There is no lock
+file here; while a server starts, it locks the folder (flock), so that of two that start at once one sees the other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.unix import Port
+from zope.interface import implementer
+
+from sockserve.addresses import endpoint_arguments
+from sockserve.text import printable
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorFDSet
+    from twisted.python.failure import Failure
+
+DEFAULT_MODE = 0o666
+DEFAULT_BACKLOG = 50
+"""Both are Twisted's."""
+
+ACCEPTED = "unix:PATH, and behind it :mode=660 (octal), :backlog=50, :lockfile=0 or 1 (without effect)"
+
+_ARGUMENTS = ("address", "mode", "backlog", "lockfile")
+_FORMS = {"mode": r"[0-7]{3,4}", "backlog": r"0*[1-9][0-9]{0,5}", "lockfile": r"[01]"}
+# Seconds to wait for another server that starts in the same folder; it needs less than one of them.
+_PATIENCE = 1.0
+_PAUSE = 0.01
+
+
+def unix_endpoint(reactor: object, text: str) -> UnixEndpoint:
+    """The endpoint of a string such as `unix:/run/orders.sock:mode=660`, as Twisted writes them.
+
+    `lockfile` is accepted, because Twisted has it, and changes nothing. Raises ValueError, in one line.
+    """
+    _, found = endpoint_arguments(text, {"unix": (*_ARGUMENTS, "a fifth argument")})
+    unknown = [name for name in found if name not in _ARGUMENTS]
+    wrong = [name for name, form in _FORMS.items() if not re.fullmatch(form, found.get(name, form), re.ASCII)]
+    wrong = [name for name in wrong if name in found]
+    if unknown or wrong or not found.get("address"):
+        what = f"{unknown[0]} is unknown" if unknown else f"{wrong[0]} is wrong" if wrong else "it has no path"
+        raise ValueError(f"{printable(text)!r}: {what}; accepted: {ACCEPTED}")
+    return UnixEndpoint(
+        reactor,
+        found["address"],
+        mode=int(found["mode"], 8) if "mode" in found else DEFAULT_MODE,
+        backlog=int(found.get("backlog", DEFAULT_BACKLOG)),
+    )
+
+
+@implementer(IStreamServerEndpoint)
+class UnixEndpoint:
+    """Listens on a unix socket.
+
+    path: of its file. One that begins with NUL is an abstract name, which Linux has, and no file.
+    mode: of the file: who may write to it may connect. The folder's mode holds as well.
+    backlog: connections that the kernel keeps until they are accepted.
+    """
+
+    def __init__(self, reactor: object, path: str, *, mode: int = DEFAULT_MODE, backlog: int = DEFAULT_BACKLOG) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._mode = mode
+        self._backlog = backlog
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - as the interface
+        """Fires with the port; fails with CannotListenError."""
+        return execute(self._listen, protocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+        name = os.fsencode(self._path)
+        port = _Port(name, factory, self._backlog, self._mode, cast("IReactorFDSet", self._reactor))
+        try:
+            if name.startswith(b"\0"):
+                port.startListening()
+            else:
+                path = Path(self._path)
+                with _to_itself(path.parent):
+                    _clear(path)
+                    port.startListening()
+        except (OSError, CannotListenError) as error:
+            reason = error.socketError if isinstance(error, CannotListenError) else error
+            text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+            raise CannotListenError("unix", printable(self._path), text) from error
+        return cast("IListeningPort", port)
+
+
+class _Port(Port):
+    """Removes the file of its socket at the end if it is still there, and still this socket's."""
+
+    _file: tuple[int, int] | None = None
+
+    def startListening(self) -> None:
+        super().startListening()
+        self._file = _identity(self._bindPath)
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._file == _identity(self._bindPath) or self._bindPath.startswith(b"\0"):
+            super().connectionLost(reason)
+        else:
+            # Somebody has removed the file; what may be there now belongs to another server.
+            tcp.Port.connectionLost(self, reason)
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    """Which file that is; None: none."""
+    try:
+        found = Path(os.fsdecode(path)).lstat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def _to_itself(folder: Path) -> Iterator[None]:
+    """Inside, no other server looks for stale sockets in the same folder.
+
+    Where the folder cannot be locked, there is no such guard: it must not keep a server from starting.
+    """
+    opened = None
+    try:
+        with suppress(OSError):
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            end = time.monotonic() + _PATIENCE
+            while not _lock(opened) and time.monotonic() < end:
+                time.sleep(_PAUSE)
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
+
+
+def _lock(opened: int) -> bool:
+    """False: another process has it. Closing gives it back."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _clear(path: Path) -> None:
+    """Remove what a server that is gone has left: its socket, and the lock file that Twisted would have made.
+
+    Raises OSError when somebody answers there, when that cannot be found out, and for files that are no sockets.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        mode = 0
+    if mode:
+        if not _refuses(path):
+            raise OSError(None, "a server answers there")
+        if not stat.S_ISSOCK(mode):
+            raise OSError(None, "what is there is no socket")
+        path.unlink()
+    lock = Path(f"{path}.lock")
+    with suppress(OSError):
+        # A link to the id of a process. One of a dead process would let Twisted remove our socket.
+        if str(lock.readlink()).isdigit():
+            lock.unlink()
+
+
+def _refuses(path: Path) -> bool:
+    """Whether nobody listens there. Raises OSError when that cannot be found out."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        try:
+            client.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except BlockingIOError:
+            # It listens, and so many wait that there is no room.
+            return False
+    return False
