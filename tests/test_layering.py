@@ -23,19 +23,20 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
     "framing": 0,
-    "addresses": 0,
     "text": 0,
-    "limits": 1,
-    "proxy": 1,
-    "connection": 2,
-    "tls": 3,
-    "client": 3,
-    "handlers": 4,
-    "server": 5,
-    "config": 6,
-    "service": 7,
-    "commands": 7,
-    "__main__": 8,
+    "addresses": 1,
+    "fields": 1,
+    "limits": 2,
+    "proxy": 2,
+    "connection": 3,
+    "tls": 4,
+    "client": 4,
+    "handlers": 5,
+    "server": 6,
+    "config": 7,
+    "service": 8,
+    "commands": 8,
+    "__main__": 9,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only."""
 
