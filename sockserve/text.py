@@ -92,5 +92,6 @@ def described(value: object) -> str:
             return "a table"
         case type():
             return f"the class {value.__name__}"
-    name = getattr(value, "__name__", "")
-    return f"a {type(value).__name__}" + (f", {name}" if isinstance(name, str) and name else "")
+    kind, name = type(value).__name__, getattr(value, "__name__", "")
+    article = "an" if kind[0] in "aeiouAEIOU" else "a"
+    return f"{article} {kind}" + (f", {name}" if isinstance(name, str) and name else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString, quoteStringArgument
@@ -76,6 +77,13 @@ def _twisted(kind: str) -> Callable[[dict[str, Any]], Maker]:
 
     def make(arguments: dict[str, Any]) -> Maker:
         _require_tls()
+        for file in (arguments[name] for name in _FILES if name in arguments):
+            # OpenSSL would say that something is unsupported.
+            if b"-----BEGIN " not in Path(file).read_bytes():
+                raise ValueError(f"{file}: is not PEM")
+        for folder in (arguments[name] for name in _FOLDERS if name in arguments):
+            if not Path(folder).is_dir():
+                raise ValueError(f"{folder}: is not a directory")
         # Its timeout is a whole number.
         texts = {**arguments, "timeout": max(1, round(arguments.get("timeout", DEFAULT_TIMEOUT)))}
         text = ":".join([kind, *(f"{name}={quoteStringArgument(str(value))}" for name, value in texts.items())])
@@ -111,6 +119,10 @@ def _require_tls() -> None:
         import twisted.internet.ssl  # noqa: F401 - it needs OpenSSL
     except ImportError as error:
         raise ValueError(f"TLS needs twisted[tls], which is not installed ({error})") from None
+
+
+_FILES = ("certificate", "certKey", "privateKey")
+_FOLDERS = ("trustRoots", "caCertsDir")
 
 
 def _seconds(text: str) -> float:

@@ -99,12 +99,14 @@ def _networks(value: object) -> tuple[Network, ...]:
     return tuple(map(as_network, networks))
 
 
-def _listen(value: object) -> tuple[Listen, ...]:
+def _listen(value: object) -> tuple[tuple[str, Listen], ...]:
+    """Each endpoint, after the path to it."""
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping | Listen)
     items = list(cast("Iterable[object]", value)) if several else [value]
     if not items or value in ("", {}):
         raise ValueError(f"found an empty value; accepted: {LISTEN.accepted}")
-    return tuple(_entry(item, f"listen[{number}]" if several else "listen") for number, item in enumerate(items))
+    places = [f"listen[{number}]" if several else "listen" for number in range(len(items))]
+    return tuple((where, _entry(item, where)) for where, item in zip(places, items, strict=True))
 
 
 def _entry(item: object, where: str) -> Listen:
@@ -221,7 +223,7 @@ class SocketSettings:
             "setting": Setting(
                 HANDLER,
                 "Messages",
-                "What answers a message; MODULE:CALLABLE is a function of (message, channel) or a MessageProtocol class.",
+                "What answers a message; MODULE:CALLABLE: a function of (message, channel), or a protocol class.",
                 "echo",
                 datagrams=True,
             )
@@ -382,10 +384,8 @@ class SocketSettings:
         return _tried(where, make)
 
     def _listening(self) -> Iterable[Listening]:
-        entries = cast("tuple[Listen, ...]", self.listen)
         framing = cast("Framing", self.framing)
-        for number, entry in enumerate(entries):
-            where = f"listen[{number}]" if len(entries) > 1 else "listen"
+        for where, entry in cast("tuple[tuple[str, Listen], ...]", self.listen):
             own = None if entry.framing is None else self._framed(entry.framing, f"{where}.framing")
             yield Listening(_tried(where, partial(opening, entry.endpoint, self.name)), own or framing)
 

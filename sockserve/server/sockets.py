@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
 
@@ -31,7 +30,13 @@ from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.text import described, suggestion
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime
+    from twisted.internet.interfaces import (
+        IAddress,
+        IListeningPort,
+        IProtocolFactory,
+        IReactorTime,
+        IStreamServerEndpoint,
+    )
 
     from sockserve.framing import Framing
     from sockserve.tls.certificates import Certificates
@@ -127,11 +132,11 @@ class SocketServer(Service):
         self.closings = self._admission.closings
         self._opening: list[Deferred[None]] = []
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
-        self._listen: list[Callable[[], Deferred[IListeningPort]]] = []
+        self._listen: list[tuple[IStreamServerEndpoint | DatagramEndpoint, SocketFactory | DatagramSocket]] = []
         for each in settings.listens:
             endpoint = each.opening.make(reactor)
             if isinstance(endpoint, DatagramEndpoint):
-                self._listen.append(partial(endpoint.listen, self._datagrams(each.framing)))
+                self._listen.append((endpoint, self._datagrams(each.framing)))
                 continue
             factory = SocketFactory(
                 each.framing,
@@ -147,7 +152,7 @@ class SocketServer(Service):
                 log_traffic=settings.log_traffic,
             )
             factory.certificates = each.opening.certificates or settings.certificates
-            self._listen.append(partial(endpoint.listen, self._layers(factory)))
+            self._listen.append((endpoint, factory))
 
     @property
     def clean(self) -> bool:
@@ -173,8 +178,9 @@ class SocketServer(Service):
         """Open the endpoints, while the process may still have the rights that low ports need."""
         super().privilegedStartService()
         self._admission.open()
-        for listen in self._listen:
-            opening = listen()
+        for endpoint, factory in self._listen:
+            what: Any = self._layers(factory) if isinstance(factory, SocketFactory) else factory
+            opening: Deferred[IListeningPort] = endpoint.listen(what)
             if opening.called and isinstance(opening.result, Failure):
                 failure = opening.result
                 opening.addErrback(lambda _: None)
