@@ -435,6 +435,8 @@ def _check_together(settings: SocketSettings) -> None:
     if kinds == {"unix"} and not settings.proxy_protocol:
         for name in given & {"allow", "deny", "max_connections_per_peer"}:
             raise SettingError(name, "the clients of a unix socket have no address; accepted: with another endpoint")
+    if kinds == {"unix"} and "proxy_from" in given:
+        raise SettingError("proxy_from", "the clients of a unix socket are trusted; accepted: with another endpoint")
     own = [each.opening.endpoint for each in settings.listens if each.opening.certificates is not None]
     if settings.tls is not None and own:
         raise SettingError("listen", f"{own[0]!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")

@@ -716,7 +716,7 @@ class UsageTests(SynchronousTestCase):
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (
             ((), "the following arguments are required: ENDPOINT"),
-            (("tcp:7000",), "argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: "),
+            (("tcp:7000",), "argument ENDPOINT: 'tcp:7000': port is missing; accepted: "),
             (("tcp:h:7", "more"), "unexpected argument 'more', see sockserve bench --help"),
             (("tcp:h:7", "-f", "windew"), "argument --framing: unknown framing 'windew' (did you mean 'windev'?)"),
             (("tcp:h:7", "-f", "int8", "-s", "256"), "argument --size: message of 256 bytes is longer than the limit"),

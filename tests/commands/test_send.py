@@ -398,7 +398,7 @@ class UsageTests(SynchronousTestCase):
     def test_an_endpoint_that_is_none(self) -> None:
         status, output, errors = self.process("send", "tcp:7000", "x")
         self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
-        self.assertIn("argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: ", errors)
+        self.assertIn("argument ENDPOINT: 'tcp:7000': port is missing; accepted: ", errors)
 
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (

@@ -76,7 +76,7 @@ FLAGS = ("threads", "proxy_protocol", "log_traffic")
 NETWORKS = ("allow", "deny", "proxy_from")
 CHOICES = ("on_bad_frame", "when_full")
 
-NEEDED = {
+NEEDED: dict[str, dict[str, object]] = {
     "max_pending": {"handler": f"{HERE}:answer"},
     "when_full": {"max_connections": 5},
     "proxy_from": {"proxy_protocol": True},
@@ -465,6 +465,10 @@ class UselessValueTests(FormCase):
             ({"listen": "udp:1", "conversation": f"{HERE}:talk"}, "conversation: it needs a connection, udp has none"),
             ({"listen": "udp:1", "proxy_protocol": True}, "listen: 'udp:1': udp has no PROXY headers"),
             ({"listen": "unix:/run/x", "deny": "::1"}, "deny: the clients of a unix socket have no address"),
+            (
+                {"listen": "unix:/run/x", "proxy_protocol": True, "proxy_from": "::1"},
+                "proxy_from: the clients of a unix socket are trusted",
+            ),
         ):
             for form in (self.python, self.toml, self.options):
                 with self.subTest(settings=settings, form=form.__name__):
