@@ -142,8 +142,8 @@ def _check_arguments(function: Callable[..., Any], name: str, count: int, accept
     try:
         signature.bind(*range(count))
     except TypeError:
-        names = one_line(signature.replace(return_annotation=signature.empty))
-        raise ValueError(f"{name} takes {names}; accepted: {accepted}") from None
+        names = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+        raise ValueError(f"{name} takes {inspect.Signature(names)}; accepted: {accepted}") from None
 
 
 def is_coroutine_handler(handler: Handler) -> bool:

@@ -51,7 +51,7 @@ def _version(value: object) -> object:
     return value
 
 
-VERSION = Value(" or ".join(f'"{version}"' for version in MINIMUM_VERSIONS), _version, "VERSION", written=repr)
+VERSION = Value(" or ".join(f'"{version}"' for version in MINIMUM_VERSIONS), _version, "VERSION", written='"{}"'.format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
