@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sockserve.config.checking import PROGRAM_KEYS
+from sockserve.config.checking import PROGRAM_SETTINGS
 from sockserve.fields import Setting, settings_of
 from sockserve.server.endpoints import DEFAULT_LISTEN, KINDS
-from sockserve.server.settings import SOCKET_KEYS
+from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.options import SETTINGS
 from sockserve.tls.certificates import TLSConfig
 
@@ -62,15 +62,15 @@ def rows(settings: Mapping[str, Setting]) -> list[str]:
 def page() -> str:
     """The whole page."""
     groups: dict[str, dict[str, Setting]] = {}
-    for name, each in {**SOCKET_KEYS, **PROGRAM_KEYS}.items():
+    for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items():
         groups.setdefault(each.group, {})[name] = each
     lines = [HEAD]
     for group, settings in groups.items():
         lines += [f"## {group}", ""]
-        if whole := [f"`{name}`" for name in settings if name in PROGRAM_KEYS]:
+        if whole := [f"`{name}`" for name in settings if name in PROGRAM_SETTINGS]:
             lines += [f"In a file, {' and '.join(whole)} stand at the top, for all sockets.", ""]
         lines += [*rows(settings), ""]
-    absent = ", ".join(f"`{name}`" for name in SOCKET_KEYS if name not in SETTINGS)
+    absent = ", ".join(f"`{name}`" for name in SOCKET_SETTINGS if name not in SETTINGS)
     lines += ["## The table of tls", "", f"{absent} has no option. Its table takes these:", ""]
     lines += [*rows(settings_of(TLSConfig)), "", LISTEN.rstrip()]
     lines += [f"| `{kind}` | {cell(each.form.accepted)} |" for kind, each in KINDS.items()]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ClientEndpoint = str | IStreamClientEndpoint
 """An endpoint string, or an endpoint."""
 
-Maker = Callable[[object], IStreamClientEndpoint]
+EndpointFactory = Callable[[object], IStreamClientEndpoint]
 """Makes an endpoint for a reactor."""
 
 DEFAULT_TIMEOUT = 30.0
@@ -33,10 +33,10 @@ def as_endpoint(endpoint: ClientEndpoint, reactor: object) -> IStreamClientEndpo
 
     Twisted's own `tcp:` tries one IPv4 address; here it tries every address of the host.
     """
-    return endpoint_maker(endpoint)(reactor)
+    return endpoint_factory(endpoint)(reactor)
 
 
-def endpoint_maker(endpoint: ClientEndpoint) -> Maker:
+def endpoint_factory(endpoint: ClientEndpoint) -> EndpointFactory:
     """What makes that endpoint, checked: nothing is opened, the files that it names are read. Raises ValueError."""
     if not isinstance(endpoint, str):
         if not IStreamClientEndpoint.providedBy(endpoint):
@@ -57,25 +57,25 @@ class Kind:
     """form: how it is written. make: from the arguments to what makes the endpoint; may raise anything."""
 
     form: EndpointForm
-    make: Callable[[dict[str, Any]], Maker]
+    make: Callable[[dict[str, Any]], EndpointFactory]
 
 
-def _tcp(arguments: dict[str, Any]) -> Maker:
+def _tcp(arguments: dict[str, Any]) -> EndpointFactory:
     bind = (arguments["bindAddress"], 0) if "bindAddress" in arguments else None
     timeout = arguments.get("timeout", DEFAULT_TIMEOUT)
     return lambda reactor: HostnameEndpoint(reactor, arguments["host"], arguments["port"], timeout, bind)
 
 
-def _unix(arguments: dict[str, Any]) -> Maker:
+def _unix(arguments: dict[str, Any]) -> EndpointFactory:
     timeout = arguments.get("timeout", DEFAULT_TIMEOUT)
     lockfile = arguments.get("lockfile", False)
     return lambda reactor: UNIXClientEndpoint(reactor, arguments["path"], timeout, lockfile)
 
 
-def _twisted(kind: str) -> Callable[[dict[str, Any]], Maker]:
+def _twisted(kind: str) -> Callable[[dict[str, Any]], EndpointFactory]:
     """One of Twisted's own, by its string; it is parsed at once, since that reads files."""
 
-    def make(arguments: dict[str, Any]) -> Maker:
+    def make(arguments: dict[str, Any]) -> EndpointFactory:
         _require_tls()
         for file in (arguments[name] for name in _FILES if name in arguments):
             # OpenSSL would say that something is unsupported.
@@ -92,7 +92,7 @@ def _twisted(kind: str) -> Callable[[dict[str, Any]], Maker]:
     return make
 
 
-def _other(text: str, kind: str) -> Maker:
+def _other(text: str, kind: str) -> EndpointFactory:
     """A kind that a plugin of Twisted adds. Raises ValueError for one that none does."""
     plugins = [plugin.prefix.lower() for plugin in getPlugins(IStreamClientEndpointStringParserWithReactor)]
     if kind not in plugins:
@@ -100,7 +100,7 @@ def _other(text: str, kind: str) -> Maker:
     return _parsed_once(text)
 
 
-def _parsed_once(text: str) -> Maker:
+def _parsed_once(text: str) -> EndpointFactory:
     """Twisted's endpoint: what its text has wrong is found now, and the reactor comes when it is known."""
     from twisted.internet import reactor as installed
 

@@ -20,7 +20,7 @@ from sockserve.fields import (
     settings_of,
 )
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.settings import SOCKET_KEYS, WHOLE_KEYS, SocketSettings, check_addresses
+from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings, check_addresses
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line
 
@@ -42,7 +42,7 @@ SOCKETS = Value("a table [socket.NAME] for each socket", of(dict), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class ProgramSettings:
     """The settings of a file that are not those of one socket. Raises SettingError."""
 
     memory_budget: int = setting(
@@ -60,10 +60,13 @@ class Whole:
         check_fields(self)
 
 
-PROGRAM_KEYS = {**WHOLE_KEYS, **{name: each for name, each in settings_of(Whole).items() if each.whole}}
+PROGRAM_SETTINGS = {
+    **SHARED_SETTINGS,
+    **{name: each for name, each in settings_of(ProgramSettings).items() if each.whole},
+}
 """The settings that a file, or a command line, has once for all its sockets."""
 
-FILE_KEYS = {**PROGRAM_KEYS, **settings_of(Whole)}
+FILE_SETTINGS = {**PROGRAM_SETTINGS, **settings_of(ProgramSettings)}
 """What stands at the top of a file."""
 
 
@@ -80,14 +83,16 @@ class Config:
         return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
 
 
-def check_whole(table: Mapping[str, object], place: Place) -> tuple[Whole, dict[str, object]]:
+def check_program(table: Mapping[str, object], place: Place) -> tuple[ProgramSettings, dict[str, object]]:
     """The settings at the top of a file, and those among them that are every socket's. Raises ConfigError."""
     try:
         for_sockets: dict[str, object] = {
-            name: WHOLE_KEYS[name].value.check(name, value) for name, value in table.items() if name in WHOLE_KEYS
+            name: SHARED_SETTINGS[name].value.check(name, value)
+            for name, value in table.items()
+            if name in SHARED_SETTINGS
         }
-        rest = {name: value for name, value in table.items() if name not in WHOLE_KEYS}
-        return from_table(Whole, rest, FILE_KEYS), for_sockets
+        rest = {name: value for name, value in table.items() if name not in SHARED_SETTINGS}
+        return from_table(ProgramSettings, rest, FILE_SETTINGS), for_sockets
     except SettingError as error:
         raise ConfigError(place(error.key), error.reason) from error
 
@@ -95,16 +100,16 @@ def check_whole(table: Mapping[str, object], place: Place) -> tuple[Whole, dict[
 def check_socket(name: str, table: Mapping[str, object], place: Place, **shared: object) -> SocketSettings:
     """The checked settings of one named socket. Raises ConfigError.
 
-    table: see SOCKET_KEYS, values as TOML has them. shared: the settings that all sockets of the file have.
+    table: see SOCKET_SETTINGS, values as TOML has them. shared: the settings that all sockets of the file have.
     """
     try:
-        return from_table(SocketSettings, table, SOCKET_KEYS, name=name, **shared)
+        return from_table(SocketSettings, table, SOCKET_SETTINGS, name=name, **shared)
     except SettingError as error:
         raise ConfigError(place(error.key), error.reason) from error
 
 
 def check_sockets(
-    sockets: Iterable[SocketSettings], whole: Whole, listen: Callable[[SocketSettings], str], place: Place
+    sockets: Iterable[SocketSettings], program: ProgramSettings, listen: Callable[[SocketSettings], str], place: Place
 ) -> Config:
     """The whole, when its parts go together. Raises ConfigError.
 
@@ -116,13 +121,13 @@ def check_sockets(
     except SettingError as error:
         raise ConfigError(error.key, error.reason) from error
     for socket in checked:
-        if socket.longest > whole.memory_budget:
+        if socket.longest > program.memory_budget:
             raise ConfigError(
                 place("memory_budget"),
-                f"{whole.memory_budget} bytes are fewer than one message of {socket.name!r} may have, {socket.longest}"
-                " (max_length)",
+                f"{program.memory_budget} bytes are fewer than one message of {socket.name!r} may have, "
+                f"{socket.longest} (max_length)",
             )
-    return Config(checked, whole.memory_budget)
+    return Config(checked, program.memory_budget)
 
 
 def path_of(name: str) -> str:

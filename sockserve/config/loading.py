@@ -13,9 +13,9 @@ from pathlib import Path
 from sockserve.config.checking import (
     Config,
     ConfigError,
+    check_program,
     check_socket,
     check_sockets,
-    check_whole,
     path_of,
 )
 from sockserve.text import described
@@ -33,9 +33,9 @@ def load(path: str | os.PathLike[str]) -> Config:
         raise ConfigError(file, f"is not UTF-8: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(file, f"is not TOML: {error}") from None
-    whole, shared = check_whole(table, lambda key: f"{file}: {key}")
+    program, shared = check_program(table, lambda key: f"{file}: {key}")
     sockets = []
-    for name, settings in whole.socket.items():
+    for name, settings in program.socket.items():
         here = f"{file}: {path_of(name)}"
         if not isinstance(settings, dict):
             raise ConfigError(here, f"found {described(settings)}; accepted: a table [socket.NAME]")
@@ -48,5 +48,5 @@ def load(path: str | os.PathLike[str]) -> Config:
     if not sockets:
         raise ConfigError(file, "has no socket; accepted: a table [socket.NAME] for each, with listen in it")
     return check_sockets(
-        sockets, whole, lambda socket: f"{file}: {path_of(socket.name)}.listen", lambda key: f"{file}: {key}"
+        sockets, program, lambda socket: f"{file}: {path_of(socket.name)}.listen", lambda key: f"{file}: {key}"
     )

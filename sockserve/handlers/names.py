@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sockserve.client.endpoints import endpoint_maker
+from sockserve.client.endpoints import endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
@@ -159,7 +159,7 @@ def _is_coroutine_function(function: object) -> bool:
 def _forward(handler: str, target: str, max_length: int | None) -> Handler:
     endpoint_text, comma, framing_name = target.partition(",")
     try:
-        endpoint = endpoint_maker(endpoint_text)
+        endpoint = endpoint_factory(endpoint_text)
     except ValueError as error:
         raise ValueError(f"{handler!r}: {error}; accepted: {_FORWARD}") from None
     framing = parse(framing_name, max_length=max_length) if comma else None

@@ -42,6 +42,7 @@ from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
 from sockserve.handlers.names import CONVERSATION, Handler, as_conversation, as_handler, is_coroutine_handler
 from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.limits.admission import WhenFull
+from sockserve.proxy.layer import DEFAULT_TIMEOUT
 from sockserve.server.endpoints import ENDPOINT, Opening, ServerEndpoint, opening
 from sockserve.text import described
 from sockserve.tls.certificates import CertificateError, Certificates, TLSConfig
@@ -311,7 +312,7 @@ class SocketSettings:
         DURATION_VALUE,
         "Time",
         "Abort a connection whose PROXY header, or whose TLS handshake, takes longer than this.",
-        10.0,
+        DEFAULT_TIMEOUT,
     )
     drain_timeout: Duration = setting(
         DURATION_VALUE,
@@ -487,8 +488,8 @@ def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSe
             owners[address] = socket.name
 
 
-SOCKET_KEYS = {name: about for name, about in settings_of(SocketSettings).items() if not about.whole}
+SOCKET_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if not about.whole}
 """The settings of a [socket.NAME] table."""
 
-WHOLE_KEYS = {name: about for name, about in settings_of(SocketSettings).items() if about.whole and name != "name"}
+SHARED_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if about.whole and name != "name"}
 """The settings of a socket that a file has once, for all its sockets."""

@@ -16,12 +16,12 @@ from twisted.python import usage
 
 from sockserve import __version__
 from sockserve.config.checking import (
-    PROGRAM_KEYS,
+    PROGRAM_SETTINGS,
     Config,
     ConfigError,
+    check_program,
     check_socket,
     check_sockets,
-    check_whole,
     path_of,
 )
 from sockserve.config.loading import load
@@ -29,7 +29,7 @@ from sockserve.fields import Setting
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import DEFAULT_LISTEN
-from sockserve.server.settings import SOCKET_KEYS
+from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.signals import Stopping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-SETTINGS = {name: each for name, each in {**SOCKET_KEYS, **PROGRAM_KEYS}.items() if name != "tls"}
+SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items() if name != "tls"}
 """The settings that are options: all but those that have a table of their own."""
 
 _ELSE = "Program"
@@ -100,7 +100,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Check everything, open nothing. Raises twisted.python.usage.UsageError, one line.
 
-        Under twistd, which would print its whole help first and all of it to standard output, the line goes to
+        Under twistd, which would print its program help first and all of it to standard output, the line goes to
         standard error and the program ends with status 1.
         """
         if self.parent is not None:
@@ -137,11 +137,11 @@ class Options(usage.Options):
 
     def _from_options(self, given: dict[str, Any]) -> Config:
         """One named socket, with the name of what answers."""
-        whole, shared = check_whole({name: given[name] for name in given if name in PROGRAM_KEYS}, _option)
-        table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_KEYS}}
+        program, shared = check_program({name: given[name] for name in given if name in PROGRAM_SETTINGS}, _option)
+        table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_SETTINGS}}
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
         socket = check_socket(name, table, _option, **shared)
-        return check_sockets([socket], whole, lambda _: "--listen", _option)
+        return check_sockets([socket], program, lambda _: "--listen", _option)
 
     def _hint(self, problem: str) -> str:
         """The nearest option, after a message about one that does not exist."""

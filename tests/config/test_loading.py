@@ -15,10 +15,10 @@ from sockserve.config.checking import Config, ConfigError
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.framing import NAMES, parse
-from sockserve.server.settings import SOCKET_KEYS, Listen, SocketSettings
+from sockserve.server.settings import SOCKET_SETTINGS, Listen, SocketSettings
 from sockserve.text import parse_duration, parse_size
 
-KEYS = ", ".join(SOCKET_KEYS)
+KEYS = ", ".join(SOCKET_SETTINGS)
 
 
 def answer(message: bytes, _channel: Channel) -> bytes:

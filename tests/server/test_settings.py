@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.config.checking import FILE_KEYS, ConfigError
+from sockserve.config.checking import FILE_SETTINGS, ConfigError
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.connection.protocol import MessageProtocol
@@ -23,10 +23,11 @@ from sockserve.framing import parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.delimited import Standard
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.settings import SOCKET_KEYS, Listen, SocketSettings
+from sockserve.server.settings import SOCKET_SETTINGS, Listen, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.options import SETTINGS, Options
 from sockserve.tls.certificates import TLSConfig
+from tests.support.authority import Authority
 
 HERE = "tests.server.test_settings"
 
@@ -539,6 +540,27 @@ class MeaningTests(SynchronousTestCase):
         server = SocketServer.of(settings, reactor=reactor, memory=MemoryBudget(1 << 20, reactor))
         self.assertIs(server.settings, settings)
 
+    def test_each_pem_file_is_read_once(self) -> None:
+        authority = Authority(self.mktemp())
+        key, mark, certificate = authority.server.read_bytes().partition(b"-----BEGIN CERTIFICATE-----")
+        (authority.folder / "key.pem").write_bytes(key)
+        (authority.folder / "certificate.pem").write_bytes(mark + certificate)
+        file = authority.folder / "sockserve.toml"
+        file.write_text(
+            "[socket.orders]\nlisten = 'tcp:1'\n[socket.orders.tls]\n"
+            f"certificate = '{authority.folder}/certificate.pem'\nkey = '{authority.folder}/key.pem'\n"
+        )
+        read: list[str] = []
+        read_bytes = Path.read_bytes
+
+        def counted(path: Path) -> bytes:
+            read.append(path.name)
+            return read_bytes(path)
+
+        self.patch(Path, "read_bytes", counted)
+        load(file).server(MemoryReactorClock())
+        self.assertEqual(sorted(read), ["certificate.pem", "key.pem"])
+
     def test_defaults_are_those_of_the_protocol(self) -> None:
         made = self.settings()
         for name in ("close_timeout", "idle_timeout", "frame_timeout", "log_traffic"):
@@ -546,7 +568,7 @@ class MeaningTests(SynchronousTestCase):
 
     def test_each_setting_is_a_key_an_option_and_an_argument(self) -> None:
         arguments = set(inspect.signature(SocketServer).parameters)
-        keys = {*SOCKET_KEYS, *FILE_KEYS, "name"}
+        keys = {*SOCKET_SETTINGS, *FILE_SETTINGS, "name"}
         self.assertEqual(arguments, keys - {"socket", "memory_budget"} | {"memory", "reactor"})
         self.assertEqual({*SETTINGS}, keys - {"socket", "tls", "name"})
         text = str(Options(MemoryReactorClock()))

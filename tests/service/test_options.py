@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -346,6 +347,35 @@ class DirectoryTests(SynchronousTestCase):
             self.assertEqual(self.receive(client, 6), b"3:cba,")
             log = server.stop()
         self.assertIn("answer listens on 127.0.0.1:", log)
+
+    def test_a_protocol_class_and_a_framing_in_a_file_of_the_current_directory(self) -> None:
+        self.write(
+            "shop.py",
+            "from sockserve import MessageProtocol\n"
+            "from sockserve.framing.delimited import Standard\n"
+            "class Upper(MessageProtocol):\n"
+            "    def messageReceived(self, message):\n"
+            "        self.sendMessage(message.upper())\n"
+            "def semicolons():\n"
+            "    return Standard(b';', max_length=9)\n",
+        )
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "shop:semicolons", "--handler", "shop:Upper"
+        with running(*options) as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(b"abc;de;")
+            self.assertEqual(self.receive(client, 7), b"ABC;DE;")
+            client.sendall(b"0123456789;")
+            self.assertEqual(client.recv(100), b"")
+            command = [sys.executable, "-m", "sockserve", "send", "-f", "shop:semicolons"]
+            done = subprocess.run(
+                [*command, f"tcp:{server.addresses[0]}", "one", "two"],
+                cwd=self.directory,
+                capture_output=True,
+                text=True,
+                timeout=twistd.PATIENCE,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ONE\nTWO\n", ""))
 
     def test_a_conversation_in_a_file_of_the_current_directory(self) -> None:
         self.write("hello.py", "async def talk(channel):\n    await channel.write(b'hello ' + await channel.read())\n")
