@@ -29,7 +29,7 @@ def parse_size(value: str | int, accepted: str = SIZE) -> int:
     else:
         size = value if value < 10**18 else 0
     if size < 1:
-        raise ValueError(f"{shown(value)} is not a size in bytes; accepted: {accepted}")
+        raise ValueError(f"{shown(value)} is not a size; accepted: {accepted}")
     return size
 
 

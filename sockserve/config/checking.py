@@ -20,7 +20,8 @@ from sockserve.fields import (
     settings_of,
 )
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings, check_addresses
+from sockserve.server.conflicts import check_addresses
+from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line
 

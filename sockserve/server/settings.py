@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
 
-from twisted.internet.interfaces import IStreamServerEndpoint
-
-from sockserve.addresses import Network, as_network
+from sockserve.addresses import Network
 from sockserve.connection.conversation import Conversation
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.fields import (
@@ -24,27 +22,22 @@ from sockserve.fields import (
     SIZE_VALUE,
     Setting,
     SettingError,
-    Value,
     check_fields,
     choice,
     default,
-    from_table,
-    of,
     setting,
     settings_of,
 )
-from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
-from sockserve.framing.names import is_framing, without_limits
-from sockserve.framing.raw import Raw
+from sockserve.framing.names import without_limits
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
-from sockserve.handlers.names import CONVERSATION, Handler, as_conversation, as_handler, is_coroutine_handler
-from sockserve.handlers.names import NAMES as HANDLERS
+from sockserve.handlers.names import Handler, as_conversation, as_handler
 from sockserve.limits.admission import WhenFull
 from sockserve.proxy.layer import DEFAULT_TIMEOUT
-from sockserve.server.endpoints import ENDPOINT, Opening, ServerEndpoint, opening
-from sockserve.text import described
+from sockserve.server.conflicts import check_together
+from sockserve.server.endpoints import Opening, ServerEndpoint, opening
+from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, TLS, Listen
 from sockserve.tls.certificates import CertificateError, Certificates, TLSConfig
 
 T = TypeVar("T")
@@ -60,127 +53,11 @@ Size = str | int
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """An endpoint with a framing of its own, beside others of the same named socket. None: the socket's."""
-
-    endpoint: ServerEndpoint
-    framing: Framing | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Listening:
     """An endpoint of a named socket, checked, with its framing."""
 
     opening: Opening
     framing: Framing
-
-
-# Kinds of values that only a named socket has.
-
-
-def _name(value: object) -> object:
-    name = of(str)(value)
-    if not name.strip() or not name.isprintable():
-        raise ValueError(f"{name!r} is no name for a socket; accepted: {NAME.accepted}")
-    return name
-
-
-def _networks(value: object) -> tuple[Network, ...]:
-    if isinstance(value, str) or hasattr(value, "network_address"):
-        value = [value]
-    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | Mapping):
-        raise TypeError
-    networks = list(value)
-    for network in networks:
-        if not (isinstance(network, str) or hasattr(network, "network_address")):
-            raise ValueError(f"found {described(network)} in a list; accepted: {NETWORKS.accepted}")
-    if not networks:
-        # Some would mean "all" by it, others "none".
-        raise ValueError(f"an empty list names nobody; accepted: {NETWORKS.accepted}")
-    return tuple(map(as_network, networks))
-
-
-def _listen(value: object) -> tuple[tuple[str, Listen], ...]:
-    """Each endpoint, after the path to it."""
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping | Listen)
-    items = list(cast("Iterable[object]", value)) if several else [value]
-    if not items or value in ("", {}):
-        raise ValueError(f"found an empty value; accepted: {LISTEN.accepted}")
-    places = [f"listen[{number}]" if several else "listen" for number in range(len(items))]
-    return tuple((where, _entry(item, where)) for where, item in zip(places, items, strict=True))
-
-
-def _entry(item: object, where: str) -> Listen:
-    if not isinstance(item, Mapping):
-        entry = item if isinstance(item, Listen) else Listen(cast("ServerEndpoint", item))
-        if not (isinstance(entry.endpoint, str) or IStreamServerEndpoint.providedBy(entry.endpoint)):
-            raise SettingError(where, f"found {described(entry.endpoint)}; accepted: {LISTEN.accepted}")
-        return entry
-    names = settings_of(_Table)
-    try:
-        table = from_table(_Table, item, names)
-    except SettingError as error:
-        if error.key == "endpoint" and "endpoint" not in item:
-            raise SettingError(where, f"has no endpoint; accepted: {ENDPOINT}") from None
-        raise SettingError(f"{where}.{error.key}", error.reason) from None
-    return Listen(table.endpoint, table.framing)
-
-
-def _handler(value: object) -> object:
-    return value if isinstance(value, str) or callable(value) else of(str)(value)
-
-
-def _framing(value: object) -> object:
-    return value if is_framing(value) else of(str)(value)
-
-
-def _tls(value: object) -> TLSConfig:
-    if not isinstance(value, Mapping):
-        return cast("TLSConfig", of(TLSConfig)(value))
-    names = settings_of(TLSConfig)
-    if "certificate" not in value and not set(value) - set(names):
-        raise SettingError("tls", f"has no certificate; accepted: {names['certificate'].value.accepted}")
-    try:
-        return from_table(TLSConfig, value, names)
-    except SettingError as error:
-        raise SettingError(f"tls.{error.key}", error.reason) from None
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-NAME = Value("text of printable characters", _name, "NAME")
-ENDPOINT_VALUE = Value(ENDPOINT, of(str), "ENDPOINT")
-LISTEN = Value(
-    f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these",
-    _listen,
-    "ENDPOINT",
-    lambda text: [text],
-    repeatable=True,
-)
-FRAMING = Value(f"one of {', '.join(FRAMINGS)}", _framing, "NAME")
-HANDLER = Value(", ".join(HANDLERS), _handler, "NAME")
-CONVERSATION_VALUE = Value(CONVERSATION, _handler, "MODULE:CALLABLE")
-NETWORKS = Value(
-    "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (separated by commas in an option)",
-    _networks,
-    "NETWORKS",
-    _parts,
-    repeatable=True,
-)
-TLS = Value("a table [socket.NAME.tls] with certificate in it, or a TLSConfig", _tls, "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    """An endpoint with a framing of its own, as a table has it."""
-
-    endpoint: str = field(metadata={"setting": Setting(ENDPOINT_VALUE, "Listening", "Where to listen.")})
-    framing: str | None = setting(FRAMING, "Listening", "Its framing.", None, none="that of the socket")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +108,7 @@ class SocketSettings:
         },
     )
     conversation: str | Conversation | None = setting(
-        CONVERSATION_VALUE,
+        CONVERSATION,
         "Messages",
         "Instead of a handler: a coroutine function of (channel), run for each client.",
         None,
@@ -356,7 +233,7 @@ class SocketSettings:
             put("framing", self._framed(self.framing, "framing"))
         put("listens", tuple(self._listening()))
         put("listen", tuple(Listen(each.opening.endpoint, each.framing) for each in self.listens))
-        _check_together(self)
+        check_together(self)
         # The files are read last, once.
         put("certificates", self._certificates())
 
@@ -408,84 +285,6 @@ def _tried(where: str, make: Callable[[], T]) -> T:
         raise
     except ValueError as error:
         raise SettingError(where, error) from error
-
-
-def _check_together(settings: SocketSettings) -> None:
-    """What settings make of each other: raises SettingError for one that would change nothing, or cannot be."""
-    given, answers = settings.given, settings.answers
-    kinds = {each.opening.kind for each in settings.listens}
-    udp = next((str(each.opening.endpoint) for each in settings.listens if each.opening.kind == "udp"), None)
-    for name, useful, reason in (
-        ("when_full", "max_connections" in given, "max_connections is not set; accepted: both of them"),
-        ("proxy_from", settings.proxy_protocol, "proxy_protocol is not set; accepted: both of them"),
-        ("threads", answers.function, NO_FUNCTION),
-        ("max_pending", answers.function, NO_FUNCTION),
-    ):
-        if name in given and not useful:
-            raise SettingError(name, reason)
-    if settings.threads and is_coroutine_handler(answers):
-        raise SettingError(
-            "threads", "these are for a handler that blocks, not for a coroutine function; accepted: one of the two"
-        )
-    if udp is not None:
-        _check_datagrams(settings, udp)
-    if kinds == {"udp"}:
-        for name, about in settings_of(SocketSettings).items():
-            if name in given and not (about.datagrams or about.whole):
-                raise SettingError(name, "udp has no connections; accepted: with an endpoint of streams, such as tcp")
-    if kinds == {"unix"} and not settings.proxy_protocol:
-        for name in given & {"allow", "deny", "max_connections_per_peer"}:
-            raise SettingError(name, "the clients of a unix socket have no address; accepted: with another endpoint")
-    if kinds == {"unix"} and "proxy_from" in given:
-        raise SettingError("proxy_from", "the clients of a unix socket are trusted; accepted: with another endpoint")
-    own = [each.opening.endpoint for each in settings.listens if each.opening.certificates is not None]
-    if settings.tls is not None and own:
-        raise SettingError("listen", f"{own[0]!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
-    if "handshake_timeout" in given and not (own or settings.tls or settings.proxy_protocol):
-        raise SettingError("handshake_timeout", "there is no handshake; accepted: with tls or proxy_protocol")
-    check_addresses([settings], lambda _: "listen")
-
-
-NO_FUNCTION = "no function is called; accepted: with a handler that is a function of (message, channel)"
-
-
-def _check_datagrams(settings: SocketSettings, udp: str) -> None:
-    """What datagrams cannot do."""
-    if settings.proxy_protocol:
-        raise SettingError("listen", f"{udp!r}: udp has no PROXY headers; accepted: a socket without proxy_protocol")
-    if settings.tls is not None:
-        raise SettingError("listen", f"{udp!r}: udp has no TLS; accepted: a socket of its own, without tls")
-    for each in settings.listens:
-        if each.opening.kind == "udp" and not isinstance(each.framing, Raw):
-            raise SettingError(
-                "listen", f"udp is always raw, one datagram is one message: framing {each.framing} does not apply"
-            )
-    if settings.conversation is not None:
-        raise SettingError("conversation", "it needs a connection, udp has none; accepted: a handler")
-    if settings.answers.datagram is None:
-        handler = settings.handler if isinstance(settings.handler, str) else settings.handler.__qualname__
-        raise SettingError(
-            "handler", f"{handler!r} needs connections, udp has none; accepted: echo, discard, or a function"
-        )
-
-
-def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSettings], str]) -> None:
-    """Raises SettingError when two endpoints have one address.
-
-    place: what the error begins with, for the socket whose endpoint comes second.
-    """
-    owners: dict[tuple[object, ...], str] = {}
-    for socket in sockets:
-        for each in socket.listens:
-            address = each.opening.address
-            if address is None:
-                continue
-            if address in owners:
-                raise SettingError(
-                    place(socket),
-                    f"{each.opening.endpoint!r}: socket {owners[address]!r} listens there already; accepted: once",
-                )
-            owners[address] = socket.name
 
 
 SOCKET_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if not about.whole}

@@ -25,8 +25,10 @@ from sockserve.limits.admission import Admission
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.memory import MemoryBudget
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
-from sockserve.server.settings import Listen, SocketSettings, check_addresses
+from sockserve.server.conflicts import check_addresses
+from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
+from sockserve.server.values import Listen
 from sockserve.text import described, suggestion
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from sockserve.config.checking import Config, ConfigError
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.framing import NAMES, parse
-from sockserve.server.settings import SOCKET_SETTINGS, Listen, SocketSettings
+from sockserve.server.settings import SOCKET_SETTINGS, SocketSettings
+from sockserve.server.values import Listen
 from sockserve.text import parse_duration, parse_size
 
 KEYS = ", ".join(SOCKET_SETTINGS)

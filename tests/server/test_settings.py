@@ -23,8 +23,9 @@ from sockserve.framing import parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.delimited import Standard
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.settings import SOCKET_SETTINGS, Listen, SocketSettings
+from sockserve.server.settings import SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.values import Listen
 from sockserve.service.options import SETTINGS, Options
 from sockserve.tls.certificates import TLSConfig
 from tests.support.authority import Authority
@@ -199,10 +200,10 @@ class WrongValueTests(FormCase):
         value: Any
         accepted = "accepted: a size in bytes, 1 or more, such as 4096, 64k or 16M"
         for value in ("0", "-1", "", "1G", "1.5M", "k", "9" * 20):
-            line = f"'{value}' is not a size in bytes; {accepted}"
+            line = f"'{value}' is not a size; {accepted}"
             self.check("max_length", value, line, self.python, self.toml, self.options)
         for value in (0, -1):
-            self.check("max_length", value, f"{value} is not a size in bytes; {accepted}", self.python, self.toml)
+            self.check("max_length", value, f"{value} is not a size; {accepted}", self.python, self.toml)
         for value, words in ((True, "a boolean, true"), (1.5, "a float, 1.5"), ([1], "a list")):
             self.check("max_length", value, f"found {words}; {accepted}", self.python, self.toml)
         for value, words in ((None, "found None"), (b"5", "found bytes"), (10**5000, "is not a size")):
