@@ -11,7 +11,7 @@ from twisted.internet import defer, endpoints, task
 
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.framing import parse
+from sockserve.framing import as_framing
 
 
 class ChangeFraming(MessageProtocol):
@@ -21,7 +21,8 @@ class ChangeFraming(MessageProtocol):
             self.sendMessage(message)
             return
         try:
-            framing = parse(name.decode())
+            # Not with parse: the peer must not name a module of ours to import.
+            framing = as_framing(name.decode())
         except ValueError as error:
             self.sendMessage(f"ERROR {error}".encode())
         else:

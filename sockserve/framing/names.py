@@ -111,7 +111,8 @@ def parse(name: str, *, max_length: int | None = None, on_bad_frame: OnBadFrame 
     name: one of ACCEPTED, with bytes written like "standard:\\r\\n".
     max_length: the largest payload in bytes; lowered to what the framing's length field can express; None: 1 MiB.
     on_bad_frame: "close" or "skip"; None: "close".
-    A framing of your own has both already, and takes neither.
+    A framing of your own has both already, and takes neither. Its module is imported, and what it names may be called:
+    for a name that a peer has sent there is `as_framing`.
 
     Raises ValueError with one line that says what is accepted.
     """
@@ -140,8 +141,7 @@ def without_limits(framing: Framing, name: str, max_length: object, on_bad_frame
 def _own(name: str) -> Framing:
     """The framing that MODULE:NAME names. Raises ValueError, also for what is no name of a framing at all."""
     module_name, colon, path = name.partition(":")
-    near = difflib.get_close_matches(module_name, KINDS, 1, 0.7)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = _hint(module_name)
     accepted = f"accepted: {', '.join(ACCEPTED)}"
     dotted = all(part.isidentifier() for part in f"{module_name}.{path}".split("."))
     if not (colon and dotted):
@@ -176,13 +176,24 @@ def is_framing(value: object) -> bool:
 
 @lru_cache(maxsize=64)
 def _parsed(name: str) -> Framing:
+    kind = name.partition(":")[0]
+    if kind not in TABLE:
+        raise ValueError(f"unknown framing {name!r}{_hint(kind)}; accepted: {', '.join(NAMES)}")
     return parse(name)
 
 
 def as_framing(framing: Framing | str) -> Framing:
-    """A framing given as a value or by its name. Raises ValueError for an unknown name, and for another value."""
+    """A framing given as a value, or by one of NAMES. Raises ValueError for anything else.
+
+    A program may be told such a name by its peer, so none is imported here: MODULE:NAME is for `parse`.
+    """
     if isinstance(framing, str):
         return _parsed(framing)
     if not is_framing(framing):
-        raise ValueError(f"{framing!r} is not a framing; accepted: a Framing, or one of {', '.join(ACCEPTED)}")
+        raise ValueError(f"{framing!r} is not a framing; accepted: a Framing, or one of {', '.join(NAMES)}")
     return framing
+
+
+def _hint(kind: str) -> str:
+    near = difflib.get_close_matches(kind, KINDS, 1, 0.7)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -145,7 +145,6 @@ class OwnFramingTests(SynchronousTestCase):
         self.assertIs(parse(f"{HERE}:OWN"), OWN)
         self.assertEqual(parse(f"{HERE}:Shouted"), Shouted())
         self.assertEqual(parse("sockserve.framing.decimal:Netstring"), Netstring())
-        self.assertEqual(as_framing(f"{HERE}:OWN"), OWN)
 
     def test_what_gives_none_is_one_line_that_says_why(self) -> None:
         for name, reason in (
@@ -171,6 +170,12 @@ class OwnFramingTests(SynchronousTestCase):
         for setting, value, own in (("max_length", 10, "20"), ("on_bad_frame", "close", "skip")):
             text = str(self.assertRaises(ValueError, parse, f"{HERE}:OWN", **{setting: value}))
             self.assertIn(f"has its own {setting}, {own}", text)
+
+    def test_a_name_that_a_peer_may_have_sent_imports_nothing(self) -> None:
+        self.assertEqual(as_framing("windev"), Windev())
+        for name in (f"{HERE}:OWN", "os:abort", "no_such:module"):
+            text = str(self.assertRaises(ValueError, as_framing, name))
+            self.assertEqual(text, f"unknown framing {name!r}; accepted: {', '.join(NAMES)}")
 
     def test_what_is_no_framing_at_all(self) -> None:
         for value in (None, 5, b"windev", Windev, object()):

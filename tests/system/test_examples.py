@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import ACCEPTED
+from sockserve.framing import NAMES
 from sockserve.service.options import Options
 from tests.support.authority import Authority
 from tests.support.tls_peer import Peer
@@ -78,9 +78,7 @@ class ExamplesTests(SynchronousTestCase):
 
     def test_change_to_an_unknown_framing(self) -> None:
         refused = (
-            b"ERROR unknown framing 'int23' (did you mean 'int32'?); accepted: "
-            + ", ".join(ACCEPTED).encode()
-            + b"\r\n"
+            b"ERROR unknown framing 'int23' (did you mean 'int32'?); accepted: " + ", ".join(NAMES).encode() + b"\r\n"
         )
         self.talk("change_framing.py", (b"FRAMING int23\r\n", refused), (b"still lines\r\n", b"still lines\r\n"))
 
