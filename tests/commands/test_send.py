@@ -416,7 +416,7 @@ class UsageTests(SynchronousTestCase):
             ),
             (
                 ("send", "tcp:h:7", "--max-length", "1G"),
-                "argument --max-length: '1G' is not a size in bytes; accepted: ",
+                "argument --max-length: '1G' is not a size; accepted: ",
             ),
             (("send", "tcp:h:7", "--hex", "0x00"), "argument MESSAGE: '0x00': '0x00' is not hexadecimal; accepted: "),
             (("send", "tcp:h:7", "-f", "fixed:3", "four"), "argument MESSAGE: 'four': "),
