@@ -66,7 +66,9 @@ def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
     kind, colon, rest = handler.partition(":")
     if kind == "forward" and colon:
         return _forward(handler, rest, max_length)
-    if kind in _NAMED and not colon:
+    if kind in _NAMED:
+        if colon:
+            raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
         return _NAMED[kind]
     return _of_callable(load(handler, NAMES), repr(handler))
 

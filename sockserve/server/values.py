@@ -16,7 +16,7 @@ from sockserve.framing.names import is_framing
 from sockserve.handlers.names import CONVERSATION as TALK
 from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import ENDPOINT, ServerEndpoint
-from sockserve.text import described
+from sockserve.text import described, shown
 from sockserve.tls.certificates import TLSConfig
 
 
@@ -30,8 +30,8 @@ class Listen:
 
 def _name(value: object) -> object:
     name = of(str)(value)
-    if not name.strip() or not name.isprintable():
-        raise ValueError(f"{name!r} is no name for a socket; accepted: {NAME.accepted}")
+    if not name.strip() or not name.isprintable() or len(name) > 100:
+        raise ValueError(f"{shown(name)} is no name for a socket; accepted: {NAME.accepted}")
     return name
 
 
@@ -100,7 +100,7 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-NAME = Value("text of printable characters", _name, "NAME")
+NAME = Value("text of at most 100 printable characters", _name, "NAME")
 ENDPOINT_VALUE = Value(ENDPOINT, of(str), "ENDPOINT")
 LISTEN = Value(
     f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these",

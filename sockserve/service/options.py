@@ -207,7 +207,7 @@ def _last_name(text: str) -> str:
     """`answer` for shop.orders:answer and shop.orders:Shop.answer."""
     name = re.split(r"[.:]", text)[-1]
     # What is wrong with such a text is told where it is checked.
-    return name if name.strip() and name.isprintable() else "socket"
+    return name[:100] if name.strip() and name.isprintable() else "socket"
 
 
 def makeService(options: Options) -> MultiService:

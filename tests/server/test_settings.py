@@ -274,6 +274,7 @@ class WrongValueTests(FormCase):
             ("eco", "'eco' is unknown (did you mean 'echo'?); accepted: echo, discard, relay, forward:ENDPOINT"),
             ("", "'' is unknown; accepted: echo"),
             ("no_such:f", "'no_such:f': cannot import no_such: ModuleNotFoundError"),
+            ("relay:x", "'relay:x': unexpected 'x'; accepted: echo, discard, relay"),
             (f"{HERE}:nothing", f"{HERE} has no nothing"),
             ("math:pi", "is a float, 3.14"),
             ("os:getcwd", f"'os:getcwd' takes (); {function}"),
@@ -421,10 +422,10 @@ class WrongValueTests(FormCase):
         self.assertIn("tls.certificate: none: cannot be read", self.python(tls=TLSConfig(certificate="none")))
 
     def test_names(self) -> None:
-        for name in ("", " ", "a\nb", None, 5, b"x", True):
+        for name in ("", " ", "a\nb", "x" * 101, None, 5, b"x", True):
             line = str(self.assertRaises(ValueError, SocketServer, name, "tcp:1"))
             self.assertTrue(line.startswith("name: "), line)
-            self.assertIn("; accepted: text of printable characters", line)
+            self.assertIn("; accepted: text of at most 100 printable characters", line)
 
     def test_what_it_shares_with_others(self) -> None:
         self.assertIn("memory: found an integer, 5; accepted: a MemoryBudget", self.python(memory=5))
