@@ -10,7 +10,7 @@ import sys
 from twisted.internet import defer, endpoints, task
 
 from sockserve import MessageFactory, MessageProtocol
-from sockserve.framing import parse
+from sockserve.framing import as_framing
 
 
 class ChangeFraming(MessageProtocol):
@@ -20,7 +20,8 @@ class ChangeFraming(MessageProtocol):
             self.sendMessage(message)
             return
         try:
-            framing = parse(name.decode())
+            # Not with parse: the peer must not name a module of ours to import.
+            framing = as_framing(name.decode())
         except ValueError as error:
             self.sendMessage(f"ERROR {error}".encode())
         else:

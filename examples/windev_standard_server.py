@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorCore
 
 from sockserve import Channel, Server, SocketServer
 from sockserve.addresses import format_address
-from sockserve.framing import parse
+from sockserve.framing import as_framing
 
 
 async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:
@@ -34,7 +34,7 @@ async def main(reactor: IReactorCore, endpoint: str, *denied: str) -> None:
             elif command == b"EXIST":
                 answer = "yes" if argument.decode() in server.sockets else "no"  # SocketExist, of a name
             elif command == b"MODE":
-                framing = parse(argument.decode())
+                framing = as_framing(argument.decode())
                 await channel.write(b"OK")  # still in the old framing
                 channel.set_framing(framing)  # SocketChangeTransmissionMode
                 continue

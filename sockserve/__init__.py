@@ -3,8 +3,9 @@
 The rooms, from the ground up; each imports from those above it in this list only:
 
 framing     bytes to messages and back; the standard library only
+text        sizes and times as people write them, and values in messages
 addresses   addresses, networks of them, and endpoint strings
-text        sizes and times as people write them
+fields      settings as the fields of a dataclass: what each accepts, and its help
 limits      what bounds a peer: admission, access, timeouts, memory, descriptors
 proxy       the PROXY protocol: a client's address from the proxy in front
 connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
@@ -12,7 +13,7 @@ tls         TLS below the protocols, and certificates
 client      the other side of a connection: connect, reconnecting
 handlers    what answers: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
-config      TOML and options to checked values
+config      files and command lines as a whole
 service     the twistd plugin: options, program, signals, clock
 commands    the command `sockserve`
 

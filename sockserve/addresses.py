@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-from sockserve.text import printable
+from sockserve.text import one_line, printable
 
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,16 +40,114 @@ def format_address(address: object) -> str:
     return printable(address)
 
 
-def endpoint_arguments(endpoint: str, names: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
-    """The kind of an endpoint string, such as tcp, and its arguments by name, without their escapes.
+def endpoint_parts(text: str) -> list[tuple[str, str | None]]:
+    r"""The parts of an endpoint string, without their escapes: (value, None), or (name, value) of `name=value`.
 
-    names: of the arguments that may be written without one, by the kind.
+    As Twisted writes them: colons separate the parts, the first = in a part its name from its value, and `\` stands
+    before a character that means itself. The first part is the kind. Raises ValueError, in one line.
     """
-    kind, *parts = re.findall(r"(?:[^:\\]|\\.)+", endpoint)
-    pairs = [re.split(r"(?<!\\)=", part, maxsplit=1) for part in parts]
-    found = dict(zip(names.get(kind, ()), [pair[0] for pair in pairs if len(pair) == 1], strict=False))
-    found.update({pair[0]: pair[1] for pair in pairs if len(pair) == 2})
-    return kind, {name: re.sub(r"\\(.)", r"\1", value) for name, value in found.items()}
+    parts: list[tuple[str, str | None]] = []
+    name: str | None = None
+    value = ""
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            escaped = next(characters, None)
+            if escaped is None:
+                raise ValueError("a backslash must stand before another character")
+            value += escaped
+        elif character == ":":
+            parts.append((value, None) if name is None else (name, value))
+            name, value = None, ""
+        elif character == "=" and name is None and parts:
+            name, value = value, ""
+        else:
+            value += character
+    parts.append((value, None) if name is None else (name, value))
+    return parts
+
+
+Reader = Callable[[str], object]
+"""Reads an argument of an endpoint from its text; raises ValueError, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointForm:
+    """How the endpoint strings of one kind are written.
+
+    accepted: in words, such as tcp:PORT[:interface=ADDRESS].
+    arguments: what there is by name, and what reads each.
+    places: the names of the arguments that may stand without theirs, in order.
+    needed: the names of those that must be there.
+    """
+
+    accepted: str
+    arguments: Mapping[str, Reader]
+    places: Sequence[str]
+    needed: Sequence[str] = ()
+
+    def read(self, parts: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
+        """The arguments in the parts of an endpoint string after its kind. Raises ValueError, in one line."""
+        free = list(self.places)
+        found: dict[str, Any] = {}
+        for first, second in parts:
+            if second is not None:
+                name, value = first, second
+                if name in free:
+                    free.remove(name)
+            elif free:
+                name, value = free.pop(0), first
+            else:
+                raise ValueError(f"{first!r} is one argument too many")
+            if name not in self.arguments:
+                raise ValueError(f"there is no argument {name!r}")
+            if name in found:
+                raise ValueError(f"{name} is given twice")
+            found[name] = self.arguments[name](value)
+        missing = [name for name in self.needed if found.get(name, "") == ""]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+        return found
+
+
+def endpoint_problem(error: Exception) -> str:
+    """What is wrong with an endpoint, in one line, whatever it was that a parser of Twisted or OpenSSL has raised."""
+    match error:
+        case OSError(strerror=str() as reason):
+            return f"{error.filename or 'a file'}: cannot be read: {reason}"
+        case TypeError():
+            return "its arguments are not those of this kind"
+        case ValueError():
+            return one_line(error)
+    # OpenSSL's errors are lists of (library, function, reason).
+    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return ", ".join(reason for *_, reason in reasons) or "a file that it names is not PEM"
+
+
+def port_from(least: int) -> Callable[[str], int]:
+    """What reads the number of a port, which must not be less."""
+
+    def read(text: str) -> int:
+        port = int(text) if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) else -1
+        if not least <= port <= 65535:
+            raise ValueError(f"the port is a number from {least} to 65535, not {text!r}")
+        return port
+
+    return read
+
+
+def whole_number(text: str) -> int:
+    """What is counted in an endpoint string, such as its backlog. Raises ValueError."""
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def switch(text: str) -> bool:
+    """0 or 1 in an endpoint string. Raises ValueError."""
+    if text not in ("0", "1"):
+        raise ValueError(f"{text!r} is neither 0 nor 1")
+    return text == "1"
 
 
 def parse_network(text: str) -> Network:

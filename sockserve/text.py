@@ -1,52 +1,61 @@
-"""Text for people and from them: sizes and times as they write them, the name that was perhaps meant, and what a peer
-says or is called, made fit for a line of a log."""
+"""Text for people and from them: sizes and times as they write them, values in messages, the name that was perhaps
+meant, and what a peer says or is called, made fit for a line of a log."""
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import re
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Mapping
 
-SIZE = re.compile(r"([0-9]{1,15}) ?(k|M|)", re.ASCII)
-UNITS = {"": 1, "k": 1024, "M": 1024 * 1024}
-DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|min|)", re.ASCII)
-SECONDS = {"ms": 0.001, "s": 1, "": 1, "min": 60}
-FOREVER = 1e9
+SIZE = "a size in bytes, 1 or more, such as 4096, 64k or 16M"
+DURATION = "a time, more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)"
+
+_SIZE = re.compile(r"([0-9]{1,15}) ?(k|M|)", re.ASCII)
+_UNITS = {"": 1, "k": 1024, "M": 1024 * 1024}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|min|)", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1, "": 1, "min": 60}
+_FOREVER = 1e9
 
 PRINTABLE = 200
 """Characters of what a peer says that a line of the log shows at the most."""
 _CUT = "…"
 
 
-def parse_size(text: str) -> int:
-    """Bytes: a whole number, at least 1, with k (1024) or M (1024 * 1024) behind it if wished.
+def parse_size(value: str | int, accepted: str = SIZE) -> int:
+    """Bytes: a whole number, at least 1; as text also one with k (1024) or M (1024 * 1024) after it.
 
-    Raises ValueError.
+    accepted: the words for what is accepted. Raises ValueError.
     """
-    match = SIZE.fullmatch(text)
-    size = int(match[1]) * UNITS[match[2]] if match else 0
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        size = int(match[1]) * _UNITS[match[2]] if match else 0
+    else:
+        size = value if value < 10**18 else 0
     if size < 1:
-        raise ValueError(f"{text!r} is not a size in bytes; accepted: 1 or more, such as 4096, 64k or 16M")
+        raise ValueError(f"{shown(value)} is not a size; accepted: {accepted}")
     return size
 
 
-def parse_duration(value: str | float) -> float:
-    """Seconds: a number above 0, or one with ms, s or min behind it.
+def parse_duration(value: str | float, accepted: str = DURATION) -> float:
+    """Seconds: a number above 0; as text also one with ms, s or min after it.
 
-    Zero is refused: some would mean "at once" by it, others "never". Raises ValueError.
+    Zero is refused: some would mean "at once" by it, others "never". accepted: the words for what is accepted. Raises
+    ValueError.
     """
     seconds = 0.0
     if not isinstance(value, str):
-        seconds = value if value < FOREVER else 0.0
-    elif match := DURATION.fullmatch(value):
-        seconds = float(match[1]) * SECONDS[match[2]]
+        seconds = value if value < _FOREVER else 0.0
+    elif match := _DURATION.fullmatch(value):
+        seconds = float(match[1]) * _SECONDS[match[2]]
     if not seconds > 0:
-        raise ValueError(f"{value!r} is not a time; accepted: more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)")
+        raise ValueError(f"{shown(value)} is not a time; accepted: {accepted}")
     return float(seconds)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Words to put behind "unknown" in a message; nothing where no name is near."""
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Words to put after "unknown" in a message; nothing where no name is near."""
     near = difflib.get_close_matches(name, names, 1, 0.7)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -69,3 +78,45 @@ def printable(said: bytes | str | object, limit: int = PRINTABLE) -> str:
         return text
     shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - len(_CUT)] + _CUT
+
+
+def one_line(error: object) -> str:
+    """What an error or a text says, in one line."""
+    return " ".join(str(error).split())
+
+
+def shown(value: object) -> str:
+    """A value in a message: short, and in one line."""
+    try:
+        return one_line(reprlib.repr(value))
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits.
+        return "a number of very many digits"
+
+
+def described(value: object) -> str:
+    """What a value of a wrong type is, in the words of TOML and Python, and the value where it is short."""
+    match value:
+        case None:
+            return "None"
+        case bool():
+            return f"a boolean, {str(value).lower()}"
+        case str():
+            return f"a string, {shown(value)}"
+        case int():
+            return f"an integer, {shown(value)}"
+        case float():
+            return f"a float, {shown(value)}"
+        case bytes() | bytearray():
+            return f"bytes, {shown(value)}"
+        case dt.date() | dt.time():
+            return f"a date or time, {value}"
+        case list() | tuple() | set() | frozenset():
+            return "a list"
+        case Mapping():
+            return "a table"
+        case type():
+            return f"the class {value.__name__}"
+    kind, name = type(value).__name__, getattr(value, "__name__", "")
+    article = "an" if kind[0] in "aeiouAEIOU" else "a"
+    return f"{article} {kind}" + (f", {name}" if isinstance(name, str) and name else "")

@@ -25,6 +25,7 @@ FLOORS = {
     "framing": 0,
     "text": 0,
     "addresses": 1,
+    "fields": 2,
     "limits": 2,
     "proxy": 3,
     "connection": 4,

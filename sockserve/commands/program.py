@@ -8,13 +8,18 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
+from sockserve.framing import KINDS, parse
+
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
+
+    from sockserve.framing import Framing
 
 INTERRUPTED = 130
 
@@ -42,6 +47,14 @@ def counted(what: str) -> Callable[[str], int]:
         return int(text)
 
     return checked(count)
+
+
+def named_framing(name: str, max_length: int | None = None) -> Framing:
+    """As sockserve.framing.parse; the module of MODULE:NAME is looked for in the current directory first."""
+    here = str(Path.cwd())
+    if name.partition(":")[0] not in KINDS and here not in sys.path:
+        sys.path.insert(0, here)
+    return parse(name, max_length=max_length)
 
 
 def react(main: Callable[[ReactorBase], Awaitable[int]]) -> int:

@@ -17,11 +17,10 @@ from twisted.internet.error import ConnectionLost
 
 from sockserve.client.connecting import connect, disconnect
 from sockserve.client.endpoints import ACCEPTED, as_endpoint
-from sockserve.commands.program import checked, complain, counted, react
+from sockserve.commands.program import checked, complain, counted, named_framing, react
 from sockserve.commands.stdio import Input, Output
 from sockserve.connection.channel import ChannelClosed
-from sockserve.framing import NAMES, parse
-from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
+from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.text import parse_duration, parse_size
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 NAME = "sockserve send"
 
 EPILOG = f"""\
-framings: {", ".join(NAMES)}
+framings: {", ".join(FRAMINGS)}
 
 Exit status: 0 when as many answers came as messages were sent (with raw: as many bytes), and the peer closed behind
 them; over TLS, where a client cannot end its side alone, this command closes. 1 when not, with one line that says what
@@ -83,7 +82,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--max-length",
         metavar="BYTES",
         type=checked(parse_size),
-        default=DEFAULT_MAX_LENGTH,
         help="the longest message sent or accepted; k and M are 1024 and 1024 * 1024 (default: 1M)",
     )
     parser.set_defaults(run=run, parser=parser)
@@ -93,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Gives the exit status."""
     error = cast("argparse.ArgumentParser", arguments.parser).error
     try:
-        framing = parse(arguments.framing, max_length=arguments.max_length)
+        framing = named_framing(arguments.framing, arguments.max_length)
     except ValueError as problem:
         error(f"argument --framing: {problem}")
     messages: list[bytes] = []

@@ -114,8 +114,8 @@ class Engine:
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
-        # A sweep looks at it.
-        self._watched = False
+        # A sweep looks at it. None: it need not, whatever is sent.
+        self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
         # Seconds since the epoch.
         self._since = time.time()
@@ -421,7 +421,7 @@ class Engine:
     def _write(self, data: bytes) -> None:
         options = self.options
         self.bytes_sent += len(data)
-        if not self._watched and options.send_timeout is not None:
+        if self._watched is False and options.send_timeout is not None:
             self._watch()
         if options.log_traffic:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))

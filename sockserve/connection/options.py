@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from sockserve.fields import BOOLEAN, DURATION_OR_NEVER, DURATION_VALUE, check_fields, setting
 from sockserve.limits.events import Events
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
     from sockserve.connection.engine import Engine
     from sockserve.limits.memory import MemoryBudget
-
-DEFAULT_CLOSE_TIMEOUT = 10.0
-DEFAULT_SEND_TIMEOUT = 60.0
 
 
 class Gate(Protocol):
@@ -35,30 +33,58 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
-    """One object for all connections of a factory.
+    """One object for all connections of a factory. Raises SettingError, a ValueError, for a value it does not accept.
 
-    close_timeout: seconds in which the peer has to take some of what is owed when we close, or it is aborted.
-    idle_timeout: seconds without data in either direction, after which the connection is closed.
-    frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
-    send_timeout: seconds in which the peer has to take some of what waits for it, or it is aborted; None: any time.
-    log_traffic: log the number of bytes of every read and write.
-    reactor: the clock of the timeouts; None: the global reactor.
+    Times are seconds, or text with a unit such as "5min"; docs/settings.md tells what each does.
+
+    reactor: the clock of the time limits; None: the global reactor.
     socket: the name of the named socket.
     gate: asked before a connection starts.
     memory: the budget that the bytes held for connections count for.
     events: told when a limit ends a connection.
     """
 
-    close_timeout: float = DEFAULT_CLOSE_TIMEOUT
-    idle_timeout: float | None = None
-    frame_timeout: float | None = None
-    send_timeout: float | None = DEFAULT_SEND_TIMEOUT
-    log_traffic: bool = False
+    close_timeout: float = setting(
+        DURATION_VALUE,
+        "Time",
+        "How long a closing connection may go without the client reading; then it is aborted.",
+        10.0,
+    )
+    idle_timeout: float | None = setting(
+        DURATION_OR_NEVER,
+        "Time",
+        "Close a connection after this long without data in either direction.",
+        None,
+        none="never",
+    )
+    frame_timeout: float | None = setting(
+        DURATION_OR_NEVER,
+        "Time",
+        "Close a connection when a frame takes longer than this from its first byte to its last.",
+        None,
+        none="never",
+    )
+    send_timeout: float | None = setting(
+        DURATION_OR_NEVER,
+        "Time",
+        "Abort a connection whose client reads nothing of what waits for it for this long.",
+        60.0,
+    )
+    log_traffic: bool = setting(
+        BOOLEAN,
+        "Program",
+        "Log the number of bytes of every read and write, with the client's address.",
+        False,
+        datagrams=True,
+    )
     reactor: IReactorTime | None = None
     socket: str = ""
     gate: Gate | None = None
     memory: MemoryBudget | None = None
     events: Events = field(default_factory=Events)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def clock(self) -> IReactorTime:

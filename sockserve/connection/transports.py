@@ -213,6 +213,11 @@ def unsent(transport: object) -> int:
     return count + (len(buffered) if isinstance(buffered, bytes) else 0)
 
 
+def tells_untaken(transport: object) -> bool:
+    """Whether `untaken` can be more than 0: not for a transport in memory, which has taken what it was given."""
+    return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")
+
+
 def untaken(transport: object) -> int:
     """Bytes that the peer has not taken: `unsent`, and what the kernel holds, where it can tell (Linux).
 

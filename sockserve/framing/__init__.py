@@ -16,6 +16,6 @@ from __future__ import annotations
 
 from sockserve.framing.contract import Decoder, Framing
 from sockserve.framing.form import compiled
-from sockserve.framing.names import KINDS, NAMES, as_framing, parse
+from sockserve.framing.names import ACCEPTED, KINDS, NAMES, as_framing, parse
 
-__all__ = ["KINDS", "NAMES", "Decoder", "Framing", "as_framing", "compiled", "parse"]
+__all__ = ["ACCEPTED", "KINDS", "NAMES", "Decoder", "Framing", "as_framing", "compiled", "parse"]

@@ -1,9 +1,13 @@
-"""The names that users give framings."""
+"""The names that users give framings: those of this package, by a table of kinds, and their own, as MODULE:NAME."""
 
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
 from sockserve.framing.contract import Framing
@@ -13,103 +17,185 @@ from sockserve.framing.envelope import Envelope
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.form import need
-from sockserve.framing.integer import ByteOrder, Integer
+from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 
-NAMES = (
-    "raw",
-    "raw:N",
-    "windev",
-    "standard",
-    "standard:DELIM",
-    "buffered",
-    "buffered:DELIM",
-    "int8",
-    "int8:little",
-    "int16",
-    "int16:little",
-    "int32",
-    "int32:little",
-    "netstring",
-    "varint",
-    "fixed:N",
-    "envelope:START:END",
-)
-"""What `parse` takes. N is a number of bytes; DELIM, START and END are bytes, written with Python's escapes."""
-
-KINDS = tuple(dict.fromkeys(name.partition(":")[0] for name in NAMES))
+Make = Callable[..., Framing]
+"""A framing's class with its arguments: takes max_length and on_bad_frame, may raise ValueError."""
 
 
-def parse(name: str, *, max_length: int = DEFAULT_MAX_LENGTH, on_bad_frame: OnBadFrame = "close") -> Framing:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of framing.
+
+    forms: how its names are written. plain: makes it where the name is the kind alone; None: an argument is needed.
+    argument: from what follows the colon to what makes it, raises ValueError; None: nothing may follow.
+    """
+
+    forms: tuple[str, ...]
+    plain: Make | None = None
+    argument: Callable[[str], Make] | None = None
+
+    def make(self, argument: str | None) -> Make:
+        """What makes the framing; None: no colon followed the kind. Raises ValueError."""
+        if argument is None:
+            if self.plain is None:
+                raise ValueError("incomplete")
+            return self.plain
+        if self.argument is None:
+            raise ValueError(f"unexpected {argument!r}")
+        return self.argument(argument)
+
+
+def _sized(framing: Make) -> Callable[[str], Make]:
+    """For the N of a name."""
+
+    def argument(text: str) -> Make:
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise ValueError(f"N is a number of bytes, not {text!r}")
+        return partial(framing, int(text))
+
+    return argument
+
+
+def _delimited(framing: Make) -> Callable[[str], Make]:
+    """For the DELIM of a name."""
+    return lambda text: partial(framing, unescape(text))
+
+
+def _integer(size: int) -> Kind:
+    name = f"int{8 * size}"
+
+    def argument(text: str) -> Make:
+        if text != "little":
+            raise ValueError(f"unexpected {text!r}")
+        return partial(Integer, size, "little")
+
+    return Kind((name, f"{name}:little"), partial(Integer, size), argument)
+
+
+def _envelope(text: str) -> Make:
+    start, colon, end = text.partition(":")
+    if not colon or ":" in end:
+        raise ValueError("START and END are separated by one colon; a colon in them is \\x3a")
+    return partial(Envelope, unescape(start), unescape(end))
+
+
+TABLE = {
+    "raw": Kind(("raw", "raw:N"), Raw, _sized(Raw)),
+    "windev": Kind(("windev",), Windev),
+    "standard": Kind(("standard", "standard:DELIM"), Standard, _delimited(Standard)),
+    "buffered": Kind(("buffered", "buffered:DELIM"), Buffered, _delimited(Buffered)),
+    "int8": _integer(1),
+    "int16": _integer(2),
+    "int32": _integer(4),
+    "netstring": Kind(("netstring",), Netstring),
+    "varint": Kind(("varint",), Varint),
+    "fixed": Kind(("fixed:N",), None, _sized(Fixed)),
+    "envelope": Kind(("envelope:START:END",), None, _envelope),
+}
+"""Every kind of framing that this package has."""
+
+KINDS = tuple(TABLE)
+
+NAMES = tuple(form for kind in TABLE.values() for form in kind.forms)
+"""Those of this package. N is a number of bytes; DELIM, START and END are bytes, written with Python's escapes."""
+
+ACCEPTED = (*NAMES, "MODULE:NAME")
+"""What `parse` takes. MODULE:NAME is one of your own: a Framing, or what gives one when it is called."""
+
+
+def parse(name: str, *, max_length: int | None = None, on_bad_frame: OnBadFrame | None = None) -> Framing:
     """The framing with that name, as on the command line and in configuration files.
 
-    name: one of NAMES, with bytes written like "standard:\\r\\n".
-    max_length: the largest payload in bytes; lowered to what the framing's length field can express.
-    on_bad_frame: "close" or "skip".
+    name: one of ACCEPTED, with bytes written like "standard:\\r\\n".
+    max_length: the largest payload in bytes; lowered to what the framing's length field can express; None: 1 MiB.
+    on_bad_frame: "close" or "skip"; None: "close".
+    A framing of your own has both already, and takes neither. Its module is imported, and what it names may be called:
+    for a name that a peer has sent there is `as_framing`.
 
     Raises ValueError with one line that says what is accepted; TypeError for values of another type.
     """
     need(str, name, "the name of a framing")
     kind, colon, argument = name.partition(":")
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, 1, 0.7)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown framing {name!r}{hint}; accepted: {', '.join(NAMES)}")
+    if kind not in TABLE:
+        return without_limits(_own(name), name, max_length, on_bad_frame)
     try:
-        return _make(kind, argument if colon else None, max_length, on_bad_frame)
+        return TABLE[kind].make(argument if colon else None)(
+            max_length=DEFAULT_MAX_LENGTH if max_length is None else max_length, on_bad_frame=on_bad_frame or "close"
+        )
     except ValueError as error:
-        forms = [form for form in NAMES if form.partition(":")[0] == kind]
-        raise ValueError(f"framing {name!r}: {error}; accepted: {', '.join(forms)}") from None
+        raise ValueError(f"framing {name!r}: {error}; accepted: {', '.join(TABLE[kind].forms)}") from None
 
 
-def _make(kind: str, argument: str | None, max_length: int, on_bad_frame: OnBadFrame) -> Framing:
-    match kind, argument:
-        case "raw", None:
-            return Raw(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "raw", str(size):
-            return Raw(_number(size), max_length=max_length, on_bad_frame=on_bad_frame)
-        case "windev", None:
-            return Windev(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "standard", None:
-            return Standard(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "standard", str(delimiter):
-            return Standard(unescape(delimiter), max_length=max_length, on_bad_frame=on_bad_frame)
-        case "buffered", None:
-            return Buffered(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "buffered", str(delimiter):
-            return Buffered(unescape(delimiter), max_length=max_length, on_bad_frame=on_bad_frame)
-        case "int8" | "int16" | "int32", None | "little":
-            order: ByteOrder = "little" if argument else "big"
-            return Integer(int(kind[3:]) // 8, order, max_length=max_length, on_bad_frame=on_bad_frame)
-        case "netstring", None:
-            return Netstring(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "varint", None:
-            return Varint(max_length=max_length, on_bad_frame=on_bad_frame)
-        case "fixed", str(size):
-            return Fixed(_number(size), max_length=max_length, on_bad_frame=on_bad_frame)
-        case "envelope", str(marks):
-            start, colon, end = marks.partition(":")
-            if not colon or ":" in end:
-                raise ValueError("START and END are separated by one colon; a colon in them is \\x3a")
-            return Envelope(unescape(start), unescape(end), max_length=max_length, on_bad_frame=on_bad_frame)
-        case _, None:
-            raise ValueError("incomplete")
-        case _:
-            raise ValueError(f"unexpected {argument!r}")
+def without_limits(framing: Framing, name: str, max_length: object, on_bad_frame: object) -> Framing:
+    """A framing that has limits of its own. Raises ValueError when it is given others."""
+    for setting, value in (("max_length", max_length), ("on_bad_frame", on_bad_frame)):
+        if value is not None:
+            own = getattr(framing, setting)
+            raise ValueError(
+                f"framing {name!r} has its own {setting}, {own}; accepted: one without {setting} beside it"
+            )
+    return framing
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ValueError(f"N is a number of bytes, not {text!r}")
-    return int(text)
+def _own(name: str) -> Framing:
+    """The framing that MODULE:NAME names. Raises ValueError, also for what is no name of a framing at all."""
+    module_name, colon, path = name.partition(":")
+    hint = _hint(module_name)
+    accepted = f"accepted: {', '.join(ACCEPTED)}"
+    dotted = all(part.isidentifier() for part in f"{module_name}.{path}".split("."))
+    if not (colon and dotted):
+        raise ValueError(f"unknown framing {name!r}{hint}; {accepted}")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        if hint and isinstance(error, ModuleNotFoundError):
+            raise ValueError(f"unknown framing {name!r}{hint}; {accepted}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"framing {name!r}: cannot import {module_name}: {reason}; {accepted}") from error
+    for attribute in path.split("."):
+        if not hasattr(found, attribute):
+            raise ValueError(f"framing {name!r}: {module_name} has no {path}; {accepted}")
+        found = getattr(found, attribute)
+    if callable(found) and (isinstance(found, type) or not is_framing(found)):
+        try:
+            found = found()
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"framing {name!r}: calling it without arguments fails: {reason}; {accepted}") from error
+    if not is_framing(found):
+        raise ValueError(f"framing {name!r} is of type {type(found).__name__}, not a framing; {accepted}")
+    return cast("Framing", found)
+
+
+def is_framing(value: object) -> bool:
+    """Whether it has what a Framing has."""
+    names = ("max_length", "on_bad_frame", "encode", "encode_all", "decoder")
+    return not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
 @lru_cache(maxsize=64)
 def _parsed(name: str) -> Framing:
+    kind = name.partition(":")[0]
+    if kind not in TABLE:
+        raise ValueError(f"unknown framing {name!r}{_hint(kind)}; accepted: {', '.join(NAMES)}")
     return parse(name)
 
 
 def as_framing(framing: Framing | str) -> Framing:
-    """A framing given as a value or by its name. Raises ValueError for an unknown name."""
-    return _parsed(framing) if isinstance(framing, str) else framing
+    """A framing given as a value, or by one of NAMES. Raises ValueError for anything else.
+
+    A program may be told such a name by its peer, so none is imported here: MODULE:NAME is for `parse`.
+    """
+    if isinstance(framing, str):
+        return _parsed(framing)
+    if not is_framing(framing):
+        raise ValueError(f"{framing!r} is not a framing; accepted: a Framing, or one of {', '.join(NAMES)}")
+    return framing
+
+
+def _hint(kind: str) -> str:
+    near = difflib.get_close_matches(kind, KINDS, 1, 0.7)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,123 +1,176 @@
-"""What answers: the handlers that have a name, and the functions of users.
+"""What answers: the handlers that have a name, and the functions, protocol classes and conversations of users.
 
-`maker` turns a handler, as users write it, into what makes the protocol of each connection.
+`as_handler` and `as_conversation` check one, as users write it, and tell how its protocols are made.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
-from inspect import iscoroutinefunction
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.endpoints import clientFromString
-
+from sockserve.client.endpoints import endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.framing import parse
+from sockserve.framing import Framing, parse
 from sockserve.handlers.discard import Discard
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Forward
-from sockserve.handlers.function import DEFAULT_MAX_PENDING, Answering, Function
+from sockserve.handlers.function import Answering, Function
 from sockserve.handlers.relay import Relay
 from sockserve.handlers.threads import Threads
-from sockserve.text import nearest
+from sockserve.text import described, one_line, suggestion
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorFromThreads, IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorFromThreads
 
-Maker = Callable[[], MessageProtocol]
+ProtocolFactory = Callable[[], MessageProtocol]
+"""Makes the protocol of one connection."""
 
 NAMES = ("echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "MODULE:CALLABLE")
-"""What a handler's name may be."""
+"""What a handler's name may be; MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
+
+CONVERSATION = "a coroutine function of (channel), or its name as MODULE:CALLABLE"
+_FUNCTION = "a function of (message, channel), or a MessageProtocol subclass"
+_FORWARD = "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
 
 
-def maker(
-    handler: str | Function,
-    *,
-    max_pending: int = DEFAULT_MAX_PENDING,
-    threads: bool = False,
-    max_length: int | None = None,
-    reactor: object = None,
-) -> Maker:
-    """What makes the protocol of each connection that this handler answers.
+Make = Callable[[object, int, bool], ProtocolFactory]
+"""Makes the factory for one named socket, from its reactor, max_pending and threads."""
 
-    handler: one of NAMES, or a function. max_pending: for functions, see Answering. threads: call the function in
-    threads of this maker's own. max_length: for the framing that a forward names. Raises ValueError with one line that
-    says what is accepted.
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What answers, checked.
+
+    make: see Make. function: what it calls for each message, with max_pending and threads; None: it calls none.
+    datagram: what answers a datagram; None: it needs connections. framing: the one that it has by itself, if any.
+    """
+
+    make: Make
+    function: Function | None = None
+    datagram: Function | None = None
+    framing: Framing | str | None = None
+
+
+def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
+    """A handler given as a function, a MessageProtocol subclass, or by one of NAMES.
+
+    max_length: for the framing that a "forward:" names. Raises ValueError with one line that says what is accepted, and
+    TypeError for what is neither callable nor text.
     """
     if not isinstance(handler, str):
-        function = handler
-    elif handler == "echo":
-        return Echo
-    elif handler == "discard":
-        return Discard
-    elif handler == "relay":
-        return Relay().client
-    elif handler.startswith("forward:"):
-        return _forward(handler, max_length, reactor).client
-    else:
-        function = cast("Function", load(handler, accepted=NAMES))
-    if threads and iscoroutinefunction(function):
-        raise ValueError("threads are for a handler that blocks, not for a coroutine function")
-    if max_pending < 1:
-        raise ValueError(f"max_pending must be at least 1, not {max_pending}")
-    own = Threads(cast("IReactorFromThreads | None", reactor)) if threads else None
-    return lambda: Answering(function, max_pending=max_pending, threads=own)
+        return _of_callable(handler, getattr(handler, "__qualname__", type(handler).__name__))
+    kind, colon, rest = handler.partition(":")
+    if kind == "forward" and colon:
+        return _forward(handler, rest, max_length)
+    if kind in _NAMED:
+        if colon:
+            raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
+        return _NAMED[kind]
+    return _of_callable(load(handler, NAMES), repr(handler))
 
 
-def datagram_function(handler: str | Function) -> Function:
-    """What answers datagrams. Raises ValueError for a handler that needs connections."""
-    if not isinstance(handler, str):
-        return handler
-    if handler == "echo":
-        return lambda message, _: message
-    if handler == "discard":
-        return lambda _message, _: None
-    if handler == "relay" or handler.startswith("forward:"):
-        raise ValueError(f"{handler!r} needs connections, udp has none; accepted: echo, discard, MODULE:CALLABLE")
-    return cast("Function", load(handler, accepted=NAMES))
-
-
-def conversation_maker(conversation: str | Conversation) -> Maker:
+def as_conversation(conversation: object) -> Handler:
     """The same for a conversation: a coroutine function, or its name as MODULE:CALLABLE."""
+    talk, name = conversation, getattr(conversation, "__qualname__", type(conversation).__name__)
     if isinstance(conversation, str):
-        talk = cast("Conversation", load(conversation, accepted=("MODULE:CALLABLE",)))
-    else:
-        talk = conversation
-    return lambda: ConversationProtocol(talk)
+        talk, name = load(conversation, ("MODULE:CALLABLE",)), repr(conversation)
+    if not callable(talk):
+        raise TypeError
+    if isinstance(talk, type) or not _is_coroutine_function(talk):
+        raise ValueError(f"{name} is no coroutine function; accepted: {CONVERSATION}")
+    _check_arguments(talk, name, 1, CONVERSATION)
+    return Handler(lambda *_: lambda: ConversationProtocol(cast("Conversation", talk)))
 
 
 def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
     """The callable that MODULE:CALLABLE names. Raises ValueError, in one line, when there is none."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
-        raise ValueError(f"{name!r} is unknown{nearest(name, accepted)}; accepted: {', '.join(accepted)}")
+        raise ValueError(f"{name!r} is unknown{suggestion(name, accepted)}; accepted: {', '.join(accepted)}")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(f"{name!r}: cannot import {module_name}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise ValueError(
+            f"{name!r}: cannot import {module_name}: {reason}{suggestion(module_name, accepted)}; "
+            f"accepted: {', '.join(accepted)}"
+        ) from error
     for attribute in path.split("."):
         if not hasattr(found, attribute):
-            raise ValueError(f"{name!r}: {module_name} has no {path}")
+            raise ValueError(f"{name!r}: {module_name} has no {path}; accepted: a name that is in it")
         found = getattr(found, attribute)
     if not callable(found):
-        raise ValueError(f"{name!r} is a {type(found).__name__}, not a callable")
+        raise ValueError(f"{name!r} is {described(found)}, not a callable; accepted: {', '.join(accepted)}")
     return cast("Callable[..., Any]", found)
 
 
-def _forward(handler: str, max_length: int | None, reactor: object) -> Forward:
-    endpoint_text, comma, framing_name = handler.removeprefix("forward:").partition(",")
-    if reactor is None:
-        from twisted.internet import reactor
+def _of_callable(handler: object, name: str) -> Handler:
+    """A function or a protocol class, checked."""
+    if not callable(handler):
+        raise TypeError
+    if isinstance(handler, type):
+        if not issubclass(handler, MessageProtocol):
+            raise ValueError(f"{name} is a class, but no MessageProtocol; accepted: {_FUNCTION}")
+        _check_arguments(handler, name, 0, "a MessageProtocol subclass that is made without arguments")
+        # What stands in MessageProtocol itself is nobody's choice.
+        own = handler.framing if handler.framing is not MessageProtocol.framing else None
+        return Handler(lambda *_: handler, framing=own)
+    called = handler if inspect.isroutine(handler) else type(handler).__call__
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise ValueError(f"{name} is a generator function; accepted: {_FUNCTION}")
+    _check_arguments(handler, name, 2, _FUNCTION)
+    function = cast("Function", handler)
+    return Handler(_answering(function), function=function, datagram=function)
+
+
+def _answering(function: Function) -> Make:
+    def make(reactor: object, max_pending: int, threads: bool) -> ProtocolFactory:
+        own = Threads(cast("IReactorFromThreads", reactor)) if threads else None
+        return lambda: Answering(function, max_pending=max_pending, threads=own)
+
+    return make
+
+
+def _check_arguments(function: Callable[..., Any], name: str, count: int, accepted: str) -> None:
+    """Raises ValueError when the function cannot be called with so many arguments, by their place."""
     try:
-        endpoint = cast("IStreamClientEndpoint", clientFromString(reactor, endpoint_text))
-    except Exception as error:  # Twisted's endpoint parsers raise what they like
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{handler!r}: {reason}; accepted: forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
-        ) from None
-    framing = None
-    if comma:
-        framing = parse(framing_name) if max_length is None else parse(framing_name, max_length=max_length)
-    return Forward(endpoint, framing, endpoint_text)
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} does not tell its arguments; accepted: {accepted}") from None
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        names = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+        raise ValueError(f"{name} takes {inspect.Signature(names)}; accepted: {accepted}") from None
+
+
+def is_coroutine_handler(handler: Handler) -> bool:
+    """Whether what it calls for each message is a coroutine function, which has nothing to do in a thread."""
+    return handler.function is not None and _is_coroutine_function(handler.function)
+
+
+def _is_coroutine_function(function: object) -> bool:
+    # Of an object that is called as a function: what its class says.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _forward(handler: str, target: str, max_length: int | None) -> Handler:
+    endpoint_text, comma, framing_name = target.partition(",")
+    try:
+        endpoint = endpoint_factory(endpoint_text)
+    except ValueError as error:
+        raise ValueError(f"{handler!r}: {error}; accepted: {_FORWARD}") from None
+    framing = parse(framing_name, max_length=max_length) if comma else None
+    return Handler(lambda reactor, *_: Forward(endpoint(reactor), framing, endpoint_text).client)
+
+
+_NAMED = {
+    "echo": Handler(lambda *_: Echo, datagram=lambda message, _: message),
+    "discard": Handler(lambda *_: Discard, datagram=lambda _message, _: None),
+    "relay": Handler(lambda *_: Relay().client),
+}
+"""The handlers whose name is one word."""

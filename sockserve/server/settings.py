@@ -1,140 +1,278 @@
-"""The settings there are, by their names in a file: what each accepts, in words, and how it becomes a checked value."""
+"""The settings of a named socket, each once: its type, default, unit, what it accepts, and its help.
+
+From these fields come the keys of a [socket.NAME] table, the options of twistd and their help, the arguments of
+SocketServer, and docs/settings.md.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar, cast
 
-from sockserve.addresses import Network, parse_network
-from sockserve.handlers.names import NAMES as HANDLERS
-from sockserve.text import nearest, parse_duration, parse_size
-from sockserve.tls.certificates import MINIMUM_VERSIONS
+from sockserve.addresses import Network
+from sockserve.connection.conversation import Conversation
+from sockserve.connection.options import ConnectionOptions
+from sockserve.connection.protocol import MessageProtocol
+from sockserve.fields import (
+    BOOLEAN,
+    COUNT,
+    DURATION_VALUE,
+    SIZE_VALUE,
+    Setting,
+    SettingError,
+    check_fields,
+    choice,
+    default,
+    setting,
+    setting_of,
+    settings_of,
+)
+from sockserve.framing import Framing, parse
+from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
+from sockserve.framing.names import without_limits
+from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
+from sockserve.handlers.names import Handler, as_conversation, as_handler
+from sockserve.limits.admission import WhenFull
+from sockserve.proxy.layer import DEFAULT_TIMEOUT
+from sockserve.server.conflicts import check_together
+from sockserve.server.endpoints import Opening, ServerEndpoint, opening
+from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, TLS, Listen
+from sockserve.tls.certificates import CertificateError, Certificates, TLSConfig
 
-DEFAULT_LISTEN = "tcp:27015:interface=127.0.0.1"
-COUNTS = range(1, 10**9)
+T = TypeVar("T")
+
+Networks = str | Network | Iterable[str | Network]
+"""Networks, as text such as "10.0.0.0/8" or from `ipaddress`."""
+
+Duration = str | float
+"""Seconds, or text with a unit such as "5min"."""
+
+Size = str | int
+"""Bytes, or text with a unit such as "64k"."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """What a key accepts.
+class Listening:
+    """An endpoint of a named socket, checked, with its framing."""
 
-    accepted: in words, for messages.
-    convert: from a value as TOML has it to the checked one. Raises TypeError for another type, and ValueError, with
-        what is accepted, for another value.
-    from_text: from the text of a command line to what TOML would have. Raises ValueError in the same way.
+    opening: Opening
+    framing: Framing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketSettings:
+    """The settings of a named socket, checked: nothing is opened, the files and modules that they name are read.
+
+    docs/settings.md tells each. Whatever is given is put into its checked form: seconds, bytes, tuples of networks.
+    Raises SettingError, a ValueError of one line that begins with the setting.
+
+    answers, listens, certificates: what the handler or conversation, the endpoints and the TLS have become.
+    given: the names of those that were given.
     """
 
-    accepted: str
-    convert: Callable[[Any], object]
-    from_text: Callable[[str], object] = str
+    name: str = field(kw_only=False, metadata={"setting": Setting(NAME, "Listening", "Its name.", whole=True)})
+    listen: ServerEndpoint | Listen | Mapping[str, str] | Iterable[ServerEndpoint | Listen | Mapping[str, str]] = field(
+        kw_only=False,
+        metadata={
+            "setting": Setting(
+                LISTEN, "Listening", "Where to listen; several endpoints share all settings.", short="l", datagrams=True
+            )
+        },
+    )
+    framing: Framing | str = field(
+        default=default("raw"),
+        kw_only=False,
+        metadata={
+            "setting": Setting(
+                FRAMING,
+                "Messages",
+                "How messages are told apart in the stream; MODULE:NAME is a framing of your own.",
+                "raw",
+                short="f",
+                datagrams=True,
+            )
+        },
+    )
+    handler: str | Function | type[MessageProtocol] = field(
+        default=default("echo"),
+        kw_only=False,
+        metadata={
+            "setting": Setting(
+                HANDLER,
+                "Messages",
+                "What answers a message; MODULE:CALLABLE: a function of (message, channel), or a protocol class.",
+                "echo",
+                datagrams=True,
+            )
+        },
+    )
+    conversation: str | Conversation | None = setting(
+        CONVERSATION,
+        "Messages",
+        "Instead of a handler: a coroutine function of (channel), run for each client.",
+        None,
+        none="none",
+        datagrams=True,
+    )
+    max_length: Size = setting(
+        SIZE_VALUE,
+        "Messages",
+        "The longest message that is accepted or sent; framing bytes are not counted.",
+        DEFAULT_MAX_LENGTH,
+        datagrams=True,
+    )
+    on_bad_frame: OnBadFrame = setting(
+        choice("close", "skip"),
+        "Messages",
+        "close: the first bad frame ends the connection. skip: go on after it.",
+        "close",
+    )
+    threads: bool = setting(
+        BOOLEAN, "Messages", "Call the handler in threads, because it blocks.", False, datagrams=True
+    )
+    max_pending: int = setting(
+        COUNT,
+        "Messages",
+        "How many answers of a function may be under way for one client before its reading pauses.",
+        DEFAULT_MAX_PENDING,
+        datagrams=True,
+    )
+    max_connections: int | None = setting(
+        COUNT, "Limits", "How many clients are served at once.", None, none="any number"
+    )
+    when_full: WhenFull = setting(
+        choice("wait", "refuse"),
+        "Limits",
+        "wait: further clients are connected and served in turn. refuse: they are closed at once.",
+        "wait",
+    )
+    max_connections_per_peer: int | None = setting(
+        COUNT,
+        "Limits",
+        "How many connections one IPv4 address, or one /64 network of IPv6, may have; further ones are closed.",
+        None,
+        none="any number",
+    )
+    allow: Networks = setting(
+        NETWORKS, "Limits", "The networks whose clients may connect; others may not.", (), none="all", datagrams=True
+    )
+    deny: Networks = setting(
+        NETWORKS,
+        "Limits",
+        "The networks whose clients may not connect, even if allow has them.",
+        (),
+        none="none",
+        datagrams=True,
+    )
+    close_timeout: Duration = setting_of(ConnectionOptions, "close_timeout")
+    idle_timeout: Duration | None = setting_of(ConnectionOptions, "idle_timeout")
+    frame_timeout: Duration | None = setting_of(ConnectionOptions, "frame_timeout")
+    send_timeout: Duration | None = setting_of(ConnectionOptions, "send_timeout")
+    handshake_timeout: Duration = setting(
+        DURATION_VALUE,
+        "Time",
+        "Abort a connection whose PROXY header, or whose TLS handshake, takes longer than this.",
+        DEFAULT_TIMEOUT,
+    )
+    drain_timeout: Duration = setting(
+        DURATION_VALUE,
+        "Program",
+        "How long clients have to take what they are owed when the program stops; then they are aborted.",
+        10.0,
+        whole=True,
+    )
+    tls: TLSConfig | Mapping[str, str] | None = setting(
+        TLS, "TLS and PROXY", "The TLS of all endpoints of the socket.", None, none="none"
+    )
+    proxy_protocol: bool = setting(
+        BOOLEAN,
+        "TLS and PROXY",
+        "Clients come through a proxy, which sends the address of each in a PROXY header.",
+        False,
+    )
+    proxy_from: Networks | None = setting(
+        NETWORKS, "TLS and PROXY", "The networks of the proxies; who else connects is refused.", None, none="loopback"
+    )
+    log_traffic: bool = setting_of(ConnectionOptions, "log_traffic")
+    answers: Handler = field(init=False, repr=False, compare=False)
+    listens: tuple[Listening, ...] = field(init=False, repr=False, compare=False)
+    certificates: Certificates | None = field(init=False, repr=False, compare=False)
+    given: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        put = partial(object.__setattr__, self)
+        put("given", check_fields(self))
+        put("answers", self._answers())
+        own = self.answers.framing
+        if "framing" not in self.given and own is not None:
+            put("framing", self._framed(own, "handler"))
+        else:
+            put("framing", self._framed(self.framing, "framing"))
+        put("listens", tuple(self._listening()))
+        put("listen", tuple(Listen(each.opening.endpoint, each.framing) for each in self.listens))
+        check_together(self)
+        # The files are read last, once.
+        put("certificates", self._certificates())
+
+    def connection_options(self) -> dict[str, object]:
+        """Those of ConnectionOptions that are not the defaults: for the others, a protocol class may have its own."""
+        shared = settings_of(ConnectionOptions)
+        return {name: getattr(self, name) for name, about in shared.items() if getattr(self, name) != about.default}
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest message that one of its endpoints accepts."""
+        return max(each.framing.max_length for each in self.listens)
+
+    def _answers(self) -> Handler:
+        max_length = cast("int", self.max_length) if "max_length" in self.given else None
+        if self.conversation is None:
+            return _tried("handler", partial(as_handler, self.handler, max_length=max_length))
+        if "handler" in self.given:
+            raise SettingError("conversation", "handler is set too; accepted: one of the two")
+        return _tried("conversation", partial(as_conversation, self.conversation))
+
+    def _framed(self, framing: Framing | str, where: str) -> Framing:
+        """The framing with the limits that are given."""
+        FRAMING.check(where, framing)
+        max_length = cast("int", self.max_length) if "max_length" in self.given else None
+        on_bad_frame = self.on_bad_frame if "on_bad_frame" in self.given else None
+        if isinstance(framing, str):
+            make: Callable[[], Framing] = partial(parse, framing, max_length=max_length, on_bad_frame=on_bad_frame)
+        else:
+            make = partial(without_limits, framing, str(framing), max_length, on_bad_frame)
+        return _tried(where, make)
+
+    def _listening(self) -> Iterable[Listening]:
+        framing = cast("Framing", self.framing)
+        for where, entry in cast("tuple[tuple[str, Listen], ...]", self.listen):
+            own = None if entry.framing is None else self._framed(entry.framing, f"{where}.framing")
+            yield Listening(_tried(where, partial(opening, entry.endpoint, self.name)), own or framing)
+
+    def _certificates(self) -> Certificates | None:
+        tls = self.tls
+        if not isinstance(tls, TLSConfig):
+            return None
+        try:
+            return Certificates(self.name, tls.read, tls.files)
+        except CertificateError as error:
+            raise SettingError(f"tls.{error.key}" if error.key else "tls", error) from error
 
 
-def _of(*types: type) -> Callable[[object], Any]:
-    def convert(value: object) -> object:
-        # For Python, but not for users, true is a number.
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise TypeError
-        return value
-
-    return convert
-
-
-def _choice(*names: str) -> Key:
-    def convert(value: object) -> object:
-        text = _of(str)(value)
-        if text not in names:
-            raise ValueError(f"{text!r} is unknown; accepted: {', '.join(names)}{nearest(str(text), names)}")
-        return text
-
-    return Key(", ".join(names), convert)
+def _tried(where: str, make: Callable[[], T]) -> T:
+    """What `make` gives. Raises SettingError for its ValueError."""
+    try:
+        return make()
+    except SettingError:
+        raise
+    except ValueError as error:
+        raise SettingError(where, error) from error
 
 
-def _count(value: object) -> object:
-    if _of(int)(value) not in COUNTS:
-        raise ValueError(f"{value} is out of range; accepted: {COUNTS[0]} to {COUNTS[-1]}")
-    return value
+SOCKET_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if not about.whole}
+"""The settings of a [socket.NAME] table."""
 
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
-        raise ValueError(f"{text!r} is not a whole number; accepted: {COUNTS[0]} to {COUNTS[-1]}")
-    return int(text)
-
-
-def _networks(value: object) -> tuple[Network, ...]:
-    values = [value] if isinstance(value, str) else _of(list)(value)
-    if not values:
-        # Some would mean "all" by it, others "none".
-        raise ValueError(f"an empty list names nobody; accepted: {NETWORKS}")
-    return tuple(parse_network(_of(str)(text)) for text in values)
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def _version(value: object) -> object:
-    if _of(str)(value) not in MINIMUM_VERSIONS:
-        raise ValueError(f"{value!r} is unknown; accepted: {VERSIONS}")
-    return value
-
-
-VERSIONS = " or ".join(f'"{version}"' for version in MINIMUM_VERSIONS)
-ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
-LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
-FRAMING = "the name of a framing, such as windev"
-BOOLEAN = Key("true, false", _of(bool))
-SIZE_KEY = Key("a size in bytes, such as 4096, 64k or 16M", lambda value: parse_size(str(_of(int, str)(value))))
-DURATION_KEY = Key(
-    "a time, such as 10s, 500ms, 2min or 1.5 (seconds)", lambda value: parse_duration(_of(int, float, str)(value))
-)
-PEM_KEY = Key("the name of a PEM file", _of(str))
-COUNT_KEY = Key("a whole number, 1 or more", _count, _whole)
-NETWORKS = "an address or a network, such as 10.0.0.0/8 or ::1, or a list of these (by commas in an option)"
-NETWORKS_KEY = Key(NETWORKS, _networks, _listed)
-
-SOCKET_KEYS = {
-    "listen": Key(LISTEN, _of(str, list, dict)),
-    "framing": Key(FRAMING, _of(str)),
-    "handler": Key(", ".join(HANDLERS), _of(str)),
-    "conversation": Key("MODULE:CALLABLE", _of(str)),
-    "max_length": SIZE_KEY,
-    "on_bad_frame": _choice("close", "skip"),
-    "threads": BOOLEAN,
-    "max_pending": COUNT_KEY,
-    "max_connections": COUNT_KEY,
-    "when_full": _choice("wait", "refuse"),
-    "max_connections_per_peer": COUNT_KEY,
-    "allow": NETWORKS_KEY,
-    "deny": NETWORKS_KEY,
-    "tls": Key("a table [socket.NAME.tls] with certificate in it", _of(dict)),
-    "close_timeout": DURATION_KEY,
-    "idle_timeout": DURATION_KEY,
-    "frame_timeout": DURATION_KEY,
-    "proxy_protocol": BOOLEAN,
-    "proxy_from": NETWORKS_KEY,
-    "handshake_timeout": DURATION_KEY,
-    "log_traffic": BOOLEAN,
-}
-"""The settings of a named socket."""
-
-TLS_KEYS = {
-    "certificate": PEM_KEY,
-    "key": PEM_KEY,
-    "chain": PEM_KEY,
-    "client_ca": PEM_KEY,
-    "minimum_version": Key(VERSIONS, _version),
-}
-"""The settings of the TLS of a named socket."""
-
-LISTEN_KEYS = {"endpoint": Key(ENDPOINT, _of(str)), "framing": Key(FRAMING, _of(str))}
-"""The settings of an endpoint that has a framing of its own."""
-
-FILE_KEYS = {
-    "drain_timeout": DURATION_KEY,
-    "memory_budget": SIZE_KEY,
-    "socket": Key("a table [socket.NAME] for each socket", _of(dict)),
-}
-"""The settings of the whole."""
+SHARED_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if about.whole and name != "name"}
+"""The settings of a socket that a file has once, for all its sockets."""

@@ -2,194 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sockserve.addresses import Network, as_network, format_address
+from sockserve.addresses import Network, format_address
 from sockserve.connection.channel import Channel
-from sockserve.connection.conversation import Conversation
 from sockserve.connection.factory import MessageFactory
-from sockserve.framing import as_framing
+from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
-from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
-from sockserve.handlers.names import conversation_maker, datagram_function, maker
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
-from sockserve.limits.admission import Admission, WhenFull
+from sockserve.limits.admission import Admission
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
+from sockserve.limits.memory import MemoryBudget
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
+from sockserve.server.conflicts import check_addresses
+from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
-from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
+from sockserve.server.values import Listen
+from sockserve.text import described, suggestion
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
+    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
 
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
-    from sockserve.limits.memory import MemoryBudget
+    from sockserve.tls.certificates import Certificates
+
+__all__ = ["Listen", "Server", "SocketServer"]
 
 log = Logger()
 
-ServerEndpoint = str | IStreamServerEndpoint
-"""An endpoint string, or an endpoint."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketArguments(SocketSettings):
+    """What SocketServer takes: the settings of the socket, and what it shares with others.
+
+    memory: the budget that the connections count for; one budget may be for several sockets.
+    reactor: None: the global one.
+    """
+
+    memory: MemoryBudget | None = None
+    reactor: object = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None and not isinstance(self.memory, MemoryBudget):
+            raise SettingError("memory", f"found {described(self.memory)}; accepted: a MemoryBudget, or None")
+        if self.reactor is not None and not IReactorCore.providedBy(self.reactor):
+            raise SettingError("reactor", f"found {described(self.reactor)}; accepted: a reactor of Twisted, or None")
+        SocketSettings.__post_init__(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """An endpoint with a framing of its own, beside others of the same named socket."""
+P = ParamSpec("P")
 
-    endpoint: ServerEndpoint
-    framing: Framing | str
+
+def takes(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """The method's arguments are those of the other callable, for type checkers."""
+    return lambda method: method
 
 
 class SocketServer(Service):
     """A named socket: listens on its endpoints from the start of the service to its stop.
 
-    name: for the log, and in Server.sockets.
-    listen: an endpoint string such as "tcp:7000:interface=127.0.0.1", an endpoint, a Listen, or several of these.
-        "udp:PORT" is for datagrams, see sockserve.server.udp.
-    framing: a Framing or its name, for the endpoints that have none of their own.
-    handler: what answers a message: "echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "module:callable", or a
-        function `answer(message, channel)`, see sockserve.handlers.function.
-    conversation: instead of a handler: `async def talk(channel)`, or "module:callable".
-    max_length: bytes, for the framing that a "forward:" names.
-    threads, max_pending: see sockserve.handlers.function.Answering.
-    max_connections: connections served at once; None: any number.
-    when_full: "wait": further clients are connected and served in turn. "refuse": they are closed at once.
-    max_connections_per_peer: connections of one IPv4 address, or one /64 network of IPv6, at once; further ones are
-        closed.
-    allow, deny: networks as text, or from `ipaddress`. With `allow`, only clients from there may connect; those in
-        `deny` may not.
-    tls: the TLS of all endpoints of streams. "ssl:" and "tls:" endpoint strings have their own.
-    close_timeout: seconds in which a peer has to take some of what it is owed when its connection closes.
-    idle_timeout: seconds in which nothing comes from a peer, and it takes nothing; then its connection is closed.
-    frame_timeout: seconds from the first byte of a frame to its last; then its connection is closed.
-    proxy_protocol: each connection begins with a PROXY header, which tells the client's address; see sockserve.proxy.
-    proxy_from: the networks of the proxies, as text or from `ipaddress`; who else connects is refused. None: loopback.
-    handshake_timeout: seconds for a PROXY header, and for the TLS handshake behind it; nobody is served before.
+    SocketServer(name, listen, framing="raw", handler="echo", *, memory=None, reactor=None, ...)
+
+    The other arguments, all by keyword, are the keys that a [socket.NAME] table of a configuration file has, and
+    drain_timeout: docs/settings.md tells each, and sockserve.server.settings holds them. They take the same values, and
+    those of Python: numbers are seconds and bytes; a handler, a conversation or a framing may be the object itself;
+    `listen` takes endpoints too, and a Listen for one that has a framing of its own; `tls` takes a TLSConfig.
+
     memory: the budget that the connections count for; one budget may be for several sockets.
-    drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
-    log_traffic: log the number of bytes of every read and write.
     reactor: None: the global one.
 
-    Raises ValueError for a value that it does not accept. Starting raises
+    Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
     twisted.internet.error.CannotListenError when an endpoint cannot be opened; an endpoint that takes its time and then
     fails is logged.
 
+    settings: what it was made with, checked.
     ports: the open ports.
     events: told when a limit ends or refuses a connection; `listen` to them.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because what answers has failed. Logged when the service has stopped.
     """
 
-    def __init__(
-        self,
-        name: str,
-        listen: ServerEndpoint | Listen | Iterable[ServerEndpoint | Listen],
-        framing: Framing | str = "raw",
-        handler: str | Function = "echo",
-        *,
-        conversation: str | Conversation | None = None,
-        max_length: int | None = None,
-        threads: bool = False,
-        max_pending: int = DEFAULT_MAX_PENDING,
-        max_connections: int | None = None,
-        when_full: WhenFull = "wait",
-        max_connections_per_peer: int | None = None,
-        allow: Iterable[str | Network] = (),
-        deny: Iterable[str | Network] = (),
-        tls: TLSConfig | None = None,
-        close_timeout: float = 10.0,
-        idle_timeout: float | None = None,
-        frame_timeout: float | None = None,
-        proxy_protocol: bool = False,
-        proxy_from: Iterable[str | Network] | None = None,
-        handshake_timeout: float = 10.0,
-        memory: MemoryBudget | None = None,
-        drain_timeout: float = 10.0,
-        log_traffic: bool = False,
-        reactor: object = None,
-    ) -> None:
+    @takes(SocketArguments)
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - SocketArguments checks them
+        for name in settings:
+            if name not in SOCKET_ARGUMENTS:
+                raise TypeError(
+                    f"SocketServer has no argument {name!r}{suggestion(name, SOCKET_ARGUMENTS)}; "
+                    f"accepted: {', '.join(SOCKET_ARGUMENTS)}"
+                )
+        checked = SocketArguments(*arguments, **settings)
+        self._build(checked, checked.memory, checked.reactor)
+
+    @classmethod
+    def of(cls, settings: SocketSettings, *, memory: MemoryBudget | None = None, reactor: object = None) -> Self:
+        """The service that checked settings describe."""
+        server = cls.__new__(cls)
+        server._build(settings, memory, reactor)
+        return server
+
+    def _build(self, settings: SocketSettings, memory: MemoryBudget | None, reactor: object) -> None:
         if reactor is None:
             from twisted.internet import reactor
+        name = settings.name
         self.setName(name)
+        self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
-        self._drain_timeout = drain_timeout
-        self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
+        self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
         self._accepting = Accepting(name, self._reactor)
         self._admission: Admission[Engine] = Admission(
-            max_connections, when_full, self._accepting.accept, per_peer=max_connections_per_peer
+            settings.max_connections,
+            settings.when_full,
+            self._accepting.accept,
+            per_peer=settings.max_connections_per_peer,
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
         self.events = Events(self._lines)
         self.closings = self.events.counts
-        if proxy_from is not None and not proxy_protocol:
-            raise ValueError("proxy_from needs proxy_protocol")
-        self._proxies = LOOPBACK if proxy_from is None else tuple(map(as_network, proxy_from))
-        self._proxy_protocol = proxy_protocol
         self._opening: list[Deferred[None]] = []
-        if conversation is not None:
-            make = conversation_maker(conversation)
-        else:
-            make = maker(handler, max_pending=max_pending, threads=threads, max_length=max_length, reactor=reactor)
-        self._handshake_timeout = handshake_timeout
-        shared = None if tls is None else Certificates(name, tls.read, tls.files)
-        one = isinstance(listen, str | Listen) or IStreamServerEndpoint.providedBy(listen)
-        several = cast("Iterable[ServerEndpoint | Listen]", [listen] if one else listen)
-        self._listen: list[tuple[IStreamServerEndpoint, MessageFactory, Certificates | None]] = []
-        for item in several:
-            endpoint, own = (item.endpoint, item.framing) if isinstance(item, Listen) else (item, framing)
-            certificates = shared
-            if isinstance(endpoint, str) and endpoint.startswith("haproxy:"):
-                inner = endpoint.removeprefix("haproxy:")
-                raise ValueError(f"{endpoint!r} loses the end of a stream; accepted: {inner!r}, with proxy_protocol")
-            if isinstance(endpoint, str) and endpoint.startswith("udp:"):
-                if proxy_protocol:
-                    raise ValueError(
-                        f"{endpoint!r}: udp has no PROXY headers; accepted: a socket without proxy_protocol"
-                    )
-                if shared is not None:
-                    raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
-                datagrams = _datagrams(
-                    name, handler, conversation, own, self._lines, self._access, max_pending, threads, log_traffic
-                )
-                endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
-            elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
-                if shared is not None:
-                    raise ValueError(f"{endpoint!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
-                endpoint, certificates = tls_endpoint(name, reactor, endpoint)
-            elif isinstance(endpoint, str) and endpoint.startswith("unix:"):
-                # It needs what only systems with unix sockets have.
-                from sockserve.server.unix import unix_endpoint
-
-                endpoint = unix_endpoint(reactor, endpoint)
-            elif isinstance(endpoint, str):
-                endpoint = cast("IStreamServerEndpoint", serverFromString(reactor, endpoint))
+        make = settings.answers.make(reactor, settings.max_pending, settings.threads)
+        # What each endpoint listens with, and the certificates of its TLS.
+        self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
+        options = settings.connection_options()
+        for each in settings.listens:
+            endpoint = each.opening.make(reactor)
+            if isinstance(endpoint, DatagramEndpoint):
+                self._listen.append((endpoint, self._datagrams(each.framing), None))
+                continue
             factory = MessageFactory(
-                own,
+                each.framing,
                 make,
-                close_timeout=close_timeout,
-                idle_timeout=idle_timeout,
-                frame_timeout=frame_timeout,
-                log_traffic=log_traffic,
+                **options,
                 reactor=self._reactor,
                 socket=name,
                 gate=self._admission,
                 memory=memory,
                 events=self.events,
             )
-            self._listen.append((endpoint, factory, certificates))
+            self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
 
     @property
     def clean(self) -> bool:
@@ -217,7 +180,8 @@ class SocketServer(Service):
         self._admission.open()
         self.closings.clear()
         for endpoint, factory, certificates in self._listen:
-            opening = endpoint.listen(self._layers(factory, certificates))
+            layered = self._layers(factory, certificates) if isinstance(factory, MessageFactory) else factory
+            opening: Deferred[IListeningPort] = endpoint.listen(layered)
             if opening.called and isinstance(opening.result, Failure):
                 failure = opening.result
                 opening.addErrback(lambda _: None)
@@ -239,7 +203,9 @@ class SocketServer(Service):
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
-        return self._admission.drain().addTimeout(self._drain_timeout, self._reactor, self._abort)
+        return self._admission.drain().addTimeout(
+            cast("float", self.settings.drain_timeout), self._reactor, self._abort
+        )
 
     def _stopped(self, _: object) -> None:
         self._lines.flush()
@@ -270,15 +236,32 @@ class SocketServer(Service):
                 certificates,
                 layered,
                 self._reactor,
-                handshake_timeout=self._handshake_timeout,
+                handshake_timeout=cast("float", self.settings.handshake_timeout),
                 report=self._report,
                 name=str(self.name),
             )
         if self._access != EVERYONE:
             layered = AccessFactory(layered, self._access, self._report)
-        if self._proxy_protocol:
-            layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)
+        if self.settings.proxy_protocol:
+            proxies = cast("tuple[Network, ...]", self.settings.proxy_from or LOOPBACK)
+            timeout = cast("float", self.settings.handshake_timeout)
+            layered = ProxyFactory(layered, proxies, timeout, self._report, self._reactor)
         return layered
+
+    def _datagrams(self, framing: Framing) -> DatagramSocket:
+        """What answers the datagrams of one endpoint."""
+        settings = self.settings
+        assert settings.answers.datagram is not None
+        return DatagramSocket(
+            settings.name,
+            settings.answers.datagram,
+            cast("Raw", framing),
+            self._lines,
+            self._access,
+            max_pending=settings.max_pending,
+            threads=settings.threads,
+            log_traffic=settings.log_traffic,
+        )
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
@@ -293,31 +276,14 @@ class SocketServer(Service):
             log.failure("{name} cannot listen", failure, name=self.name)
 
 
+SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
+"""The names of what SocketServer takes."""
+
+SocketServer.__signature__ = signature(SocketArguments)  # type: ignore[attr-defined]
+
+
 def _channel(connection: Engine) -> Channel:
     return Channel(cast("MessageProtocol", connection.receiver))
-
-
-def _datagrams(
-    name: str,
-    handler: str | Function,
-    conversation: str | Conversation | None,
-    framing: Framing | str,
-    lines: FloodGuard,
-    access: Access,
-    max_pending: int,
-    threads: bool,
-    log_traffic: bool,
-) -> DatagramSocket:
-    """What listens at a `udp:` endpoint. Raises ValueError for what datagrams cannot do."""
-    framing = as_framing(framing)
-    if not isinstance(framing, Raw):
-        raise ValueError(f"udp is always raw, one datagram is one message: framing {framing} does not apply")
-    if conversation is not None:
-        raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
-    function = datagram_function(handler)
-    return DatagramSocket(
-        name, function, framing, lines, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
-    )
 
 
 class Server(MultiService):
@@ -333,10 +299,11 @@ class Server(MultiService):
             self.add(socket)
 
     def add(self, socket: SocketServer) -> None:
-        """Add one; it starts now if the server runs. Raises ValueError for a name that is taken."""
+        """Add one; it starts now if the server runs. Raises ValueError for a name or an address that is taken."""
         name = str(socket.name)
         if name in self.sockets:
             raise ValueError(f"there is a socket named {name!r} already")
+        check_addresses([one.settings for one in (*self.sockets.values(), socket)], lambda _: "listen")
         self.sockets[name] = socket
         try:
             socket.setServiceParent(self)

@@ -6,18 +6,15 @@ datagrams on a public address sends traffic to whoever the sender names (RFC 473
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import MessageLengthError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from sockserve.addresses import format_address, host_of
 from sockserve.connection.channel import Channel
@@ -33,15 +30,12 @@ from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUDP
+    from twisted.internet.interfaces import IListeningPort, IReactorUDP
     from twisted.internet.udp import Port
 
     from sockserve.framing import Framing
 
 log = Logger()
-
-FORM = re.compile(r"udp:([0-9]{1,5})(?::interface=(.+))?", re.ASCII)
-ACCEPTED = "udp:PORT or udp:PORT:interface=ADDRESS, with \\: for a colon in the address"
 
 # The largest datagram there is.
 _MAX_SIZE = 65535
@@ -208,19 +202,17 @@ class Sender:
         """There is no connection."""
 
 
-@implementer(IStreamServerEndpoint)
 class DatagramEndpoint:
-    """Listens for datagrams; stands beside the endpoints of streams, and ignores the factory that those need."""
+    """Where datagrams arrive; the counterpart of the endpoints of streams.
 
-    def __init__(self, reactor: IReactorUDP, text: str, protocol: DatagramSocket) -> None:
-        """text: `udp:PORT` or `udp:PORT:interface=ADDRESS`. Raises ValueError for anything else."""
-        match = FORM.fullmatch(text)
-        if match is None or int(match[1]) > 65535:
-            raise ValueError(f"{text!r} is no UDP endpoint; accepted: {ACCEPTED}")
+    port: 0 for one that the system chooses. interface: loopback unless told otherwise.
+    """
+
+    def __init__(self, reactor: IReactorUDP, port: int, interface: str = "127.0.0.1") -> None:
         self._reactor = reactor
-        self._port = int(match[1])
-        self._interface = (match[2] or "127.0.0.1").replace("\\:", ":")
-        self._protocol = protocol
+        self._port = port
+        self._interface = interface
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - as the interface
-        return maybeDeferred(self._reactor.listenUDP, self._port, self._protocol, self._interface, _MAX_SIZE)
+    def listen(self, protocol: DatagramSocket) -> Deferred[IListeningPort]:
+        """Open it. Fails as the endpoints of streams do."""
+        return maybeDeferred(self._reactor.listenUDP, self._port, protocol, self._interface, _MAX_SIZE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import socket
 import stat
 import time
@@ -25,7 +24,6 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.unix import Port
 from zope.interface import implementer
 
-from sockserve.addresses import endpoint_arguments
 from sockserve.text import printable
 
 if TYPE_CHECKING:
@@ -36,33 +34,9 @@ DEFAULT_MODE = 0o666
 DEFAULT_BACKLOG = 50
 """Both are Twisted's."""
 
-ACCEPTED = "unix:PATH, and behind it :mode=660 (octal), :backlog=50, :lockfile=0 or 1 (without effect)"
-
-_ARGUMENTS = ("address", "mode", "backlog", "lockfile")
-_FORMS = {"mode": r"[0-7]{3,4}", "backlog": r"0*[1-9][0-9]{0,5}", "lockfile": r"[01]"}
 # Seconds to wait for another server that starts in the same folder; it needs less than one of them.
 _PATIENCE = 1.0
 _PAUSE = 0.01
-
-
-def unix_endpoint(reactor: object, text: str) -> UnixEndpoint:
-    """The endpoint of a string such as `unix:/run/orders.sock:mode=660`, as Twisted writes them.
-
-    `lockfile` is accepted, because Twisted has it, and changes nothing. Raises ValueError, in one line.
-    """
-    _, found = endpoint_arguments(text, {"unix": (*_ARGUMENTS, "a fifth argument")})
-    unknown = [name for name in found if name not in _ARGUMENTS]
-    wrong = [name for name, form in _FORMS.items() if not re.fullmatch(form, found.get(name, form), re.ASCII)]
-    wrong = [name for name in wrong if name in found]
-    if unknown or wrong or not found.get("address"):
-        what = f"{unknown[0]} is unknown" if unknown else f"{wrong[0]} is wrong" if wrong else "it has no path"
-        raise ValueError(f"{printable(text)!r}: {what}; accepted: {ACCEPTED}")
-    return UnixEndpoint(
-        reactor,
-        found["address"],
-        mode=int(found["mode"], 8) if "mode" in found else DEFAULT_MODE,
-        backlog=int(found.get("backlog", DEFAULT_BACKLOG)),
-    )
 
 
 @implementer(IStreamServerEndpoint)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,28 +16,44 @@ from twisted.python import usage
 
 from sockserve import __version__
 from sockserve.config.checking import (
-    DEFAULT_MEMORY_BUDGET,
+    PROGRAM_SETTINGS,
     Config,
     ConfigError,
-    check_addresses,
-    check_budget,
+    check_program,
     check_socket,
-    checked,
+    check_sockets,
     path_of,
 )
 from sockserve.config.loading import load
-from sockserve.framing import NAMES
+from sockserve.fields import Setting
+from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.handlers.names import NAMES as HANDLERS
-from sockserve.server.settings import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
+from sockserve.server.endpoints import DEFAULT_LISTEN
+from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.signals import Stopping
+from sockserve.text import one_line
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IReactorCore
 
 log = Logger()
+
+SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items() if name != "tls"}
+"""The settings that are options: all but those that have a table of their own."""
+
+_ELSE = "Program"
+_OTHERS = {
+    "config": "A TOML file with all settings, and no other option beside it.",
+    "help": "Display this help and exit.",
+    "version": "Print the versions of sockserve and Twisted, and exit.",
+}
+"""The options that are no settings, and their help."""
+
+# Columns of help before its sentences.
+_INDENT = 32
 
 
 class Options(usage.Options):
@@ -49,125 +66,41 @@ class Options(usage.Options):
     longdesc = (
         "Serve messages over stream sockets. Without options: echo, each client gets back what it sends, to the last "
         "byte, also when it shuts down its sending side first. The options describe one named socket; a file that "
-        f"--config names, any number. Framings: {', '.join(NAMES)}. N is a number of bytes; DELIM, START and END are "
-        r"bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. "
-        f"Handlers: {', '.join(HANDLERS)}; modules are looked for in the current directory first. Sizes take k and M "
-        "(1024, 1024 * 1024), times ms, s and min."
+        f"--config names, any number. Framings: {', '.join(FRAMINGS)}. N is a number of bytes; DELIM, START and END "
+        r"are bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. "
+        f"Handlers: {', '.join(HANDLERS)}; modules are looked for in the current directory first. A SIZE takes k and M "
+        "(1024, 1024 * 1024), a TIME ms, s and min."
     )
-    # The defaults stand in the texts: an option that was not given has to be told from one that was.
-    optParameters = [
-        ["framing", "f", None, "How messages are told apart in the stream. [default: raw]"],
-        ["handler", None, None, "What answers a message. [default: echo]"],
-        ["conversation", None, None, "Instead of a handler: the coroutine function MODULE:CALLABLE, run per client."],
-        [
-            "max-length",
-            None,
-            None,
-            "The longest message accepted or sent, in bytes, framing bytes not counted. [default: 1M]",
-        ],
-        [
-            "on-bad-frame",
-            None,
-            None,
-            "close: the first bad frame ends the connection. skip: go on behind it. [default: close]",
-        ],
-        ["max-connections", None, None, "Clients served at once. [default: any number]"],
-        [
-            "when-full",
-            None,
-            None,
-            "wait: further clients are connected and served in turn. refuse: they are closed. [default: wait]",
-        ],
-        [
-            "max-connections-per-peer",
-            None,
-            None,
-            "Clients of one address, or one /64 network of IPv6; further ones are closed. [default: any number]",
-        ],
-        ["allow", None, None, "Networks whose clients may connect, separated by commas. [default: all]"],
-        ["deny", None, None, "Networks whose clients may not connect. [default: none]"],
-        [
-            "close-timeout",
-            None,
-            None,
-            "Abort a client that takes nothing for so long of what it is owed at its end. [default: 10s]",
-        ],
-        [
-            "idle-timeout",
-            None,
-            None,
-            "Close a client from which nothing came for so long, and which took nothing. [default: never]",
-        ],
-        [
-            "frame-timeout",
-            None,
-            None,
-            "Close a client that needs longer from a frame's first byte to its last. [default: never]",
-        ],
-        [
-            "handshake-timeout",
-            None,
-            None,
-            "Close a client that needs longer for its PROXY header or its TLS handshake. [default: 10s]",
-        ],
-        [
-            "max-pending",
-            None,
-            None,
-            "Answers of MODULE:CALLABLE under way for one client; then its reading pauses. [default: 100]",
-        ],
-        [
-            "drain-timeout",
-            None,
-            None,
-            "The time that all clients have to take what they are owed at the end. [default: 10s]",
-        ],
-        [
-            "memory-budget",
-            None,
-            None,
-            "Bytes held for all clients together; above that the largest are not read from. [default: 256M]",
-        ],
-        ["config", None, None, "A TOML file with all settings, and no other option beside it."],
-    ]
-    optFlags = [
-        ["threads", None, "Call the handler MODULE:CALLABLE in threads, because it blocks."],
-        [
-            "proxy-protocol",
-            None,
-            "The clients' addresses come from a proxy, which sends a PROXY header for each of them.",
-        ],
-        ["log-traffic", None, "Log the number of bytes of every read and write, with the peer's address."],
-    ]
+    optParameters = [["config", None, None, _OTHERS["config"]]]
 
     config: Config
 
     def __init__(self, reactor: IReactorCore | None = None) -> None:
         super().__init__()
-        self["listen"] = []
-        self["proxy-from"] = []
         self.reactor = reactor
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Where to listen: a Twisted endpoint, such as tcp6:7000 or unix:/run/x.sock; repeatable. [default: %s]"""
-        self["listen"].append(endpoint)
-
-    opt_listen.__doc__ = str(opt_listen.__doc__) % DEFAULT_LISTEN
-    opt_l = opt_listen
-
-    def opt_proxy_from(self, networks: str) -> None:
-        """The networks of the proxies, separated by commas; repeatable. [default: 127.0.0.0/8,::1]"""
-        self["proxy-from"] += [network.strip() for network in networks.split(",")]
 
     def opt_version(self) -> None:
         """Print the versions of sockserve and Twisted, and exit."""
         print(f"sockserve version: {__version__}, framings {FORM}")
         super().opt_version()
 
+    def getUsage(self, width: int | None = None) -> str:
+        """The help: the options under the headings that their settings have."""
+        groups: dict[str, list[str]] = {}
+        for name, each in SETTINGS.items():
+            value = each.value.metavar and f"={each.value.metavar}"
+            short = f"-{each.short}, " if each.short else ""
+            groups.setdefault(each.group, []).append(_entry(f"{short}{_option(name)}{value}", _sentence(name, each)))
+        for name, text in _OTHERS.items():
+            value = "=FILE" if name == "config" else ""
+            groups.setdefault(_ELSE, []).append(_entry(f"--{name}{value}", text))
+        chunks = [f"{group}:\n{''.join(entries)}" for group, entries in groups.items()]
+        return "\n".join([*chunks, textwrap.fill(self.longdesc, 80)]) + "\n"
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Check everything, open nothing. Raises twisted.python.usage.UsageError, one line.
 
-        Under twistd, which would print its whole help first and all of it to standard output, the line goes to
+        Under twistd, which would print its program help first and all of it to standard output, the line goes to
         standard error and the program ends with status 1.
         """
         if self.parent is not None:
@@ -176,7 +109,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            line = " ".join(str(error).splitlines()) + self._hint(str(error))
+            line = one_line(error) + self._hint(str(error))
             if self.parent is None:
                 raise usage.UsageError(line) from None
             sys.exit(f"{NAME}: {line}")
@@ -186,9 +119,9 @@ class Options(usage.Options):
             raise usage.UsageError(f"unexpected argument {args[0]!r}: all settings are options, see --help")
 
     def postOptions(self) -> None:
-        given = {name: value for name, value in self.items() if value not in (None, 0, [])}
+        given = {name: self[_word(name)] for name in SETTINGS if _word(name) in self}
         try:
-            self.config = self._from_file(given) if "config" in given else self._from_options(given)
+            self.config = self._from_options(given) if self["config"] is None else self._from_file(given)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from error
 
@@ -197,46 +130,72 @@ class Options(usage.Options):
         return "--listen" if self["config"] is None else f"{self['config']}: {path_of(socket)}.listen"
 
     def _from_file(self, given: dict[str, Any]) -> Config:
-        others = [_option(name) for name in given if name != "config"]
+        others = sorted(_option(name) for name in given)
         if others:
             raise ConfigError("--config", f"all settings are in the file; not accepted beside it: {', '.join(others)}")
-        return load(given["config"], self.reactor)
+        return load(self["config"])
 
     def _from_options(self, given: dict[str, Any]) -> Config:
         """One named socket, with the name of what answers."""
-        settings: dict[str, object] = {"listen": [DEFAULT_LISTEN]}
-        whole: dict[str, object] = {}
-        for name, value in given.items():
-            key = name.replace("-", "_")
-            table, keys = (settings, SOCKET_KEYS) if key in SOCKET_KEYS else (whole, FILE_KEYS)
-            try:
-                match value:
-                    case str():
-                        table[key] = keys[key].from_text(value)
-                    case int():
-                        table[key] = True
-                    case _:
-                        table[key] = value
-            except ValueError as error:
-                raise ConfigError(_option(key), error) from None
+        program, shared = check_program({name: given[name] for name in given if name in PROGRAM_SETTINGS}, _option)
+        table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_SETTINGS}}
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
-        socket = check_socket(name, settings, _option, self.reactor)
-        check_addresses([socket], lambda _: "--listen")
-        values = checked(whole, FILE_KEYS, _option)
-        check_budget([socket], values.get("memory_budget", DEFAULT_MEMORY_BUDGET), "--memory-budget")
-        return Config((socket,), **values)
+        socket = check_socket(name, table, _option, **shared)
+        return check_sockets([socket], program, lambda _: "--listen", _option)
 
     def _hint(self, problem: str) -> str:
-        """The nearest option, behind a message about one that does not exist."""
+        """The nearest option, after a message about one that does not exist."""
         match = re.fullmatch(r"option --(.+) not recognized", problem, re.DOTALL)
         names = [name.removesuffix("=") for name in self.longOpt]
         near = difflib.get_close_matches(match[1], names, 1) if match else []
         return f" (did you mean --{near[0]}?)" if near else ""
 
 
+def _opt(name: str, about: Setting) -> Callable[..., None]:
+    """The method that usage.Options calls for an option."""
+    value = about.value
+
+    def flag(self: Options) -> None:
+        self[_word(name)] = True
+
+    def take(self: Options, text: str) -> None:
+        read = value.from_text(text)
+        if value.repeatable:
+            read = [*self.get(_word(name), []), *cast("list[object]", read)]
+        self[_word(name)] = read
+
+    method = take if value.metavar else flag
+    method.__doc__ = _sentence(name, about)
+    return method
+
+
+def _sentence(name: str, about: Setting) -> str:
+    shown = DEFAULT_LISTEN if name == "listen" else about.default_text
+    default = f" [default: {shown}]" if about.value.metavar else ""
+    return about.help + (" Repeatable." if about.value.repeatable else "") + default
+
+
+def _entry(option: str, text: str) -> str:
+    """One option and its sentence, as help has them."""
+    lines = textwrap.wrap(text, 80 - _INDENT)
+    head = f"  {option}" if option.startswith("-") and not option.startswith("--") else f"      {option}"
+    first = f"{head:{_INDENT}}{lines.pop(0)}" if len(head) < _INDENT else head
+    return "".join(f"{line}\n" for line in [first, *(f"{'':{_INDENT}}{line}" for line in lines)])
+
+
+def _word(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def _option(key: str) -> str:
     """The option for a key such as max_length or listen[1]."""
-    return "--" + key.partition("[")[0].replace("_", "-")
+    return "--" + _word(re.split(r"[\[.]", key)[0])
+
+
+for _key, _about in SETTINGS.items():
+    setattr(Options, f"opt_{_key}", _opt(_key, _about))
+    if _about.short:
+        setattr(Options, f"opt_{_about.short}", getattr(Options, f"opt_{_key}"))
 
 
 def _name(handler: str) -> str:
@@ -246,7 +205,9 @@ def _name(handler: str) -> str:
 
 def _last_name(text: str) -> str:
     """`answer` for shop.orders:answer and shop.orders:Shop.answer."""
-    return re.split(r"[.:]", text)[-1]
+    name = re.split(r"[.:]", text)[-1]
+    # What is wrong with such a text is told where it is checked.
+    return name[:100] if name.strip() and name.isprintable() else "socket"
 
 
 def makeService(options: Options) -> MultiService:

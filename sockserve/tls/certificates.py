@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from sockserve.addresses import endpoint_arguments
+from sockserve.fields import PEM_FILE, Setting, Value, check_fields, of, setting
+from sockserve.text import shown
 
 if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
-    from twisted.internet.interfaces import IStreamServerEndpoint
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 log = Logger()
@@ -45,22 +45,42 @@ class CertificateError(ValueError):
         self.key = key
 
 
+def _version(value: object) -> object:
+    if of(str)(value) not in MINIMUM_VERSIONS:
+        raise ValueError(f"{shown(value)} is unknown; accepted: {VERSION.accepted}")
+    return value
+
+
+VERSION = Value(" or ".join(f'"{version}"' for version in MINIMUM_VERSIONS), _version, "VERSION", written='"{}"'.format)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLSConfig:
-    """The TLS of a named socket, as [socket.NAME.tls] has it. The files are PEM.
+    """The TLS of a named socket, as [socket.NAME.tls] has it; docs/settings.md tells each. The files are PEM.
 
-    certificate: the server's certificate; those of its chain may follow it.
-    key: its private key, without a passphrase; None: in the file of the certificate.
-    chain: the certificates between the server's and one that clients trust.
-    client_ca: what the certificates of clients must be signed by; with it a client has to show one.
-    minimum_version: of TLS.
+    Raises SettingError, a ValueError of one line, for a value of a wrong type.
     """
 
-    certificate: str
-    key: str | None = None
-    chain: str | None = None
-    client_ca: str | None = None
-    minimum_version: MinimumVersion = "1.2"
+    certificate: str = field(
+        metadata={"setting": Setting(PEM_FILE, "TLS", "The server's certificate; those of its chain may follow it.")}
+    )
+    key: str | None = setting(
+        PEM_FILE, "TLS", "Its private key, without a passphrase.", None, none="in the file of certificate"
+    )
+    chain: str | None = setting(
+        PEM_FILE, "TLS", "The certificates between the server's and one that clients trust.", None, none="none"
+    )
+    client_ca: str | None = setting(
+        PEM_FILE,
+        "TLS",
+        "The authorities that sign clients' certificates; a client that shows none is not served.",
+        None,
+        none="none",
+    )
+    minimum_version: MinimumVersion = setting(VERSION, "TLS", "The oldest version of TLS to speak.", "1.2")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def files(self) -> list[str]:
         """What has to be read again when it changes."""
@@ -73,10 +93,7 @@ class TLSConfig:
         from OpenSSL.crypto import X509StoreFlags
         from twisted.internet.ssl import CertificateOptions, TLSVersion
 
-        minimum = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}.get(self.minimum_version)
-        if minimum is None:
-            accepted = " or ".join(map(repr, MINIMUM_VERSIONS))
-            raise CertificateError("minimum_version", f"{self.minimum_version!r} is unknown; accepted: {accepted}")
+        minimum = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}[self.minimum_version]
         # Twisted's choice of ciphers and curves; no sessions: each client shows its certificate each time.
         context = CertificateOptions(raiseMinimumTo=minimum).getContext()
         self._use_certificate(context)
@@ -221,51 +238,22 @@ def _stamp(file: str) -> tuple[str, int, int, int] | None:
     return file, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-class _Recorder:
-    """Stands in for a reactor, and notes what an `ssl:` endpoint would listen with."""
+def folder_certificates(name: str, folder: Path) -> Certificates:
+    """Those of a folder of PEM files: the one that a client asks for by name (Twisted's `tls:` endpoint).
 
-    def listenSSL(self, port: int, factory: object, contextFactory: Any, backlog: int, interface: str) -> None:  # noqa: N803, ANN401
-        self.context = contextFactory
-        self.address = (port, backlog, interface)
-
-
-def tls_endpoint(name: str, reactor: object, text: str) -> tuple[IStreamServerEndpoint, Certificates]:
-    """An `ssl:` or `tls:` server endpoint string, taken apart: the endpoint below the TLS, and the certificates.
-
-    name: of the named socket, for the log. Raises ValueError, or what Twisted's parsers raise.
+    name: of the named socket, for the log. Raises ValueError, or what Twisted's parser raises.
     """
     require_openssl()
-    kind, arguments = endpoint_arguments(
-        text,
-        {
-            "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain"),
-            "tls": ("path",),
-        },
-    )
-    if kind == "tls":
-        folder = Path(arguments["path"])
-        if not any(folder.rglob("*.pem")):
-            raise CertificateError("", f"{folder}: has no .pem file")
-        parsed: Any = serverFromString(reactor, text)
 
-        def read() -> Creator:
-            again: Any = serverFromString(reactor, text)
-            creator: Creator = again.connectionCreator.serverConnectionForTLS
-            return creator
+    def files() -> list[Path]:
+        return sorted(folder.rglob("*.pem"))
 
-        return parsed.endpoint, Certificates(name, read, lambda: map(str, [folder, *sorted(folder.rglob("*.pem"))]))
+    if not files():
+        raise CertificateError("", f"{folder}: has no .pem file")
 
-    def recorded() -> _Recorder:
-        recorder = _Recorder()
-        serverFromString(recorder, text).listen(None)
-        return recorder
+    def read() -> Creator:
+        endpoint: Any = serverFromString(None, f"tls:{quoteStringArgument(str(folder))}")
+        creator: Creator = endpoint.connectionCreator.serverConnectionForTLS
+        return creator
 
-    def read_files() -> Creator:
-        from OpenSSL import SSL
-
-        context = recorded().context.getContext()
-        return lambda _: SSL.Connection(context)
-
-    keys = ("privateKey", "certKey", "extraCertChain", "dhParameters")
-    files = [arguments[key] for key in keys if key in arguments] or ["server.pem"]
-    return TCP4ServerEndpoint(reactor, *recorded().address), Certificates(name, read_files, lambda: files)
+    return Certificates(name, read, lambda: map(str, [folder, *files()]))

@@ -347,29 +347,46 @@ class PatienceTests(ClientTestCase):
 
 class EndpointTests(SynchronousTestCase):
     def test_what_is_no_endpoint_is_said_in_one_line(self) -> None:
-        for text, reason in (
-            ("", "a host or a port"),
-            ("tcp", "a host and a port are missing"),
-            ("tcp:", "a host or a port is missing"),
-            ("tcp:host", "a host or a port is missing"),
-            ("tcp::7000", "a host or a port is missing"),
-            ("tcp:host:name", "the port is a number from 1 to 65535, not 'name'"),
-            ("tcp:host:0", "the port is a number from 1 to 65535, not '0'"),
-            ("tcp:host:70000", "the port is a number from 1 to 65535, not '70000'"),
-            ("tcp:host:7000:8000", "'8000' is too much: there are a host and a port"),
-            ("tcp:host:7000:tmeout=3", "tcp has no option 'tmeout'"),
-            ("tcp:host:7000:timeout=soon", "could not convert string to float"),
-            ("tcp:host:7000\\", "a backslash must stand before another character"),
-            ("localhost:7000", "Unknown endpoint type"),
-            ("tls:host", "missing 1 required positional argument"),
+        tcp = "tcp:HOST:PORT"
+        for text, reason, accepted in (
+            ("", "unknown kind of endpoint ''", ACCEPTED),
+            ("tcp", "host and port are missing", tcp),
+            ("tcp:", "host and port are missing", tcp),
+            ("tcp:host", "port is missing", tcp),
+            ("tcp::7000", "host is missing", tcp),
+            ("tcp:host:name", "the port is a number from 1 to 65535, not 'name'", tcp),
+            ("tcp:host:0", "the port is a number from 1 to 65535, not '0'", tcp),
+            ("tcp:host:70000", "the port is a number from 1 to 65535, not '70000'", tcp),
+            ("tcp:host:7000:8000", "'8000' is one argument too many", tcp),
+            ("tcp:host:7000:port=1", "port is given twice", tcp),
+            ("tcp:host:7000:tmeout=3", "there is no argument 'tmeout'", tcp),
+            ("tcp:host:7000:timeout=soon", "the timeout is a time, such as 30 or 500ms, not 'soon'", tcp),
+            ("tcp:host:7000\\", "a backslash must stand before another character", tcp),
+            ("localhost:7000", "unknown kind of endpoint 'localhost'", ACCEPTED),
+            ("unx:/run/x", "unknown kind of endpoint 'unx' (did you mean 'unix'?)", ACCEPTED),
+            ("tls:host", "port is missing", "tls:HOST:PORT"),
+            ("tls:host:1:certificate=/no-such.pem", "/no-such.pem: cannot be read: No such file", "tls:HOST:PORT"),
+            (f"tls:host:1:certificate={__file__}", "is not PEM", "tls:HOST:PORT"),
+            ("tls:host:1:trustRoots=/no-such", "/no-such: is not a directory", "tls:HOST:PORT"),
+            ("tls:host:1:endpoint=pigeon", "nknown", "tls:HOST:PORT"),
+            ("ssl:host:1:sslmethod=x", "there is no argument 'sslmethod'", "ssl:HOST:PORT"),
+            ("ssl:host:1:timeout=", "the timeout is a time", "ssl:HOST:PORT"),
+            ("unix", "path is missing", "unix:PATH"),
+            ("unix:/run/x:lockfile=yes", "'yes' is neither 0 nor 1", "unix:PATH"),
+            ("unix:/run/x:/run/y", "'/run/y' is one argument too many", "unix:PATH"),
         ):
             with self.subTest(text), self.assertRaises(ValueError) as caught:
                 connect(text)
             line = str(caught.exception)
-            if text:
-                self.assertIn(reason, line)
-            self.assertIn(f"; accepted: {ACCEPTED}", line)
+            self.assertIn(reason, line)
+            self.assertIn(f"; accepted: {accepted}", line)
             self.assertNotIn("\n", line)
+
+    def test_what_is_neither_a_string_nor_an_endpoint(self) -> None:
+        for value in (None, 7000, b"tcp:localhost:7000", ["tcp:localhost:7000"]):
+            with self.assertRaises(ValueError) as caught:
+                connect(value)  # type: ignore[arg-type]
+            self.assertIn("is no endpoint; accepted: ", str(caught.exception))
 
     def test_what_is_no_framing(self) -> None:
         with self.assertRaises(ValueError) as caught:

@@ -716,12 +716,12 @@ class UsageTests(SynchronousTestCase):
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (
             ((), "the following arguments are required: ENDPOINT"),
-            (("tcp:7000",), "argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: "),
+            (("tcp:7000",), "argument ENDPOINT: 'tcp:7000': port is missing; accepted: "),
             (("tcp:h:7", "more"), "unexpected argument 'more', see sockserve bench --help"),
             (("tcp:h:7", "-f", "windew"), "argument --framing: unknown framing 'windew' (did you mean 'windev'?)"),
             (("tcp:h:7", "-f", "int8", "-s", "256"), "argument --size: message of 256 bytes is longer than the limit"),
             (("tcp:h:7", "-f", "fixed:8"), "argument --size: a message of fixed:8 has 8 bytes, not 32"),
-            (("tcp:h:7", "-s", "0"), "argument --size/-s: '0' is not a size in bytes; accepted: "),
+            (("tcp:h:7", "-s", "0"), "argument --size/-s: '0' is not a size; accepted: "),
             (("tcp:h:7", "-c", "0"), "argument --connections/-c: '0' is not a number of connections; accepted: 1"),
             (("tcp:h:7", "-w", "x"), "argument --window/-w: 'x' is not a number of messages; accepted: 1 or more"),
             (("tcp:h:7", "-r", "-1"), "argument --rate/-r: "),

@@ -389,7 +389,7 @@ class CommandTests(CheckCase):
     async def test_an_endpoint_that_is_none(self) -> None:
         status, output, errors = await self.command("tcp:7")
         self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
-        self.assertIn("argument ENDPOINT: 'tcp:7': a host or a port is missing; accepted: ", errors)
+        self.assertIn("argument ENDPOINT: 'tcp:7': port is missing; accepted: ", errors)
 
     def test_wrong_arguments_are_told_in_one_line(self) -> None:
         for arguments, expected in (

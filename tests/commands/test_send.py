@@ -398,7 +398,7 @@ class UsageTests(SynchronousTestCase):
     def test_an_endpoint_that_is_none(self) -> None:
         status, output, errors = self.process("send", "tcp:7000", "x")
         self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
-        self.assertIn("argument ENDPOINT: 'tcp:7000': a host or a port is missing; accepted: ", errors)
+        self.assertIn("argument ENDPOINT: 'tcp:7000': port is missing; accepted: ", errors)
 
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (
@@ -416,7 +416,7 @@ class UsageTests(SynchronousTestCase):
             ),
             (
                 ("send", "tcp:h:7", "--max-length", "1G"),
-                "argument --max-length: '1G' is not a size in bytes; accepted: ",
+                "argument --max-length: '1G' is not a size; accepted: ",
             ),
             (("send", "tcp:h:7", "--hex", "0x00"), "argument MESSAGE: '0x00': '0x00' is not hexadecimal; accepted: "),
             (("send", "tcp:h:7", "-f", "fixed:3", "four"), "argument MESSAGE: 'four': "),

@@ -11,15 +11,15 @@ from unittest.mock import ANY
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.config.checking import Config, ConfigError, SocketConfig
+from sockserve.config.checking import Config, ConfigError
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.framing import NAMES, parse
-from sockserve.server.settings import SOCKET_KEYS
-from sockserve.server.sockets import Listen
+from sockserve.server.settings import SOCKET_SETTINGS, SocketSettings
+from sockserve.server.values import Listen
 from sockserve.text import parse_duration, parse_size
 
-KEYS = ", ".join(SOCKET_KEYS)
+KEYS = ", ".join(SOCKET_SETTINGS)
 
 
 def answer(message: bytes, _channel: Channel) -> bytes:
@@ -61,7 +61,7 @@ class DurationTests(SynchronousTestCase):
         for value in ("", "0", "0s", "-1s", "1h", "s", "1e3", ".5s", "1 1s", "\u0661s", "9" * 99, "1s\n", *numbers):
             with self.subTest(value=value):
                 line = str(self.assertRaises(ValueError, parse_duration, value))
-                self.assertIn("accepted: more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)", line)
+                self.assertIn("accepted: a time, more than 0, such as 10s, 500ms, 2min or 1.5 (seconds)", line)
                 self.assertEqual(len(line.splitlines()), 1)
 
 
@@ -72,7 +72,7 @@ class FileCase(SynchronousTestCase):
         return str(path)
 
     def load(self, text: str | bytes) -> Config:
-        return load(self.file(text), MemoryReactor())
+        return load(self.file(text))
 
 
 class LoadTests(FileCase):
@@ -101,7 +101,7 @@ class LoadTests(FileCase):
             when_full = "wait"
             """
         )
-        orders = SocketConfig(
+        orders = SocketSettings(
             name="orders",
             listen=("tcp:7000", "unix:/run/orders.sock"),
             framing=parse("windev"),
@@ -109,7 +109,7 @@ class LoadTests(FileCase):
             threads=True,
             max_connections=500,
         )
-        scale = SocketConfig(
+        scale = SocketSettings(
             name="scale",
             listen=("tcp:7001:interface=127.0.0.1",),
             framing=parse("envelope:\\x02:\\x03"),
@@ -117,7 +117,8 @@ class LoadTests(FileCase):
             max_connections=1,
             when_full="wait",
         )
-        self.assertEqual(config, Config((orders, scale), 10))
+        self.assertEqual(config, Config((orders, scale), 256 << 20))
+        self.assertEqual([socket.drain_timeout for socket in config.sockets], [10, 10])
         self.assertEqual(list(config.server(MemoryReactor()).sockets), ["orders", "scale"])
 
     def test_every_key(self) -> None:
@@ -128,10 +129,10 @@ class LoadTests(FileCase):
             [socket.a]
             listen = ["tcp:1", { endpoint = "tcp:2", framing = "windev" }]
             framing = "int16"
-            conversation = "tests.config.test_loading:talk"
+            handler = "tests.config.test_loading:answer"
             max_length = "1k"
             on_bad_frame = "skip"
-            threads = false
+            threads = true
             max_pending = 3
             max_connections = 4
             when_full = "refuse"
@@ -147,14 +148,15 @@ class LoadTests(FileCase):
             log_traffic = true
             """
         )
-        self.assertEqual((config.drain_timeout, config.memory_budget), (0.5, 4 << 20))
-        windev = parse("windev", max_length=1024, on_bad_frame="skip")
-        expected = SocketConfig(
+        self.assertEqual((config.sockets[0].drain_timeout, config.memory_budget), (0.5, 4 << 20))
+        expected = SocketSettings(
             name="a",
-            listen=("tcp:1", Listen("tcp:2", windev)),
-            framing=parse("int16", max_length=1024, on_bad_frame="skip"),
-            conversation="tests.config.test_loading:talk",
+            listen=["tcp:1", Listen("tcp:2", "windev")],
+            framing="int16",
+            handler="tests.config.test_loading:answer",
             max_length=1024,
+            on_bad_frame="skip",
+            threads=True,
             max_pending=3,
             max_connections=4,
             when_full="refuse",
@@ -167,20 +169,21 @@ class LoadTests(FileCase):
             proxy_protocol=True,
             proxy_from=(ip_network("10.0.0.0/8"), ip_network("::1")),
             handshake_timeout=3,
+            drain_timeout=0.5,
             log_traffic=True,
         )
         self.assertEqual(config.sockets, (expected,))
 
     def test_numbers_are_bytes_and_seconds(self) -> None:
         (socket,) = self.load('[socket.a]\nlisten = "tcp:1"\nmax_length = 5\nclose_timeout = 7').sockets
-        self.assertEqual((socket.max_length, socket.framing.max_length, socket.close_timeout), (5, 5, 7))
+        self.assertEqual((socket.max_length, socket.longest, socket.close_timeout), (5, 5, 7))
 
     def test_datagrams_beside_a_stream(self) -> None:
         listen = '["tcp:1", { endpoint = "udp:1", framing = "raw" }]'
         config = self.load(
             f'[socket.a]\nlisten = {listen}\nframing = "windev"\nhandler = "tests.config.test_loading:answer"'
         )
-        self.assertEqual(config.sockets[0].listen, ("tcp:1", Listen("udp:1", parse("raw"))))
+        self.assertEqual(config.sockets[0].listen, (Listen("tcp:1", parse("windev")), Listen("udp:1", parse("raw"))))
 
     def test_one_table_to_listen_on(self) -> None:
         config = self.load('[socket.a.listen]\nendpoint = "tcp:1"\nframing = "windev"')
@@ -213,7 +216,7 @@ class MistakeTests(FileCase):
     def check(self, text: str | bytes, *words: str) -> None:
         """One line, which begins with the file and holds the words."""
         file = self.file(text)
-        line = str(self.assertRaises(ConfigError, load, file, MemoryReactor()))
+        line = str(self.assertRaises(ConfigError, load, file))
         self.assertEqual(len(line.splitlines()), 1, line)
         path, *others = words
         self.assertTrue(line.startswith(f"{file}: {path}"), line)
@@ -227,24 +230,24 @@ class MistakeTests(FileCase):
             ("zzz = 1", ".zzz: unknown key", KEYS),
             ('"a\\nb" = 1', ".'a\\nb': unknown key"),
             ("allow = 5", ".allow: found an integer, 5", "an address or a network"),
-            ("deny = ['::1', 5]", ".deny: found a list", "an address or a network"),
+            ("deny = ['::1', 5]", ".deny: found an integer, 5 in a list", "an address or a network"),
             ("deny = '::1/200'", ".deny: '::1/200' does not appear to be", "10.0.0.0/8 or ::1"),
             ("allow = []", ".allow: an empty list names nobody", "accepted: an address or a network"),
             ("idle_timeout = 0", ".idle_timeout: 0 is not a time", "10s, 500ms"),
-            ("framing = 1", ".framing: found an integer, 1", "accepted: the name of a framing"),
+            ("framing = 1", ".framing: found an integer, 1", "accepted: one of raw, raw:N, windev"),
             ("framing = 'windef'", ".framing: unknown framing 'windef'", "did you mean 'windev'?", *NAMES),
             ("framing = 'fixed:2M'", ".framing: framing 'fixed:2M'", "accepted: fixed:N"),
             ("handler = ['echo']", ".handler: found a list", "discard", "MODULE:CALLABLE"),
             ("handler = 'eco'", ".handler: 'eco' is unknown", "did you mean 'echo'?", "discard", "MODULE:CALLABLE"),
             ("handler = 'no_such:f'", ".handler: 'no_such:f': cannot import no_such: ModuleNotFoundError"),
             ("handler = 'math:nothing'", ".handler: 'math:nothing': math has no nothing"),
-            ("handler = 'math:pi'", ".handler: 'math:pi' is a float, not a callable"),
+            ("handler = 'math:pi'", ".handler: 'math:pi' is a float, 3.14", "not a callable"),
             ("handler = 'forward:pigeon'", ".handler: 'forward:pigeon'", "forward:ENDPOINT[,FRAMING]"),
             ("handler = 'forward:tcp:a:1,int23'", ".handler: unknown framing 'int23'", "did you mean 'int32'?"),
-            ("conversation = true", ".conversation: found a boolean, true", "accepted: MODULE:CALLABLE"),
+            ("conversation = true", ".conversation: found a boolean, true", "MODULE:CALLABLE"),
             ("conversation = 'no_such:f'", ".conversation: 'no_such:f': cannot import no_such"),
             ("conversation = 'math:sin'\nhandler = 'echo'", ".conversation: handler is set too", "one of the two"),
-            ("max_length = 0", ".max_length: '0' is not a size", "4096, 64k or 16M"),
+            ("max_length = 0", ".max_length: 0 is not a size", "4096, 64k or 16M"),
             ("max_length = '1G'", ".max_length: '1G' is not a size", "4096, 64k or 16M"),
             ("max_length = 1.5", ".max_length: found a float, 1.5", "accepted: a size in bytes"),
             ("max_length = true", ".max_length: found a boolean, true", "accepted: a size in bytes"),
@@ -260,9 +263,9 @@ class MistakeTests(FileCase):
             ("proxy_from = '::1'\nproxy_protocol = false", ".proxy_from: proxy_protocol is not set"),
             ("handshake_timeout = 0", ".handshake_timeout: 0 is not a time"),
             ("log_traffic = {}", ".log_traffic: found a table", "accepted: true, false"),
-            ("max_pending = 0", ".max_pending: 0 is out of range", "accepted: 1 to 999999999"),
+            ("max_pending = 0", ".max_pending: 0 is out of range", "accepted: a whole number from 1 to 999999999"),
             ("max_connections = 1000000000", ".max_connections: 1000000000 is out of range", "1 to 999999999"),
-            ("max_connections = '5'", ".max_connections: found a string, '5'", "accepted: a whole number, 1 or more"),
+            ("max_connections = '5'", ".max_connections: found a string, '5'", "accepted: a whole number from 1"),
             ("max_connections = 1979-05-27", ".max_connections: found a date or time, 1979-05-27"),
             (
                 "when_full = 'waiting'",
@@ -281,13 +284,13 @@ class MistakeTests(FileCase):
             ("listen = 7000", ".listen: found an integer, 7000", endpoints, "{ endpoint = ..., framing = ... }"),
             ("listen = ['tcp:1', 7]", ".listen[1]: found an integer, 7", endpoints),
             ("listen = 'pigeon:1'", ".listen: 'pigeon:1'", endpoints),
-            ("listen = ['tcp:1', 'tcp:http']", ".listen[1]: 'tcp:http'", endpoints),
+            ("listen = ['tcp:1', 'tcp:http']", ".listen[1]: 'tcp:http'", "from 0 to 65535", "accepted: tcp:PORT"),
             (
                 "listen = ['tcp:1', 'tcp:65536']",
-                ".listen[1]: 'tcp:65536': port 65536 is out of range; accepted: 0 to 65535",
+                ".listen[1]: 'tcp:65536': the port is a number from 0 to 65535, not '65536'",
             ),
             ("listen = ['tcp:1', '']", ".listen[1]: ''", endpoints),
-            ("listen = 'ssl:1:privateKey=no-such.pem'", ".listen: 'ssl:1", "No such file", endpoints),
+            ("listen = 'ssl:1:privateKey=no-such.pem'", ".listen: 'ssl:1", "No such file", "accepted: ssl:PORT"),
             ("listen = 'udp:x'", ".listen: 'udp:x'"),
             ("listen = 'udp:1'\nframing = 'windev'", ".listen: udp is always raw"),
             ("listen = ['tcp:1', { framing = 'raw' }]", ".listen[1]: has no endpoint", endpoints),
@@ -308,7 +311,7 @@ class MistakeTests(FileCase):
 
     def test_the_line_of_the_documentation_in_full(self) -> None:
         file = self.file("[socket.orders]\nlisten = 'tcp:1'\nwhen_full = 'waiting'")
-        line = str(self.assertRaises(ConfigError, load, file, MemoryReactor()))
+        line = str(self.assertRaises(ConfigError, load, file))
         expected = "'waiting' is unknown; accepted: wait, refuse (did you mean 'wait'?)"
         self.assertEqual(line, f"{file}: socket.orders.when_full: {expected}")
 
@@ -367,7 +370,7 @@ class MistakeTests(FileCase):
         directory = Path(self.mktemp())
         directory.mkdir()
         for path, reason in ((directory, "Is a directory"), (directory / "x.toml", "No such file or directory")):
-            line = str(self.assertRaises(ConfigError, load, path, MemoryReactor()))
+            line = str(self.assertRaises(ConfigError, load, path))
             self.assertEqual(line, f"{path}: cannot be read: {reason}")
 
     def test_the_message_of_a_broken_module_stays_one_line(self) -> None:

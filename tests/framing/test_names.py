@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import KINDS, NAMES, Framing, parse
+from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.envelope import Envelope
@@ -100,7 +102,7 @@ class WrongNameTests(SynchronousTestCase):
         for name in UNKNOWN:
             text = str(self.assertRaises(ValueError, parse, name))
             self.assertTrue(text.startswith(f"unknown framing {name!r}"), text)
-            self.assertTrue(text.endswith("; accepted: " + ", ".join(NAMES)), text)
+            self.assertTrue(text.endswith("; accepted: " + ", ".join(ACCEPTED)), text)
 
     def test_every_error_is_one_line(self) -> None:
         for name in (*UNKNOWN, *(row[0] for row in WRONG), "fixed:1\n2", "standard:\\\n", "windev:\r\n"):
@@ -119,3 +121,62 @@ class WrongNameTests(SynchronousTestCase):
     def test_wrong_limits_are_told_with_the_name(self) -> None:
         error = self.assertRaises(ValueError, parse, "windev", max_length=0)
         self.assertIn("framing 'windev': max_length must be at least 1 byte, not 0", str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Shouted(Windev):
+    """A framing of someone's own, with a name of its own."""
+
+
+OWN = Standard(b";", max_length=20, on_bad_frame="skip")
+
+
+def failing() -> Framing:
+    raise RuntimeError("no\nframing")
+
+
+HERE = "tests.framing.test_names"
+
+
+class OwnFramingTests(SynchronousTestCase):
+    """MODULE:NAME."""
+
+    def test_a_value_a_class_and_a_function_give_a_framing(self) -> None:
+        self.assertIs(parse(f"{HERE}:OWN"), OWN)
+        self.assertEqual(parse(f"{HERE}:Shouted"), Shouted())
+        self.assertEqual(parse("sockserve.framing.decimal:Netstring"), Netstring())
+
+    def test_what_gives_none_is_one_line_that_says_why(self) -> None:
+        for name, reason in (
+            ("no_such_shop:Fix", "cannot import no_such_shop: ModuleNotFoundError"),
+            (f"{HERE}:Fix", f"{HERE} has no Fix"),
+            (f"{HERE}:HERE", "is of type str, not a framing"),
+            (f"{HERE}:VALUES", "is of type dict, not a framing"),
+            (f"{HERE}:failing", "calling it without arguments fails: RuntimeError: no framing"),
+            ("os:getcwd", "is of type str, not a framing"),
+            ("sockserve.framing.fixed:Fixed", "calling it without arguments fails: TypeError"),
+        ):
+            text = str(self.assertRaises(ValueError, parse, name))
+            self.assertTrue(text.startswith(f"framing {name!r}"), text)
+            self.assertIn(reason, text)
+            self.assertTrue(text.endswith("; accepted: " + ", ".join(ACCEPTED)), text)
+            self.assertEqual(len(text.splitlines()), 1, text)
+
+    def test_a_slip_in_the_name_of_a_kind_stays_one(self) -> None:
+        text = str(self.assertRaises(ValueError, parse, "standart:END"))
+        self.assertTrue(text.startswith("unknown framing 'standart:END' (did you mean 'standard'?)"), text)
+
+    def test_it_has_limits_of_its_own_and_takes_no_others(self) -> None:
+        for setting, value, own in (("max_length", 10, "20"), ("on_bad_frame", "close", "skip")):
+            text = str(self.assertRaises(ValueError, parse, f"{HERE}:OWN", **{setting: value}))
+            self.assertIn(f"has its own {setting}, {own}", text)
+
+    def test_a_name_that_a_peer_may_have_sent_imports_nothing(self) -> None:
+        self.assertEqual(as_framing("windev"), Windev())
+        for name in (f"{HERE}:OWN", "os:abort", "no_such:module"):
+            text = str(self.assertRaises(ValueError, as_framing, name))
+            self.assertEqual(text, f"unknown framing {name!r}; accepted: {', '.join(NAMES)}")
+
+    def test_what_is_no_framing_at_all(self) -> None:
+        for value in (None, 5, b"windev", Windev, object()):
+            self.assertIn("is not a framing; accepted: ", str(self.assertRaises(ValueError, as_framing, value)))

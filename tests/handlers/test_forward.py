@@ -24,7 +24,7 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
 from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
-from sockserve.handlers.names import maker
+from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
@@ -351,6 +351,7 @@ class SocketTests(SocketCase):
         never = Memory()
         server = SocketServer("scale", LOCAL, "windev", drain_timeout=0.05)
         for _, factory, _ in server._listen:
+            assert isinstance(factory, MessageFactory)
             factory._make = Forward(never, None, "tcp:never:1").client
         self.serve(server)
         client = await self.client(server)
@@ -373,9 +374,9 @@ def buffered(transport: Connection) -> int:
 
 class NameTests(SynchronousTestCase):
     def test_a_forward_by_name(self) -> None:
-        made = maker("forward:tcp:backend:9000,standard:<END>")()
+        made = as_handler("forward:tcp:backend:9000,standard:<END>").make(reactor, 1, False)()
         assert isinstance(made, Bridged)
-        without = maker("forward:tcp:backend:9000")()
+        without = as_handler("forward:tcp:backend:9000").make(reactor, 1, False)()
         assert isinstance(without, Bridged)
 
     def test_what_is_wrong_with_it_in_one_line(self) -> None:
@@ -387,6 +388,6 @@ class NameTests(SynchronousTestCase):
             "forward:tcp:h:1,",
         ):
             with self.assertRaises(ValueError) as caught:
-                maker(name)
+                as_handler(name)
             self.assertNotIn("\n", str(caught.exception))
             self.assertIn("accepted", str(caught.exception))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.conversation import ConversationProtocol
@@ -13,7 +14,7 @@ from sockserve.handlers.discard import Discard
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Bridged
 from sockserve.handlers.function import Answering
-from sockserve.handlers.names import NAMES, conversation_maker, load, maker
+from sockserve.handlers.names import NAMES, ProtocolFactory, as_conversation, as_handler, load
 from sockserve.handlers.relay import RelayProtocol
 from tests.connection.test_protocol import connect
 
@@ -34,6 +35,15 @@ class Shop:
 
 price = 5
 """
+
+
+def maker(handler: object) -> ProtocolFactory:
+    """What makes the protocols of a named socket."""
+    return as_handler(handler).make(reactor, 100, False)
+
+
+def talking(conversation: object) -> ProtocolFactory:
+    return as_conversation(conversation).make(reactor, 100, False)
 
 
 class NameTests(SynchronousTestCase):
@@ -67,14 +77,14 @@ class NameTests(SynchronousTestCase):
             make = maker(name)
             self.assertIsInstance(make(), protocol)
             self.assertIsNot(make(), make())
-        self.assertIsInstance(conversation_maker("named_handlers:talk")(), ConversationProtocol)
+        self.assertIsInstance(talking("named_handlers:talk")(), ConversationProtocol)
 
     def test_what_they_answer(self) -> None:
         self.assertEqual(self.talked(maker("echo")(), b"a\r\nb\r\n"), b"a\r\nb\r\n")
         self.assertEqual(self.talked(maker("discard")(), b"a\r\nb\r\n"), b"")
         self.assertEqual(self.talked(maker("named_handlers:shout")(), b"a\r\nb\r\n"), b"A\r\nB\r\n")
         self.assertEqual(self.talked(maker("named_handlers:Shop.sell")(), b"a\r\n"), b"sold\r\n")
-        self.assertEqual(self.talked(conversation_maker("named_handlers:talk")(), b"ab\r\nc\r\n"), b"ba\r\nc\r\n")
+        self.assertEqual(self.talked(talking("named_handlers:talk")(), b"ab\r\nc\r\n"), b"ba\r\nc\r\n")
 
     def test_discard_counts_what_it_drops(self) -> None:
         protocol = maker("discard")()
@@ -100,7 +110,7 @@ class NameTests(SynchronousTestCase):
             ":shout": "MODULE:CALLABLE",
             "named_handlers:whisper": "named_handlers has no whisper",
             "named_handlers:Shop.buy": "named_handlers has no Shop.buy",
-            "named_handlers:price": "is a int, not a callable",
+            "named_handlers:price": "is an integer, 5, not a callable",
             "no_such_module:answer": "cannot import no_such_module",
             "broken_handlers:answer": "nothing_of_that_name",
             "crooked_handlers:answer": "SyntaxError",

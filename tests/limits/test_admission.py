@@ -174,7 +174,7 @@ class LimitTests(SocketCase):
         self.assertEqual({bytes(client.received) for client in clients}, {b"5\r\nhello"})
 
     async def test_a_conversation_that_fails_at_once_lets_the_next_one_in(self) -> None:
-        def wrong(channel: Channel) -> Any:  # noqa: ANN401 - no coroutine function
+        async def wrong(channel: Channel) -> None:
             raise LookupError(channel)
 
         server = self.serve(SocketServer("clock", LOCAL, "windev", conversation=wrong, max_connections=1))

@@ -451,7 +451,7 @@ class SocketTests(SocketCase):
         # The path of a unix socket may have about 100 bytes.
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        _, meeting = self.proxied(f"unix:{folder.name}/s", proxy_from=[])
+        _, meeting = self.proxied(f"unix:{folder.name}/s")
         endpoint = UNIXClientEndpoint(reactor, f"{folder.name}/s")
         client = await endpoint.connect(Factory.forProtocol(Client))
         assert isinstance(client, Client)
@@ -487,16 +487,16 @@ class SocketTests(SocketCase):
 
     def test_settings_that_do_not_go_together(self) -> None:
         for where, settings, line in (
-            (LOCAL, {"proxy_from": ["::1"]}, "proxy_from needs proxy_protocol"),
+            (LOCAL, {"proxy_from": ["::1"]}, "proxy_from: proxy_protocol is not set; accepted: both of them"),
             (
                 "haproxy:tcp:7000",
                 {},
-                "'haproxy:tcp:7000' loses the end of a stream; accepted: 'tcp:7000', with proxy_protocol",
+                "listen: 'haproxy:tcp:7000' loses the end of a stream; accepted: 'tcp:7000', with proxy_protocol",
             ),
             (
                 "udp:7000",
                 {"proxy_protocol": True},
-                "'udp:7000': udp has no PROXY headers; accepted: a socket without proxy_protocol",
+                "listen: 'udp:7000': udp has no PROXY headers; accepted: a socket without proxy_protocol",
             ),
         ):
             error = self.assertRaises(ValueError, SocketServer, "a", where, **settings)

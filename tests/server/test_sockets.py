@@ -17,6 +17,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from sockserve.connection.channel import Channel, ChannelClosed
+from sockserve.connection.options import ConnectionOptions
+from sockserve.connection.protocol import MessageProtocol
 from sockserve.server.sockets import Server, SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
@@ -372,3 +374,85 @@ class EdgeTests(SocketCase):
             with self.subTest(options=options):
                 error = self.assertRaises(ValueError, SocketServer, "name", LOCAL, **options)
                 self.assertIn(words, str(error))
+
+
+class Upper(MessageProtocol):
+    """A protocol of someone's own, with settings of its class."""
+
+    framing = "buffered"
+    options = ConnectionOptions(close_timeout=3.0, idle_timeout=30.0)
+
+    def messageReceived(self, message: bytes) -> None:
+        self.sendMessage(message.upper())
+
+
+class ProtocolClassTests(SocketCase):
+    """A MessageProtocol subclass as the handler of a named socket."""
+
+    async def test_it_is_served_in_its_own_framing_or_in_the_one_that_is_named(self) -> None:
+        own = self.serve(SocketServer("orders", LOCAL, handler=Upper))
+        named = self.serve(SocketServer("orders", LOCAL, "windev", f"{__name__}:Upper"))
+        for server, sent, owed in ((own, b"a\r\n", b"A\r\n"), (named, b"1\r\na", b"1\r\nA")):
+            client = await self.client(server)
+            client.send(sent)
+            self.assertEqual(bytes(await client.until(len(owed))), owed)
+            client.end()
+            await client.lost
+
+    async def test_its_class_says_what_the_settings_leave_open(self) -> None:
+        for given, expected in (({}, (3.0, 30.0)), ({"close_timeout": "5s", "idle_timeout": 60}, (5.0, 60.0))):
+            server = self.serve(SocketServer("orders", LOCAL, handler=Upper, **given))  # type: ignore[arg-type]
+            client = await self.client(server)
+            client.send(b"a\r\n")
+            await client.until(3)
+            (connection,) = server._admission.running.values()
+            self.assertEqual((connection.close_timeout, connection.idle_timeout), expected)
+
+    async def test_it_has_the_limits_and_the_drain_of_the_socket(self) -> None:
+        server = self.serve(
+            SocketServer("orders", LOCAL, handler=Upper, max_length=2, max_connections=1, when_full="refuse")
+        )
+        client = await self.client(server)
+        client.send(b"ab\r\n")
+        await client.until(4)
+        refused = await self.client(server)
+        await refused.lost
+        client.send(b"abc\r\n")
+        await client.lost
+        self.assertEqual(server.closings["max_connections"], 1)
+        self.assertEqual(len(self.logged("limit of 2 bytes (max_length)")), 1)
+        last = await self.client(server)
+        last.send(b"c\r\n")
+        await last.until(3)
+        await server.stopService()
+        await last.lost
+        self.assertTrue(server.clean)
+
+
+class GivenLimitTests(SocketCase):
+    async def test_a_message_over_max_length_is_not_taken(self) -> None:
+        for value in (16, "16"):
+            server = self.serve(SocketServer("orders", LOCAL, "windev", max_length=value))
+            client = await self.client(server)
+            client.send(b"16\r\n" + b"a" * 16 + b"17\r\n" + b"b" * 17)
+            await client.lost
+            self.assertEqual(bytes(client.received), b"16\r\n" + b"a" * 16)
+
+    async def test_a_bad_frame_is_skipped_when_that_is_said(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, "buffered", max_length=2, on_bad_frame="skip"))
+        client = await self.client(server)
+        client.send(b"a\r\nlong\r\nb\r\n")
+        self.assertEqual(bytes(await client.until(6)), b"a\r\nb\r\n")
+
+    async def test_an_inherited_socket(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        # The endpoint closes the descriptor that it was given.
+        server = self.serve(SocketServer("orders", f"fd:{listening.detach()}"))
+        client = await self.client(server)
+        client.send(b"hello")
+        self.assertEqual(bytes(await client.until(5)), b"hello")
+
+    async def test_a_descriptor_that_does_not_listen(self) -> None:
+        words = "is a socket that does not listen; accepted: fd:N"
+        with socket.socket() as idle, self.assertRaisesRegex(ValueError, words):
+            SocketServer("orders", f"fd:{idle.fileno()}")

@@ -16,8 +16,8 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
+from sockserve.server.endpoints import KINDS, opening
 from sockserve.server.sockets import SocketServer
-from sockserve.server.unix import ACCEPTED, unix_endpoint
 from tests.support.sockets import SocketCase
 
 
@@ -227,15 +227,15 @@ class EndpointTests(UnixCase):
 
     def test_what_is_not_accepted_is_refused_in_one_line(self) -> None:
         for text, words in (
-            ("unix:", "it has no path"),
-            ("unix:mode=600", "it has no path"),
-            ("unix:/x:mode=680", "mode is wrong"),
-            ("unix:/x:mode=rw", "mode is wrong"),
-            ("unix:/x:backlog=0", "backlog is wrong"),
-            ("unix:/x:backlog=many", "backlog is wrong"),
-            ("unix:/x:lockfile=yes", "lockfile is wrong"),
-            ("unix:/x:mod=600", "mod is unknown"),
-            ("unix:/x:600:5:1:7", "a fifth argument is unknown"),
+            ("unix:", "address is missing"),
+            ("unix:mode=600", "address is missing"),
+            ("unix:/x:mode=680", "the mode is an octal number such as 660, not '680'"),
+            ("unix:/x:mode=rw", "the mode is an octal number such as 660, not 'rw'"),
+            ("unix:/x:backlog=0", "'0' is not a whole number of 1 or more"),
+            ("unix:/x:backlog=many", "'many' is not a whole number of 1 or more"),
+            ("unix:/x:lockfile=yes", "'yes' is neither 0 nor 1"),
+            ("unix:/x:mod=600", "there is no argument 'mod'"),
+            ("unix:/x:600:5:1:7", "'7' is one argument too many"),
         ):
-            error = self.assertRaises(ValueError, unix_endpoint, None, text)
-            self.assertEqual(str(error), f"{text!r}: {words}; accepted: {ACCEPTED}")
+            error = self.assertRaises(ValueError, opening, text, "orders")
+            self.assertEqual(str(error), f"{text!r}: {words}; accepted: {KINDS['unix'].form.accepted}")

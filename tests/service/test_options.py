@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -17,11 +18,11 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve import __version__
-from sockserve.config.checking import SocketConfig
 from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
 from sockserve.framing import NAMES, parse
-from sockserve.server.settings import DEFAULT_LISTEN
+from sockserve.server.endpoints import DEFAULT_LISTEN
+from sockserve.server.settings import SocketSettings
 from sockserve.server.sockets import Server
 from sockserve.service.options import Options, makeService
 from tests.support import twistd
@@ -30,6 +31,10 @@ from tests.support.twistd import failing, running
 
 def answer(message: bytes, _channel: Channel) -> bytes:
     return message
+
+
+async def talk(channel: Channel) -> None:
+    channel.close()
 
 
 class Shop:
@@ -77,11 +82,10 @@ class OptionsTests(SynchronousTestCase):
         )
         config = options("--handler", "tests.service.test_options:answer", *arguments.split()).config
         (socket_config,) = config.sockets
-        self.assertEqual((config.drain_timeout, config.memory_budget), (120, 1 << 20))
-        expected = SocketConfig(
+        self.assertEqual((socket_config.drain_timeout, config.memory_budget), (120, 1 << 20))
+        expected = SocketSettings(
             name="answer",
-            listen=(DEFAULT_LISTEN,),
-            framing=parse("raw"),
+            listen=DEFAULT_LISTEN,
             handler="tests.service.test_options:answer",
             threads=True,
             max_pending=7,
@@ -96,6 +100,7 @@ class OptionsTests(SynchronousTestCase):
             proxy_protocol=True,
             proxy_from=(ip_network("10.0.0.0/8"), ip_network("::1"), ip_network("192.0.2.7")),
             handshake_timeout=3,
+            drain_timeout=120,
             log_traffic=True,
         )
         self.assertEqual(socket_config, expected)
@@ -108,7 +113,7 @@ class OptionsTests(SynchronousTestCase):
             ("--handler", "forward:tcp:localhost:1,int32", "forward"),
             ("--handler", "tests.service.test_options:answer", "answer"),
             ("--handler", "tests.service.test_options:Shop.order", "order"),
-            ("--conversation", "tests.service.test_options:answer", "answer"),
+            ("--conversation", "tests.service.test_options:talk", "talk"),
         ):
             with self.subTest(value=value):
                 self.assertEqual(options(option, value).config.sockets[0].name, name)
@@ -127,7 +132,7 @@ class OptionsTests(SynchronousTestCase):
             (["--max-length", "0"], "--max-length", "'0'"),
             (["--on-bad-frame", "ignore"], "--on-bad-frame", "close, skip"),
             (["--listen", "carrier-pigeon:1"], "--listen", "carrier-pigeon", "tcp:27015"),
-            (["--listen", "tcp:http"], "--listen", "'tcp:http'", "tcp:27015"),
+            (["--listen", "tcp:http"], "--listen", "'tcp:http'", "accepted: tcp:PORT"),
             (["--listen", ""], "--listen", "tcp:27015"),
             (["--listen", "udp:x"], "--listen", "'udp:x'"),
             (["--listen", "tcp:7000", "--listen", "tcp:port=7000"], "--listen", "'tcp:port=7000'", "already"),
@@ -138,9 +143,9 @@ class OptionsTests(SynchronousTestCase):
             (["--conversation", "talk"], "--conversation", "MODULE:CALLABLE"),
             (["--conversation", "math:sin", "--handler", "echo"], "--conversation", "handler is set too", "one of"),
             (["--when-full", "waiting"], "--when-full", "wait, refuse", "did you mean 'wait'"),
-            (["--max-connections", "0"], "--max-connections", "0 is out of range", "1 to"),
-            (["--max-connections", "many"], "--max-connections", "'many'", "1 to"),
-            (["--max-pending", "1.5"], "--max-pending", "'1.5'", "1 to"),
+            (["--max-connections", "0"], "--max-connections", "0 is out of range", "from 1 to"),
+            (["--max-connections", "many"], "--max-connections", "'many'", "from 1 to"),
+            (["--max-pending", "1.5"], "--max-pending", "'1.5'", "from 1 to"),
             (["--drain-timeout", "10 h"], "--drain-timeout", "'10 h'", "10s, 500ms, 2min"),
             (["--allow", "10.0.0.0/33"], "--allow", "'10.0.0.0/33'", "10.0.0.0/8 or ::1"),
             (["--deny", "::1,example.org"], "--deny", "'example.org'", "an address or a network"),
@@ -152,7 +157,11 @@ class OptionsTests(SynchronousTestCase):
                 "--listen: 'udp:1': udp has no PROXY headers",
             ),
             (["--handshake-timeout", "0"], "--handshake-timeout", "more than 0"),
-            (["--memory-budget", "1000"], "--memory-budget: 1000 bytes are less than one message of 'echo'", "1048576"),
+            (
+                ["--memory-budget", "1000"],
+                "--memory-budget: 1000 bytes are fewer than one message of 'echo'",
+                "1048576",
+            ),
             (["--memory-budget", "0"], "--memory-budget", "'0' is not a size"),
             (["--drain-timeout", "0"], "--drain-timeout", "'0'", "more than 0"),
             (["echo"], "'echo'", "--help"),
@@ -338,6 +347,35 @@ class DirectoryTests(SynchronousTestCase):
             self.assertEqual(self.receive(client, 6), b"3:cba,")
             log = server.stop()
         self.assertIn("answer listens on 127.0.0.1:", log)
+
+    def test_a_protocol_class_and_a_framing_in_a_file_of_the_current_directory(self) -> None:
+        self.write(
+            "shop.py",
+            "from sockserve import MessageProtocol\n"
+            "from sockserve.framing.delimited import Standard\n"
+            "class Upper(MessageProtocol):\n"
+            "    def messageReceived(self, message):\n"
+            "        self.sendMessage(message.upper())\n"
+            "def semicolons():\n"
+            "    return Standard(b';', max_length=9)\n",
+        )
+        options = "--listen", "tcp:0:interface=127.0.0.1", "--framing", "shop:semicolons", "--handler", "shop:Upper"
+        with running(*options) as server:
+            client = self.connect(server.addresses[0])
+            client.sendall(b"abc;de;")
+            self.assertEqual(self.receive(client, 7), b"ABC;DE;")
+            client.sendall(b"0123456789;")
+            self.assertEqual(client.recv(100), b"")
+            command = [sys.executable, "-m", "sockserve", "send", "-f", "shop:semicolons"]
+            done = subprocess.run(
+                [*command, f"tcp:{server.addresses[0]}", "one", "two"],
+                cwd=self.directory,
+                capture_output=True,
+                text=True,
+                timeout=twistd.PATIENCE,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ONE\nTWO\n", ""))
 
     def test_a_conversation_in_a_file_of_the_current_directory(self) -> None:
         self.write("hello.py", "async def talk(channel):\n    await channel.write(b'hello ' + await channel.read())\n")

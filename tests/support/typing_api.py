@@ -177,6 +177,8 @@ def servers(endpoint: IStreamServerEndpoint) -> None:
     SocketServer("c", "tcp:0", "windev", deferred, max_connections=3, when_full="refuse", drain_timeout=1)
     SocketServer("d", "tcp:0", conversation=talks, close_timeout=1.5, log_traffic=True)
     SocketServer("e", "tcp:0", proxy_protocol=True, proxy_from=["::1", ip_network("10.0.0.0/8")], handshake_timeout=3)
+    SocketServer("f", "tcp:0", handler=Upper, idle_timeout="5min", frame_timeout=2.5, max_length="64k", allow="::1")
+    SocketServer("g", {"endpoint": "tcp:0", "framing": "windev"}, tls={"certificate": "server.pem"})
     ConversationProtocol(talk)
     assert_type(socket.channel(3), Channel | None)
     assert_type(socket.channels, dict[int, Channel])

@@ -87,7 +87,7 @@ class BrokenTests(SynchronousTestCase):
         def refuse(name: str) -> Framing:
             raise ValueError(f"{name!r}\naccepted: nothing")
 
-        self.patch(names, "parse", refuse)
+        self.patch(names, "as_framing", refuse)
         self.assert_found(names.check, names.seeds())
 
     def test_a_parser_of_headers_that_expects_eight_bytes_at_once(self) -> None:

@@ -31,10 +31,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.addresses import format_address
-from sockserve.config.checking import ConfigError, SocketConfig
+from sockserve.config.checking import ConfigError
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.connection.transports import unsent
+from sockserve.server.settings import SocketSettings
 from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.layer import TLSFactory, TLSTransport
@@ -239,7 +240,7 @@ class HalfCloseTests(TLSCase):
                         self.assertEqual(peer.rest(), b"")
 
         await self.client(client)
-        self.assertEqual(len(self.logged("closing")), 20)
+        self.assertEqual(server.closings, {"on_bad_frame": 20})
 
     async def test_a_protocol_without_half_close_is_closed_with_everything_written(self) -> None:
         made: list[Lines] = []
@@ -632,7 +633,7 @@ class EndpointStringTests(TLSCase):
             if name:
                 folder.mkdir()
                 (folder / name).write_text("none")
-            with self.assertRaisesRegex(ValueError, "empty: has no .pem file$"):
+            with self.assertRaisesRegex(ValueError, "empty: has no .pem file; accepted: tls:FOLDER"):
                 SocketServer("orders", f"tls:{quoteStringArgument(str(folder))}:port=0")
 
     async def test_a_table_is_for_all_endpoints_of_the_socket(self) -> None:
@@ -876,7 +877,7 @@ class SettingsTests(SynchronousTestCase):
         self.authority.issue("locked", folder / "locked.pem", passphrase=b"secret")
         (folder / "note.txt").write_text("not PEM")
 
-    def socket(self, lines: str, listen: str = "tcp:0:interface=127.0.0.1") -> SocketConfig:
+    def socket(self, lines: str, listen: str = "tcp:0:interface=127.0.0.1") -> SocketSettings:
         file = self.folder / "sockserve.toml"
         lines = lines.replace("@", f"{self.folder}/")
         file.write_text(f"[socket.orders]\nlisten = '{listen}'\n[socket.orders.tls]\n{lines}")
@@ -890,7 +891,7 @@ class SettingsTests(SynchronousTestCase):
             "certificate = '@server.key'\nminimum_version = '1.3'",
         ):
             tls = self.socket(lines).tls
-            assert tls is not None
+            assert isinstance(tls, TLSConfig)
             self.assertTrue(tls.files()[0].startswith(f"{self.folder}/"), lines)
 
     def test_mistakes(self) -> None:

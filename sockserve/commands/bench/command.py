@@ -22,7 +22,7 @@ from sockserve.client.endpoints import ACCEPTED
 from sockserve.commands.bench.processor import used_by
 from sockserve.commands.bench.settings import Settings
 from sockserve.commands.program import INTERRUPTED, checked, complain, counted
-from sockserve.framing import NAMES
+from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing.errors import FramingError
 from sockserve.text import parse_duration, parse_size
 
@@ -40,7 +40,7 @@ messages, one way) a second, and latencies.
 """
 
 EPILOG = f"""\
-framings: {", ".join(NAMES)}
+framings: {", ".join(FRAMINGS)}
 
 Without --rate the loop is closed: an answer makes room for the next message, and a slow server is asked less. With it
 the loop is open: messages are due at fixed times, and latency counts from the time a message was due, however late the

@@ -27,7 +27,8 @@ from sockserve.commands.bench.pace import Closed, Open
 from sockserve.commands.bench.settings import Result, Settings
 from sockserve.commands.bench.stream import Messages
 from sockserve.commands.bench.wires import ReactorWires, SocketWires, Wire, Wires
-from sockserve.framing import Framing, parse
+from sockserve.commands.program import named_framing
+from sockserve.framing import Framing
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ TELL = 250_000_000
 
 def make_framing(settings: Settings) -> Framing:
     """Raises ValueError for a name that is none."""
-    return parse(settings.framing, max_length=max(settings.size, DEFAULT_MAX_LENGTH))
+    return named_framing(settings.framing, settings.size if settings.size > DEFAULT_MAX_LENGTH else None)
 
 
 def make_messages(settings: Settings) -> Messages:

@@ -19,10 +19,9 @@ from sockserve.client.endpoints import ACCEPTED, as_endpoint
 from sockserve.commands.check import bad_frames, endings, messages, silence
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, count, summary
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
-from sockserve.commands.program import checked, complain, react
-from sockserve.framing import NAMES, parse
-from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
-from sockserve.text import nearest, parse_duration, parse_size
+from sockserve.commands.program import checked, complain, named_framing, react
+from sockserve.framing import ACCEPTED as FRAMINGS
+from sockserve.text import parse_duration, parse_size, suggestion
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +33,7 @@ NAME = "sockserve check"
 TRIALS = (*messages.TRIALS, *endings.TRIALS, *bad_frames.TRIALS, *silence.TRIALS)
 
 EPILOG = f"""\
-framings: {", ".join(NAMES)}
+framings: {", ".join(FRAMINGS)}
 
 Behind every hostile trial a good client must be served. What a transport or a framing cannot do is n/a: a reset of a
 unix socket, a half-close over TLS, a malformed header where there is none. --list says what each trial does.
@@ -72,7 +71,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--max-length",
         metavar="BYTES",
         type=checked(parse_size),
-        default=DEFAULT_MAX_LENGTH,
         help="the longest message that the server takes; k and M are 1024 and 1024 * 1024 (default: 1M)",
     )
     add(
@@ -100,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.endpoint is None:
         error("the following arguments are required: ENDPOINT")
     try:
-        framing = parse(arguments.framing, max_length=arguments.max_length)
+        framing = named_framing(arguments.framing, arguments.max_length)
     except ValueError as problem:
         error(f"argument --framing: {problem}")
     trials = [trial for trial in TRIALS if not arguments.only or trial in arguments.only]
@@ -194,7 +192,7 @@ def _trial(name: str) -> Trial:
         if trial.name == name:
             return trial
     names = [trial.name for trial in TRIALS]
-    raise ValueError(f"unknown trial {name!r}{nearest(name, names)}; accepted: {', '.join(names)}")
+    raise ValueError(f"unknown trial {name!r}{suggestion(name, names)}; accepted: {', '.join(names)}")
 
 
 def _seed(text: str) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
+from typing import Any
 
-from sockserve.framing import Framing, parse
+from sockserve.framing import Framing
 from sockserve.framing.bounds import OnBadFrame
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
@@ -63,8 +65,11 @@ def short(data: bytes, limit: int = 20) -> str:
 
 
 def _answers(framing: Framing, stream: bytes, on_bad_frame: OnBadFrame) -> list[bytes]:
-    framing = parse(str(framing), max_length=framing.max_length, on_bad_frame=on_bad_frame)
-    decoder = framing.decoder()
+    # One of the user's own may be something else; then its policy is what it is.
+    value: Any = framing
+    if hasattr(value, "__dataclass_fields__"):
+        value = replace(value, on_bad_frame=on_bad_frame)
+    decoder = value.decoder()
     messages: list[bytes] = []
     data = stream
     while True:

@@ -1,0 +1,90 @@
+"""What the settings of a named socket make of each other: what would change nothing, or cannot be, is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from sockserve.fields import SettingError, settings_of
+from sockserve.framing.raw import Raw
+from sockserve.handlers.names import is_coroutine_handler
+
+if TYPE_CHECKING:
+    from sockserve.server.settings import SocketSettings
+
+NO_FUNCTION = "no function is called; accepted: with a handler that is a function of (message, channel)"
+
+
+def check_together(settings: SocketSettings) -> None:
+    """Raises SettingError for the first setting that does not go with the others."""
+    given, answers = settings.given, settings.answers
+    kinds = {each.opening.kind for each in settings.listens}
+    udp = next((str(each.opening.endpoint) for each in settings.listens if each.opening.kind == "udp"), None)
+    for name, useful, reason in (
+        ("when_full", "max_connections" in given, "max_connections is not set; accepted: both of them"),
+        ("proxy_from", settings.proxy_protocol, "proxy_protocol is not set; accepted: both of them"),
+        ("threads", answers.function, NO_FUNCTION),
+        ("max_pending", answers.function, NO_FUNCTION),
+    ):
+        if name in given and not useful:
+            raise SettingError(name, reason)
+    if settings.threads and is_coroutine_handler(answers):
+        raise SettingError(
+            "threads", "these are for a handler that blocks, not for a coroutine function; accepted: one of the two"
+        )
+    if udp is not None:
+        _check_datagrams(settings, udp)
+    if kinds == {"udp"}:
+        for name, about in settings_of(type(settings)).items():
+            if name in given and not (about.datagrams or about.whole):
+                raise SettingError(name, "udp has no connections; accepted: with an endpoint of streams, such as tcp")
+    if kinds == {"unix"} and not settings.proxy_protocol:
+        for name in given & {"allow", "deny", "max_connections_per_peer"}:
+            raise SettingError(name, "the clients of a unix socket have no address; accepted: with another endpoint")
+    if kinds == {"unix"} and "proxy_from" in given:
+        raise SettingError("proxy_from", "the clients of a unix socket are trusted; accepted: with another endpoint")
+    own = [each.opening.endpoint for each in settings.listens if each.opening.certificates is not None]
+    if settings.tls is not None and own:
+        raise SettingError("listen", f"{own[0]!r} has TLS of its own; accepted beside tls: tcp, tcp6, unix")
+    if "handshake_timeout" in given and not (own or settings.tls or settings.proxy_protocol):
+        raise SettingError("handshake_timeout", "there is no handshake; accepted: with tls or proxy_protocol")
+    check_addresses([settings], lambda _: "listen")
+
+
+def _check_datagrams(settings: SocketSettings, udp: str) -> None:
+    """What datagrams cannot do."""
+    if settings.proxy_protocol:
+        raise SettingError("listen", f"{udp!r}: udp has no PROXY headers; accepted: a socket without proxy_protocol")
+    if settings.tls is not None:
+        raise SettingError("listen", f"{udp!r}: udp has no TLS; accepted: a socket of its own, without tls")
+    for each in settings.listens:
+        if each.opening.kind == "udp" and not isinstance(each.framing, Raw):
+            raise SettingError(
+                "listen", f"udp is always raw, one datagram is one message: framing {each.framing} does not apply"
+            )
+    if settings.conversation is not None:
+        raise SettingError("conversation", "it needs a connection, udp has none; accepted: a handler")
+    if settings.answers.datagram is None:
+        handler = settings.handler if isinstance(settings.handler, str) else settings.handler.__qualname__
+        raise SettingError(
+            "handler", f"{handler!r} needs connections, udp has none; accepted: echo, discard, or a function"
+        )
+
+
+def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSettings], str]) -> None:
+    """Raises SettingError when two endpoints have one address.
+
+    place: what the error begins with, for the socket whose endpoint comes second.
+    """
+    owners: dict[tuple[object, ...], str] = {}
+    for socket in sockets:
+        for each in socket.listens:
+            address = each.opening.address
+            if address is None:
+                continue
+            if address in owners:
+                raise SettingError(
+                    place(socket),
+                    f"{each.opening.endpoint!r}: socket {owners[address]!r} listens there already; accepted: once",
+                )
+            owners[address] = socket.name
