@@ -6,10 +6,10 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -18,7 +18,6 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.protocols import wire
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -35,8 +34,9 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
+from tests.support.processes import ROOT
+from tests.support.spawned import Spawned
 
-ROOT = Path(__file__).parents[2]
 LOCAL = "tcp:0:interface=127.0.0.1"
 PATIENCE = 20.0
 """Seconds for what comes, on a busy machine."""
@@ -314,13 +314,11 @@ class FaultTests(CheckCase):
 class CommandTests(CheckCase):
     async def command(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
-        out, err, status = await getProcessOutputAndValue(
-            sys.executable,
-            ("-m", "sockserve", "check", *arguments),
-            env={**os.environ, "COLUMNS": "80"},
-            path=str(ROOT),
-        )
-        return status, out.decode(), err.decode()
+        command = (sys.executable, "-m", "sockserve", "check", *arguments)
+        check = Spawned(command, cwd=ROOT, env={**os.environ, "COLUMNS": "80"})
+        self.addCleanup(check.send_signal, signal.SIGKILL)
+        status = await check.ended
+        return status, check.output.decode(), check.errors.decode()
 
     async def test_a_table_for_80_columns_and_status_0_when_all_held(self) -> None:
         endpoint = tcp(await self.serve(parse("windev", max_length=20)))

@@ -6,9 +6,7 @@ import hashlib
 import re
 import shlex
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,15 +14,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import NAMES
 from sockserve.service.options import Options
 from tests.support.authority import Authority
+from tests.support.processes import PIPE, ROOT, Process, run
 from tests.support.tls_peer import Peer
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT = 20.0
 LOCAL = "tcp:0:interface=127.0.0.1"
 PROMPT = "$ .venv/bin/twistd -n sockserve"
 
 
-def end(program: subprocess.Popen[str]) -> None:
+def end(program: Process) -> None:
     """End it, by force if it does not by itself."""
     with program:
         program.terminate()
@@ -39,8 +37,8 @@ class ExamplesTests(SynchronousTestCase):
 
     def start(self, name: str) -> tuple[str, int]:
         """Run an example on a free port; its address, once it listens."""
-        program = subprocess.Popen(
-            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=subprocess.PIPE, text=True
+        program = Process(
+            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=PIPE, text=True
         )
         assert program.stdout is not None
         self.addCleanup(end, program)
@@ -131,9 +129,7 @@ class Program:
     """An example that runs, and what it prints. Arguments behind the name are its own."""
 
     def __init__(self, case: SynchronousTestCase, name: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "examples" / name, *arguments], stdout=subprocess.PIPE, text=True
-        )
+        self.process = Process([sys.executable, ROOT / "examples" / name, *arguments], stdout=PIPE, text=True)
         assert self.process.stdout is not None
         self.output = self.process.stdout
         case.addCleanup(end, self.process)
@@ -184,13 +180,8 @@ class WinsockAndWindevTests(ProgramTestCase):
         self.assertEqual((sum(sizes), max(sizes) <= 512), (600, True))
 
     def test_the_winsock_client_without_a_server(self) -> None:
-        client = subprocess.run(
-            [sys.executable, ROOT / "examples/winsock_client.py", "tcp:127.0.0.1:1"],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        command = [sys.executable, ROOT / "examples/winsock_client.py", "tcp:127.0.0.1:1"]
+        client = run(command, text=True, timeout=TIMEOUT)
         self.assertEqual((client.returncode, client.stderr), (1, "Unable to connect to server!\n"))
 
     def test_the_simplified_server_serves_one_client_after_the_other(self) -> None:
