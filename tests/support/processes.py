@@ -56,9 +56,9 @@ class Forked:
     def __init__(
         self, args: Sequence[Argument], standard: Sequence[int], cwd: Argument | None, env: Mapping[str, str] | None
     ) -> None:
-        executable, *rest = map(os.fspath, args)
+        executable, *rest = map(str, args)
         assert executable == sys.executable, executable
-        request = [rest, os.fspath(cwd or Path.cwd()), dict(os.environ if env is None else env)]
+        request = [rest, str(cwd or Path.cwd()), dict(os.environ if env is None else env)]
         self.returncode: int | None = None
         self.report, report = os.pipe()
         data = json.dumps(request).encode() + b"\n"
@@ -75,8 +75,8 @@ class Forked:
             said += more
         self.pid = int(said)
 
-    def ended(self, timeout: float | None) -> bool:
-        """Whether it has ended, at the latest after this many seconds."""
+    def has_ended(self, timeout: float | None = 0) -> bool:
+        """Whether it has, at the latest after this many seconds; None: when it has."""
         if self.returncode is None and select.select([self.report], [], [], timeout)[0]:
             self.returncode = int(os.read(self.report, 100))
             os.close(self.report)
@@ -84,7 +84,7 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         """Unless it has ended."""
-        if not self.ended(0):
+        if not self.has_ended():
             os.kill(self.pid, number)
 
 
@@ -106,6 +106,7 @@ class Process(Forked):
         self.stdin: IO[Any] | None = None
         self.stdout: IO[Any] | None = None
         self.stderr: IO[Any] | None = None
+        self._rest: dict[IO[Any] | None, Any] = {}
         with ExitStack() as theirs:
 
             def end(wanted: int | None, number: int) -> tuple[int, IO[Any] | None]:
@@ -137,11 +138,11 @@ class Process(Forked):
         self.wait()
 
     def poll(self) -> int | None:
-        self.ended(0)
+        self.has_ended()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        if not self.ended(timeout):
+        if not self.has_ended(timeout):
             assert timeout is not None
             raise subprocess.TimeoutExpired(list(map(str, self.args)), timeout)
         assert self.returncode is not None
@@ -155,9 +156,7 @@ class Process(Forked):
 
     def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
         """What it still writes to its pipes. Killed, with TimeoutExpired, when it has not ended in time."""
-        streams = [stream for stream in (self.stdout, self.stderr) if stream is not None]
-        read: dict[IO[Any], Any] = {}
-        threads = [Thread(target=lambda stream=stream: read.update({stream: stream.read()})) for stream in streams]
+        threads = [Thread(target=self._read, args=[stream]) for stream in (self.stdout, self.stderr) if stream]
         for thread in threads:
             thread.start()
         try:
@@ -166,9 +165,12 @@ class Process(Forked):
             self.kill()
             for thread in threads:
                 thread.join()
-            for stream in streams:
-                stream.close()
-        return tuple(None if stream is None else read[stream] for stream in (self.stdout, self.stderr))  # type: ignore[return-value]
+        return self._rest.get(self.stdout), self._rest.get(self.stderr)
+
+    def _read(self, stream: IO[Any]) -> None:
+        if not stream.closed:
+            with stream:
+                self._rest[stream] = stream.read()
 
 
 def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
 
 from twisted.internet import reactor
@@ -65,7 +64,7 @@ class Spawned(Forked):
         self._compare()
         return printed
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
         """Unless it has ended."""
         if "status" in self._pipes:
             os.kill(self.pid, number)

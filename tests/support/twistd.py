@@ -17,8 +17,8 @@ from threading import Condition, Thread
 from time import monotonic
 
 from tests.support import processes
-from tests.support.processes import ROOT
 
+ROOT = processes.ROOT
 # In the root of a checkout this finds the plugin without an installation.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
 LISTENS = re.compile(r"listens on (\S+)")

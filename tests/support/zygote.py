@@ -129,11 +129,11 @@ def prepare(program: Program, standard: list[int]) -> Program:
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         old = getattr(sys, name)
         stream = open(  # noqa: SIM115 - it stays open as long as the process
-            number, "r" if name == "stdin" else "w", encoding=old.encoding, errors=old.errors, closefd=False
+            number, old.mode, encoding=old.encoding, errors=old.errors, closefd=False
         )
+        stream.reconfigure(line_buffering=stream.isatty() or name == "stderr")
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[attr-defined]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Also where the tests themselves ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

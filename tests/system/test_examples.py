@@ -180,7 +180,7 @@ class WinsockAndWindevTests(ProgramTestCase):
         self.assertEqual((sum(sizes), max(sizes) <= 512), (600, True))
 
     def test_the_winsock_client_without_a_server(self) -> None:
-        command = [sys.executable, ROOT / "examples/winsock_client.py", "tcp:127.0.0.1:1"]
+        command = (sys.executable, str(ROOT / "examples/winsock_client.py"), "tcp:127.0.0.1:1")
         client = run(command, text=True, timeout=TIMEOUT)
         self.assertEqual((client.returncode, client.stderr), (1, "Unable to connect to server!\n"))
 
