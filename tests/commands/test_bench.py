@@ -363,15 +363,13 @@ class GoodServerTests(BenchTestCase):
 
 
 class ProgressTests(SynchronousTestCase):
-    def on_terminal(self, *words: str) -> str:
+    def on_terminal(self, start: type[Process | subprocess.Popen[bytes]], *words: str) -> str:
         """What is written to a terminal while 2000 messages a second are answered for half a second."""
         ours, theirs = pty.openpty()
         with running("--listen", LOCAL) as server:
             host, port = server.address
             command = (*words, "bench", f"tcp:{host}:{port}", "-d", "600ms", "--rate", "2000")
-            ended = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-            )
+            ended = start(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             os.close(theirs)
             written = b""
             # At its end Linux gives an error, others give nothing.
@@ -385,13 +383,11 @@ class ProgressTests(SynchronousTestCase):
         return written.decode()
 
     def test_a_bar_on_a_terminal(self) -> None:
-        self.assertRegex(self.on_terminal(sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
+        self.assertRegex(self.on_terminal(subprocess.Popen, sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
 
     def test_a_plain_line_without_rich(self) -> None:
-        program = (
-            "import sys; sys.modules['rich.console'] = None; from sockserve.commands.main import main; sys.exit(main())"
-        )
-        written = self.on_terminal(sys.executable, "-c", program)
+        program = "import sys; sys.modules['rich.console'] = None\n" + FORKING[2]
+        written = self.on_terminal(Process, sys.executable, "-c", program)
         self.assertTrue(written.startswith("\r  0% 0 messages/s"), written)
         self.assertRegex(written, r"^(\r[ \d]{3}% [\d,]+ messages/s\x1b\[K)+\r\x1b\[K$")
 

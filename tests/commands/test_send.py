@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
@@ -236,11 +237,17 @@ class MissingTests(SendTestCase):
         self.assertEqual(line, "1 of 1 answers came, but no end within 0.3 seconds")
 
     async def test_the_peer_closes_while_the_pipe_is_open(self) -> None:
-        sending = self.start(await self.serve(two_answers), "-f", "windev", "-t", SHORT)
-        sending.write(b"a\nb\n")
-        self.assertEqual(await sending.ended, 1)
+        endpoint = await self.serve(two_answers)
+        pipe, ours = os.pipe()
+        self.addCleanup(os.close, ours)
+        os.write(ours, b"a\nb\n")
+        # An interpreter of its own, which has to end while a thread reads from the pipe.
+        command = (*COMMAND, "send", endpoint, "-f", "windev", "-t", SHORT)
+        ended = await deferToThread(subprocess.run, command, cwd=ROOT, stdin=pipe, capture_output=True, timeout=30)
+        os.close(pipe)
+        self.assertEqual((ended.returncode, ended.stdout), (1, b"a\nb\n"))
         self.assertTrue(
-            sending.errors.endswith(b": 2 of 2 answers came before the peer closed, but standard input has not ended\n")
+            ended.stderr.endswith(b": 2 of 2 answers came before the peer closed, but standard input has not ended\n")
         )
 
     async def test_the_peer_closes_and_the_pipe_ends_with_it(self) -> None:
