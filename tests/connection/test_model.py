@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import Framing
 from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 
 pieces = st.sampled_from((b"2\r\nok", b"2:ok,", b"\x02ok", b"ok\n", b"ok<EOF>", b"<ok>", b"abc", b"\n", b"9", b"\xff"))
