@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
+from pathlib import Path
+from unittest import SkipTest
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +22,7 @@ from sockserve.service.options import Options
 from tests.support.authority import Authority
 from tests.support.processes import PIPE, ROOT, Process, run
 from tests.support.tls_peer import Peer
+from tests.support.twistd import running
 
 TIMEOUT = 20.0
 LOCAL = "tcp:0:interface=127.0.0.1"
@@ -348,3 +355,29 @@ class DocumentsTests(SynchronousTestCase):
                 self.assertEqual(f"twistd sockserve: {caught.exception}\n", output)
                 shown += 1
         self.assertGreater(shown, 4)
+
+    def test_the_certificate_of_the_page_about_tls_is_accepted_by_a_strict_client(self) -> None:
+        if shutil.which("openssl") is None:
+            if "CI" in os.environ:
+                self.fail("openssl is not installed")
+            raise SkipTest("openssl is not installed")
+        [commands] = re.findall(r"```sh\n(openssl .*?)```", (ROOT / "docs/tls.md").read_text(), re.DOTALL)
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        subprocess.run(commands, shell=True, cwd=folder, capture_output=True, check=True)
+        (folder / "sockserve.toml").write_text(f"""
+            [socket.secret]
+            listen = "{LOCAL}"
+            tls = {{ certificate = "{folder}/server.pem", key = "{folder}/server.key" }}
+        """)
+        context = ssl.create_default_context(cafile=folder / "server.pem")
+        # As Python has it by itself since 3.13.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        with running("--config", str(folder / "sockserve.toml")) as server:
+            for name in ("localhost", "127.0.0.1"):
+                with (
+                    socket.create_connection(server.address, TIMEOUT) as connection,
+                    context.wrap_socket(connection, server_hostname=name) as client,
+                ):
+                    client.sendall(b"this is a test")
+                    self.assertEqual(client.recv(100), b"this is a test")
