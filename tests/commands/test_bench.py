@@ -45,17 +45,8 @@ from tests.support.spawned import Spawned
 from tests.support.twistd import running
 
 COMMAND = (sys.executable, "-m", "sockserve", "bench")
-FORKING = (
-    sys.executable,
-    "-c",
-    "import multiprocessing, sys\n"
-    "from sockserve.commands.bench import crew\n"
-    "crew.get_context = lambda _: multiprocessing.get_context('fork')\n"
-    "from sockserve.commands.main import main\n"
-    "sys.exit(main())",
-    "bench",
-)
-"""The same, whose processes start without importing all of it again."""
+FORKING = (sys.executable, "-m", "tests.support.forked_bench", "bench")
+"""The same, whose processes start sooner."""
 LOCAL = "tcp:0:interface=127.0.0.1"
 FRAMINGS = (
     "raw",
@@ -386,7 +377,9 @@ class ProgressTests(SynchronousTestCase):
         self.assertRegex(self.on_terminal(subprocess.Popen, sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
 
     def test_a_plain_line_without_rich(self) -> None:
-        program = "import sys; sys.modules['rich.console'] = None\n" + FORKING[2]
+        program = (
+            "import sys; sys.modules['rich.console'] = None; from tests.support import forked_bench; forked_bench.run()"
+        )
         written = self.on_terminal(Process, sys.executable, "-c", program)
         self.assertTrue(written.startswith("\r  0% 0 messages/s"), written)
         self.assertRegex(written, r"^(\r[ \d]{3}% [\d,]+ messages/s\x1b\[K)+\r\x1b\[K$")
