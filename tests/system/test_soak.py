@@ -21,7 +21,7 @@ class SoakTests(SynchronousTestCase):
 
     def test_a_second_of_good_slow_and_hostile_clients(self) -> None:
         # Those who stall and those who do not read are waited for, twice.
-        self.patch(soak, "LIMITS", soak.LIMITS.replace('"3s"', '"500ms"'))
+        self.patch(soak, "LIMITS", soak.LIMITS.replace('"3s"', '"1s"'))
         status = self.soak(1)
         text = self.output.getvalue()
         self.assertEqual(status, 0, text)
