@@ -29,7 +29,7 @@ def trial(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """All branches of the framings are taken by the tests."""
     session.install("-e", ".[test]", "coverage>=7.10")
-    session.run("coverage", "run", "-m", "pytest", "-q")
+    session.run("coverage", "run", "-m", "pytest", "-q", "-n0")
     session.run("coverage", "report", "--show-missing")
     session.run("coverage", "report", "--include=sockserve/framing/*", "--fail-under=100")
 

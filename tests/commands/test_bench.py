@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection as Transport
 from twisted.internet.tcp import Port
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve.commands.bench.connection import Connection, Fault, Intended, Sent, Tally
@@ -39,12 +39,14 @@ from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import parse
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.echo import Echo
-from tests.commands.test_send import Sending
 from tests.support.authority import Authority
+from tests.support.processes import ROOT, Process
+from tests.support.spawned import Spawned
 from tests.support.twistd import running
 
-ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "sockserve", "bench")
+FORKING = (sys.executable, "-m", "tests.support.forked_bench", "bench")
+"""The same, whose processes start sooner."""
 LOCAL = "tcp:0:interface=127.0.0.1"
 FRAMINGS = (
     "raw",
@@ -189,9 +191,10 @@ class BenchTestCase(TestCase):
 
     async def bench(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
-        command = [*COMMAND, *arguments]
-        output, errors, status = await getProcessOutputAndValue(command[0], command[1:], dict(os.environ), str(ROOT))
-        return status, output.decode(), errors.decode()
+        bench = Spawned((*FORKING, *arguments), cwd=ROOT)
+        self.addCleanup(bench.send_signal, signal.SIGKILL)
+        status = await bench.ended
+        return status, bench.output.decode(), bench.errors.decode()
 
     async def measured(self, *arguments: str) -> dict[str, Any]:
         """The JSON object of a run in which every answer came."""
@@ -342,25 +345,22 @@ class GoodServerTests(BenchTestCase):
                     under_way.callback(None)
 
         endpoint = await self.listen(MessageFactory("windev", Watched))
-        command = [*COMMAND, endpoint, "-f", "windev", "-d", "60s", "-c", "4", "-p", "2"]
-        bench = Sending()
-        process = reactor.spawnProcess(bench, command[0], command, env=dict(os.environ), path=str(ROOT))
+        bench = Spawned((*COMMAND, endpoint, "-f", "windev", "-d", "60s", "-c", "4", "-p", "2"), cwd=ROOT)
+        self.addCleanup(bench.send_signal, signal.SIGKILL)
         await under_way
-        process.signalProcess("INT")
+        bench.send_signal(signal.SIGINT)
         self.assertEqual((await bench.ended, bench.errors), (130, b""))
         self.assertIn(b" messages answered in ", bench.output)
 
 
 class ProgressTests(SynchronousTestCase):
-    def on_terminal(self, *words: str) -> str:
+    def on_terminal(self, start: type[Process | subprocess.Popen[bytes]], *words: str) -> str:
         """What is written to a terminal while 2000 messages a second are answered for half a second."""
         ours, theirs = pty.openpty()
         with running("--listen", LOCAL) as server:
             host, port = server.address
             command = (*words, "bench", f"tcp:{host}:{port}", "-d", "600ms", "--rate", "2000")
-            ended = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-            )
+            ended = start(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             os.close(theirs)
             written = b""
             # At its end Linux gives an error, others give nothing.
@@ -374,13 +374,13 @@ class ProgressTests(SynchronousTestCase):
         return written.decode()
 
     def test_a_bar_on_a_terminal(self) -> None:
-        self.assertRegex(self.on_terminal(sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
+        self.assertRegex(self.on_terminal(subprocess.Popen, sys.executable, "-m", "sockserve"), r"[\d,]+ messages/s")
 
     def test_a_plain_line_without_rich(self) -> None:
         program = (
-            "import sys; sys.modules['rich.console'] = None; from sockserve.commands.main import main; sys.exit(main())"
+            "import sys; sys.modules['rich.console'] = None; from tests.support import forked_bench; forked_bench.run()"
         )
-        written = self.on_terminal(sys.executable, "-c", program)
+        written = self.on_terminal(Process, sys.executable, "-c", program)
         self.assertTrue(written.startswith("\r  0% 0 messages/s"), written)
         self.assertRegex(written, r"^(\r[ \d]{3}% [\d,]+ messages/s\x1b\[K)+\r\x1b\[K$")
 
@@ -392,11 +392,10 @@ class EveryFramingTests(SynchronousTestCase):
         config.write_text(f"[socket.all]\nlisten = [{listens}]\n")
         options = ("-c", "2", "-w", "50", "-n", "500", "--json")
         with running("--config", str(config), listen=len(FRAMINGS)) as server, contextlib.ExitStack() as stack:
-            # All at once: most of it is the start of a process.
             runs = [
                 stack.enter_context(
-                    subprocess.Popen(
-                        [*COMMAND, f"tcp:{address}", "-f", framing, *options],
+                    Process(
+                        [*FORKING, f"tcp:{address}", "-f", framing, *options],
                         cwd=ROOT,
                         stdout=subprocess.PIPE,
                         stderr=subprocess.PIPE,

@@ -6,10 +6,10 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -18,13 +18,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.protocols import wire
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from sockserve.commands.check import endings, messages
 from sockserve.commands.check.command import TRIALS, run_trials
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import bad_headers, cuts, good_messages, long_headers, long_messages, longest
@@ -35,8 +35,9 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
+from tests.support.processes import ROOT
+from tests.support.spawned import Spawned
 
-ROOT = Path(__file__).parents[2]
 LOCAL = "tcp:0:interface=127.0.0.1"
 PATIENCE = 20.0
 """Seconds for what comes, on a busy machine."""
@@ -194,6 +195,11 @@ def without(framing: str) -> set[str]:
 
 
 class OwnServerTests(CheckCase):
+    def setUp(self) -> None:
+        # Fewer of the same in each framing; in windev all of it is tried by CommandTests.
+        self.patch(messages, "EDGE", 128)
+        self.patch(endings, "RACES", 20)
+
     async def hold(self, *framings: str) -> None:
         """Each in a server of its own, all at once: most of a check is waiting."""
         checks = []
@@ -208,7 +214,7 @@ class OwnServerTests(CheckCase):
 
     async def test_it_holds_with_a_length_in_front_or_none(self) -> None:
         lengths = ("windev", "netstring", "varint", "int8", "int16:little", "int32")
-        await self.hold(*lengths, "fixed:14", "fixed:3000")
+        await self.hold(*lengths, "fixed:100", "fixed:3000")
 
     async def test_it_holds_with_delimiters_or_bytes_as_they_are(self) -> None:
         delimiters = ("standard", "standard:t", "buffered", "buffered:\\x00")
@@ -314,13 +320,11 @@ class FaultTests(CheckCase):
 class CommandTests(CheckCase):
     async def command(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
-        out, err, status = await getProcessOutputAndValue(
-            sys.executable,
-            ("-m", "sockserve", "check", *arguments),
-            env={**os.environ, "COLUMNS": "80"},
-            path=str(ROOT),
-        )
-        return status, out.decode(), err.decode()
+        command = (sys.executable, "-m", "sockserve", "check", *arguments)
+        check = Spawned(command, cwd=ROOT, env={**os.environ, "COLUMNS": "80"})
+        self.addCleanup(check.send_signal, signal.SIGKILL)
+        status = await check.ended
+        return status, check.output.decode(), check.errors.decode()
 
     async def test_a_table_for_80_columns_and_status_0_when_all_held(self) -> None:
         endpoint = tcp(await self.serve(parse("windev", max_length=20)))

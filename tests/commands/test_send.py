@@ -5,19 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IProcessTransport
-from twisted.internet.process import Process
-from twisted.internet.protocol import ProcessProtocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
-from twisted.python.failure import Failure
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
@@ -27,49 +23,13 @@ from sockserve.connection.conversation import Conversation
 from sockserve.framing import compiled
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
+from tests.support.processes import ROOT
+from tests.support.spawned import Spawned
 
-ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "sockserve")
 LOCAL = "tcp:0:interface=127.0.0.1"
 SHORT = "0.3"
 """Seconds that a peer which never answers is given."""
-
-
-class Sending(ProcessProtocol):
-    """A running `sockserve send`."""
-
-    transport: Process
-
-    def __init__(self) -> None:
-        self.output = bytearray()
-        self.errors = bytearray()
-        # Fires with the exit status.
-        self.ended: Deferred[int | None] = Deferred()
-        self._expected: tuple[bytes, Deferred[None]] | None = None
-
-    def write(self, data: bytes) -> None:
-        """To its standard input."""
-        self.transport.write(data)
-
-    def printed(self, output: bytes) -> Deferred[None]:
-        """Fires when all that it has printed is this."""
-        printed: Deferred[None] = Deferred()
-        self._expected = output, printed
-        self.outReceived(b"")
-        return printed
-
-    def outReceived(self, data: bytes) -> None:
-        self.output += data
-        if self._expected is not None and self.output == self._expected[0]:
-            (_, printed), self._expected = self._expected, None
-            printed.callback(None)
-
-    def errReceived(self, data: bytes) -> None:
-        self.errors += data
-
-    def processEnded(self, reason: Failure = connectionDone) -> None:
-        assert isinstance(reason.value, ProcessDone | ProcessTerminated)
-        self.ended.callback(reason.value.exitCode)
 
 
 async def echo(channel: Channel) -> None:
@@ -109,22 +69,16 @@ class SendTestCase(TestCase):
         assert isinstance(port, Port)
         return f"tcp:127.0.0.1:{port.getHost().port}"
 
-    def start(self, *arguments: str) -> Sending:
-        sending = Sending()
-        command = (*COMMAND, "send", *arguments)
-        process = reactor.spawnProcess(sending, command[0], command, env=dict(os.environ), path=str(ROOT))
-        self.addCleanup(self.kill, process)
+    def start(self, *arguments: str) -> Spawned:
+        sending = Spawned((*COMMAND, "send", *arguments), cwd=ROOT)
+        self.addCleanup(sending.send_signal, signal.SIGKILL)
         return sending
 
-    def kill(self, process: IProcessTransport) -> None:
-        if process.pid is not None:
-            process.signalProcess("KILL")
-
-    async def send(self, *arguments: str, stdin: bytes = b"") -> tuple[int | None, bytes, str]:
+    async def send(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         """Exit status, standard output and standard error of the whole run."""
         sending = self.start(*arguments)
         sending.write(stdin)
-        sending.transport.closeStdin()
+        sending.end_input()
         status = await sending.ended
         return status, bytes(sending.output), sending.errors.decode()
 
@@ -166,7 +120,7 @@ class MessagesTests(SendTestCase):
         await sending.printed(b"one\n")
         sending.write(b"o\nthree\n")
         await sending.printed(b"one\ntwo\nthree\n")
-        sending.transport.closeStdin()
+        sending.end_input()
         self.assertEqual(await sending.ended, 0)
 
     async def test_a_pipe_that_is_open_and_silent_is_no_reason_to_give_up(self) -> None:
@@ -176,7 +130,7 @@ class MessagesTests(SendTestCase):
         await deferLater(reactor, 2 * float(SHORT))
         sending.write(b"two\n")
         await sending.printed(b"one\ntwo\n")
-        sending.transport.closeStdin()
+        sending.end_input()
         self.assertEqual(await sending.ended, 0)
 
     async def test_hexadecimal(self) -> None:
@@ -283,18 +237,24 @@ class MissingTests(SendTestCase):
         self.assertEqual(line, "1 of 1 answers came, but no end within 0.3 seconds")
 
     async def test_the_peer_closes_while_the_pipe_is_open(self) -> None:
-        sending = self.start(await self.serve(two_answers), "-f", "windev", "-t", SHORT)
-        sending.write(b"a\nb\n")
-        self.assertEqual(await sending.ended, 1)
+        endpoint = await self.serve(two_answers)
+        pipe, ours = os.pipe()
+        self.addCleanup(os.close, ours)
+        os.write(ours, b"a\nb\n")
+        # An interpreter of its own, which has to end while a thread reads from the pipe.
+        command = (*COMMAND, "send", endpoint, "-f", "windev", "-t", SHORT)
+        ended = await deferToThread(subprocess.run, command, cwd=ROOT, stdin=pipe, capture_output=True, timeout=30)
+        os.close(pipe)
+        self.assertEqual((ended.returncode, ended.stdout), (1, b"a\nb\n"))
         self.assertTrue(
-            sending.errors.endswith(b": 2 of 2 answers came before the peer closed, but standard input has not ended\n")
+            ended.stderr.endswith(b": 2 of 2 answers came before the peer closed, but standard input has not ended\n")
         )
 
     async def test_the_peer_closes_and_the_pipe_ends_with_it(self) -> None:
         sending = self.start(await self.serve(two_answers), "-f", "windev")
         sending.write(b"a\nb\n")
         await sending.printed(b"a\nb\n")
-        sending.transport.closeStdin()
+        sending.end_input()
         self.assertEqual((await sending.ended, sending.errors), (0, b""))
 
     async def test_a_bad_frame(self) -> None:
@@ -329,7 +289,7 @@ class MissingTests(SendTestCase):
         sending.write(b"a\n")
         await sending.printed(b"a\n")
         sending.write(b"b\n")
-        sending.transport.closeStdin()
+        sending.end_input()
         self.assertEqual(await sending.ended, 1)
         self.assertIn(b": 1 of 2 answers came, then the connection was lost: ", sending.errors)
 
@@ -350,33 +310,33 @@ class InterruptedTests(SendTestCase):
         sending = self.start(await self.serve(), "-f", "windev")
         sending.write(b"a\n")
         await sending.printed(b"a\n")
-        sending.transport.signalProcess("INT")
+        sending.send_signal(signal.SIGINT)
         self.assertEqual((await sending.ended, sending.errors), (130, b""))
 
     async def test_terminated(self) -> None:
         sending = self.start(await self.serve(), "-f", "windev")
         sending.write(b"a\n")
         await sending.printed(b"a\n")
-        sending.transport.signalProcess("TERM")
+        sending.send_signal(signal.SIGTERM)
         self.assertEqual((await sending.ended, sending.errors), (143, b""))
 
     async def test_nobody_reads_the_answers(self) -> None:
         sending = self.start(await self.serve(), "-f", "windev")
         sending.write(b"a\n")
         await sending.printed(b"a\n")
-        sending.transport.closeStdout()
+        sending.stop_reading()
         sending.write(b"b\nc\n")
-        sending.transport.closeStdin()
+        sending.end_input()
         self.assertEqual((await sending.ended, sending.errors), (1, b""))
 
     async def test_answers_that_nobody_reads_yet_hold_up_the_messages(self) -> None:
         sending = self.start(await self.serve(framing="raw"), "-t", SHORT)
-        sending.transport.pipes[1].pauseProducing()
+        sending.pause()
         data = os.urandom(8_000_000)
         sending.write(data)
-        sending.transport.closeStdin()
+        sending.end_input()
         await deferLater(reactor, 3 * float(SHORT))
-        sending.transport.pipes[1].resumeProducing()
+        sending.resume()
         self.assertEqual((await sending.ended, sending.errors), (0, b""))
         self.assertTrue(sending.output == data)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -12,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.coroutine import run
-from tests.support.twistd import PATIENCE, ROOT
+from tests.support import processes
+from tests.support.twistd import PATIENCE
 
 
 class PlainTests(SynchronousTestCase):
@@ -98,13 +98,8 @@ class AsyncioTests(SynchronousTestCase):
         """What the program prints; its log holds no trouble but the lines that contain `errors`; None: any."""
         path = Path(self.mktemp())
         path.write_text(PROLOGUE + dedent(program) + EPILOGUE)
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "ignore", str(path)],
-            env={"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+        done = processes.run(
+            [sys.executable, path.absolute()], env={"PYTHONASYNCIODEBUG": "1"}, text=True, timeout=PATIENCE
         )
         self.assertEqual((done.stdout.split(), done.returncode), (expected.split(), 0), done.stderr)
         lines = [line for line in done.stderr.splitlines() if not EXPECTED.search(line)]

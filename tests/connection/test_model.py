@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import Framing
 from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
 
 pieces = st.sampled_from((

@@ -17,7 +17,7 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from tests.support.wire import drain, events
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 LIMIT = 12
 MARKS = len(b"aab" + b"ab")
 """The most bytes that FRAMED puts around a message."""

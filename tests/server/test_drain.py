@@ -144,7 +144,7 @@ class DrainTests(SynchronousTestCase):
         """As a shell starts what goes on in the background: SIGINT is for the others."""
         ignoring = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            server = Server(*LISTEN)
+            server = Server(*LISTEN, fresh=True)
         finally:
             signal.signal(signal.SIGINT, ignoring)
         server.process.send_signal(signal.SIGINT)

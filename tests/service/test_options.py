@@ -307,7 +307,7 @@ class DirectoryTests(SynchronousTestCase):
             max_connections = 1
             when_full = "wait"
             """
-        with running("--config", self.write("sockserve.toml", config), listen=3) as server:
+        with running("--config", self.write("sockserve.toml", config), listen=3, fresh=True) as server:
             orders, unix, scale = server.addresses
             self.assertEqual(unix, f"unix:{self.directory}/orders.sock")
             near, far = self.connect(orders), self.connect(scale)

@@ -218,7 +218,9 @@ class Soak:
             while b"hello %b" % token not in seen:
                 writer.write(b"hello %b\r\n" % token)
                 sender.write(b"hello %b\r\n" % token)
-                seen += decoder.decode(await reader.read(65536))
+                data = await reader.read(65536)
+                assert data, "the relay has closed"
+                seen += decoder.decode(data)
             sender.write(framing.encode_all(messages))
             while len([message for message in seen if message.startswith(token)]) < len(messages):
                 data = await reader.read(65536)

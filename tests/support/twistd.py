@@ -1,4 +1,7 @@
-"""A real `twistd -n sockserve` in a process of its own, for tests that block."""
+"""A real `twistd -n sockserve` in a process of its own, for tests that block.
+
+It comes from the zygote (`tests.support.processes`); `fresh`: from an interpreter of its own, as for its users.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
 
-ROOT = Path(__file__).parents[2]
+from tests.support import processes
+
+ROOT = processes.ROOT
 # In the root of a checkout this finds the plugin without an installation.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
 LISTENS = re.compile(r"listens on (\S+)")
@@ -24,8 +29,9 @@ PATIENCE = 30
 class Server:
     """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
 
-    def __init__(self, *options: str, listen: int = 1, pid_file: str = "") -> None:
-        self.process = subprocess.Popen(
+    def __init__(self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> None:
+        start = subprocess.Popen if fresh else processes.Process
+        self.process = start(
             [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -111,9 +117,9 @@ class Server:
 
 
 @contextmanager
-def running(*options: str, listen: int = 1, pid_file: str = "") -> Iterator[Server]:
+def running(*options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> Iterator[Server]:
     """A server with these options, ended when the block is left."""
-    server = Server(*options, listen=listen, pid_file=pid_file)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh)
     try:
         yield server
     finally:
@@ -122,11 +128,5 @@ def running(*options: str, listen: int = 1, pid_file: str = "") -> Iterator[Serv
 
 def failing(*options: str, pid_file: str = "") -> subprocess.CompletedProcess[str]:
     """A `twistd -n sockserve` that is expected to end by itself."""
-    return subprocess.run(
-        [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options]
+    return processes.run(command, cwd=ROOT, text=True, timeout=PATIENCE)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,15 +20,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import NAMES
 from sockserve.service.options import Options
 from tests.support.authority import Authority
+from tests.support.processes import PIPE, ROOT, Process, run
 from tests.support.tls_peer import Peer
+from tests.support.twistd import running
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT = 20.0
 LOCAL = "tcp:0:interface=127.0.0.1"
 PROMPT = "$ .venv/bin/twistd -n sockserve"
 
 
-def end(program: subprocess.Popen[str]) -> None:
+def end(program: Process) -> None:
     """End it, by force if it does not by itself."""
     with program:
         program.terminate()
@@ -39,8 +44,8 @@ class ExamplesTests(SynchronousTestCase):
 
     def start(self, name: str) -> tuple[str, int]:
         """Run an example on a free port; its address, once it listens."""
-        program = subprocess.Popen(
-            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=subprocess.PIPE, text=True
+        program = Process(
+            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=PIPE, text=True
         )
         assert program.stdout is not None
         self.addCleanup(end, program)
@@ -131,9 +136,7 @@ class Program:
     """An example that runs, and what it prints. Arguments behind the name are its own."""
 
     def __init__(self, case: SynchronousTestCase, name: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "examples" / name, *arguments], stdout=subprocess.PIPE, text=True
-        )
+        self.process = Process([sys.executable, ROOT / "examples" / name, *arguments], stdout=PIPE, text=True)
         assert self.process.stdout is not None
         self.output = self.process.stdout
         case.addCleanup(end, self.process)
@@ -184,13 +187,8 @@ class WinsockAndWindevTests(ProgramTestCase):
         self.assertEqual((sum(sizes), max(sizes) <= 512), (600, True))
 
     def test_the_winsock_client_without_a_server(self) -> None:
-        client = subprocess.run(
-            [sys.executable, ROOT / "examples/winsock_client.py", "tcp:127.0.0.1:1"],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        command = (sys.executable, str(ROOT / "examples/winsock_client.py"), "tcp:127.0.0.1:1")
+        client = run(command, text=True, timeout=TIMEOUT)
         self.assertEqual((client.returncode, client.stderr), (1, "Unable to connect to server!\n"))
 
     def test_the_simplified_server_serves_one_client_after_the_other(self) -> None:
@@ -357,3 +355,29 @@ class DocumentsTests(SynchronousTestCase):
                 self.assertEqual(f"twistd sockserve: {caught.exception}\n", output)
                 shown += 1
         self.assertGreater(shown, 4)
+
+    def test_the_certificate_of_the_page_about_tls_is_accepted_by_a_strict_client(self) -> None:
+        if shutil.which("openssl") is None:
+            if "CI" in os.environ:
+                self.fail("openssl is not installed")
+            raise SkipTest("openssl is not installed")
+        [commands] = re.findall(r"```sh\n(openssl .*?)```", (ROOT / "docs/tls.md").read_text(), re.DOTALL)
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        subprocess.run(commands, shell=True, cwd=folder, capture_output=True, check=True)
+        (folder / "sockserve.toml").write_text(f"""
+            [socket.secret]
+            listen = "{LOCAL}"
+            tls = {{ certificate = "{folder}/server.pem", key = "{folder}/server.key" }}
+        """)
+        context = ssl.create_default_context(cafile=folder / "server.pem")
+        # As Python has it by itself since 3.13.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        with running("--config", str(folder / "sockserve.toml")) as server:
+            for name in ("localhost", "127.0.0.1"):
+                with (
+                    socket.create_connection(server.address, TIMEOUT) as connection,
+                    context.wrap_socket(connection, server_hostname=name) as client,
+                ):
+                    client.sendall(b"this is a test")
+                    self.assertEqual(client.recv(100), b"this is a test")

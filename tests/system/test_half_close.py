@@ -32,11 +32,14 @@ MUCH = os.urandom(1_000_000) * 24
 PROXY1 = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n"
 PROXY2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H4s4sHH", 12, bytes([192, 0, 2, 7]), bytes(4), 4711, 7000)
 
-LIMITS = """
-    max_connections = 1000
+# Not for the clients of unix sockets, which have no addresses.
+BY_ADDRESS = """
     max_connections_per_peer = 1000
     allow = ["127.0.0.0/8", "192.0.2.0/24"]
     deny = "203.0.113.0/24"
+    """
+LIMITS = """
+    max_connections = 1000
     idle_timeout = "10min"
     frame_timeout = "10min"
     close_timeout = "1min"
@@ -98,7 +101,8 @@ class HalfCloseTests(SynchronousTestCase):
         text = ""
         for name, settings in sockets.items():
             listen = f"unix:{folder}/unix" if name == "unix" else "tcp:0:interface=127.0.0.1"
-            text += f'[socket.{name}]\nlisten = "{listen}"\n{LIMITS}\n{settings.replace("NAME", name)}\n'
+            limits = LIMITS if name == "unix" else LIMITS + BY_ADDRESS
+            text += f'[socket.{name}]\nlisten = "{listen}"\n{limits}\n{settings.replace("NAME", name)}\n'
         (folder / "all.toml").write_text(text)
         self.server = stack.enter_context(running("--config", str(folder / "all.toml"), listen=len(sockets)))
         self.addresses = dict(re.findall(r"(\w+) listens on (\S+)", "".join(self.server.lines)))

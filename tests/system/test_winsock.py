@@ -156,7 +156,7 @@ class OtherAddressTests(SynchronousTestCase):
 
 class TrafficLogTests(SynchronousTestCase):
     def test_it_prints_what_the_sample_prints_with_the_peer(self) -> None:
-        with running(*LOCAL, "--log-traffic") as server:
+        with running(*LOCAL, "--log-traffic", fresh=True) as server:
             with socket.create_connection(server.address, PATIENCE) as client:
                 host, port = client.getsockname()
                 client.sendall(MESSAGE)
