@@ -22,7 +22,8 @@ from sockserve.limits.memory import MemoryBudget
 from sockserve.server.settings import ENDPOINT, LISTEN, LISTEN_KEYS, SOCKET_KEYS, TLS_KEYS, Key
 from sockserve.server.sockets import Listen, Server, SocketServer
 from sockserve.text import nearest
-from sockserve.tls.certificates import CertificateError, TLSConfig, describe, require_openssl
+from sockserve.tls.certificates import CertificateError, TLSConfig
+from sockserve.tls.endpoints import tls_endpoint
 
 if TYPE_CHECKING:
     from sockserve.framing import Framing
@@ -214,10 +215,11 @@ def _check_endpoint(text: str, place: str, reactor: object) -> None:
         return
     try:
         if text.startswith(("ssl:", "tls:")):
-            require_openssl()
-        serverFromString(reactor, text)
+            tls_endpoint("", reactor, text)
+        else:
+            serverFromString(reactor, text)
     except Exception as error:  # Twisted's endpoint parsers raise what they like
-        raise ConfigError(place, f"{text!r}: {' '.join(describe(error).split())}; accepted: {ENDPOINT}") from None
+        raise ConfigError(place, f"{text!r}: {' '.join(str(error).split())}; accepted: {ENDPOINT}") from None
     port = int(endpoint_arguments(text, ADDRESS)[1].get("port", 0))
     if port not in PORTS:
         raise ConfigError(place, f"{text!r}: port {port} is out of range; accepted: {PORTS[0]} to {PORTS[-1]}")

@@ -9,18 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
-from zope.interface import Interface
+
+from sockserve.tls.layer import IHalfCloseableTLS
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.internet.tcp import Connection
-
-
-class IHalfCloseableTLS(Interface):
-    """A TLS transport each of whose directions ends for itself: sockserve.tls.layer has it, Twisted's own has not."""
-
-    def loseWriteConnection() -> None:
-        """Send our end of stream behind what was written; reading goes on."""
 
 
 class Owner(Protocol):

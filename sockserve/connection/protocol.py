@@ -27,9 +27,9 @@ from sockserve.framing import Framing, as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.tls.foreign import agreed, peer_certificate
 
 if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
     from twisted.internet.tcp import Connection
     from twisted.python.failure import Failure
@@ -195,7 +195,6 @@ class MessageProtocol(Protocol):
     def info(self) -> ConnectionInfo:
         """What is known of this connection now."""
         transport = self.transport
-        certificate = transport.getPeerCertificate() if ISSLTransport.providedBy(transport) else None
         return ConnectionInfo(
             id=self.id,
             socket=self.socket,
@@ -203,7 +202,8 @@ class MessageProtocol(Protocol):
             local=self._local_address(),
             framing=self._delivery.framing,
             sending=self._encoder.framing,
-            certificate=cast("X509 | None", certificate),
+            certificate=peer_certificate(transport),
+            tls=agreed(transport),
             connected=self._since,
             established=self._established,
             messages_received=self._delivery.count,

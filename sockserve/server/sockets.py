@@ -27,7 +27,9 @@ from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
-from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
+from sockserve.tls.certificates import Certificates, TLSConfig
+from sockserve.tls.endpoints import tls_endpoint
+from sockserve.tls.layer import TLSFactory
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IReactorUDP
@@ -249,9 +251,6 @@ class SocketServer(Service):
         """
         layered: IProtocolFactory = factory
         if factory.certificates is not None:
-            # It needs what is not installed with every Twisted.
-            from sockserve.tls.layer import TLSFactory
-
             layered = TLSFactory(
                 factory.certificates,
                 layered,
