@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import SSLError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IHandshakeListener, IProtocol, ISSLTransport, IStreamClientEndpoint
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,9 +16,10 @@ from zope.interface import alsoProvides, implementer
 from sockserve.client.endpoints import DEFAULT_TIMEOUT, ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.tls.foreign import ForeignTransport, mended
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+    from twisted.internet.interfaces import IProtocolFactory, IReactorTime, ITransport
 
     from sockserve.framing import Framing
 
@@ -90,9 +91,12 @@ class ClientProtocol(ReadProtocol):
         self._waiting.append(waiting)
         return waiting
 
+    def makeConnection(self, transport: ITransport) -> None:
+        super().makeConnection(mended(transport))
+
     def connectionMade(self) -> None:
         super().connectionMade()
-        if ISSLTransport.providedBy(self.transport):
+        if isinstance(self.transport, ForeignTransport):
             self._listen_to_handshake()
         else:
             self.ready.callback(self)

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.endpoints import clientFromString
-
+from sockserve.client.endpoints import parse_endpoint
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import parse
@@ -24,7 +23,7 @@ from sockserve.handlers.threads import Threads
 from sockserve.text import nearest
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorFromThreads, IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorFromThreads
 
 Maker = Callable[[], MessageProtocol]
 
@@ -111,11 +110,10 @@ def _forward(handler: str, max_length: int | None, reactor: object) -> Forward:
     if reactor is None:
         from twisted.internet import reactor
     try:
-        endpoint = cast("IStreamClientEndpoint", clientFromString(reactor, endpoint_text))
-    except Exception as error:  # Twisted's endpoint parsers raise what they like
-        reason = " ".join(str(error).split())
+        endpoint = parse_endpoint(endpoint_text, reactor)
+    except ValueError as error:
         raise ValueError(
-            f"{handler!r}: {reason}; accepted: forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
+            f"{handler!r}: {error}; accepted: forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
         ) from None
     framing = None
     if comma:

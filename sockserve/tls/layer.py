@@ -215,7 +215,8 @@ class TLSTransport(Protocol):
         self._register(_Producer(self), True)
         self._shake()
 
-    def _shake(self) -> None:
+    def _shake(self) -> bool:
+        """Go on with the handshake. False: it is not done, or has failed."""
         session = self._session
         while True:
             try:
@@ -223,17 +224,18 @@ class TLSTransport(Protocol):
             except TLSError as error:
                 self._fail("tls", f"no agreement on TLS: {error}")
                 self._hang_up()
-                return
+                return False
             if done:
                 break
             piece, self._raw = self._raw[:_PIECE], self._raw[_PIECE:]
             if not piece:
                 self._flush()
-                return
+                return False
             session.feed(piece)
         self._flush()
         if not self._aborted:
             self._connect()
+        return self._open
 
     def _connect(self) -> None:
         session = self._session
@@ -305,16 +307,14 @@ class TLSTransport(Protocol):
             # RFC 8446 section 6.1: what comes after a close_notify is ignored.
             return
         self._raw = self._raw + data if self._raw else data
-        if self._open:
-            self._deliver()
-            return
-        self.shaken += len(data)
-        self._shake()
-        if self._open:
-            self._deliver()
-        elif self.shaken > _LONGEST_HANDSHAKE and not self._over:
-            self._fail("tls", f"no agreement on TLS: more than {_LONGEST_HANDSHAKE} bytes and no end of a handshake")
-            self.abortConnection()
+        if not self._open:
+            self.shaken += len(data)
+            if not self._shake():
+                if self.shaken > _LONGEST_HANDSHAKE and not self._over:
+                    self._fail("tls", f"no agreement on TLS: {self.shaken} bytes have come, and no end of a handshake")
+                    self.abortConnection()
+                return
+        self._deliver()
 
     def readConnectionLost(self) -> None:
         """The transport's end of stream."""
