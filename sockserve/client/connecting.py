@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import SSLError
@@ -13,10 +13,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from sockserve.client.endpoints import DEFAULT_TIMEOUT, ClientEndpoint, as_endpoint, as_reactor
+from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.tls.client import DEFAULT_TIMEOUT
 from sockserve.tls.foreign import ForeignTransport, mended
+from sockserve.tls.pyopenssl import unnamed
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory, IReactorTime, ITransport
@@ -109,7 +111,12 @@ class ClientProtocol(ReadProtocol):
                 alsoProvides(listener, IHandshakeListener)
 
     def handshakeCompleted(self) -> None:
-        if not self.ready.called:
+        if self.ready.called:
+            return
+        if problem := unnamed(cast("Any", self.transport).getHandle()):
+            self.ready.errback(SSLError(string=f"no agreement on TLS: {problem}"))
+            self.abortConnection()
+        else:
             self.ready.callback(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -28,6 +28,8 @@ from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.tls.foreign import agreed, peer_certificate
+from sockserve.tls.layer import DEFAULT_HANDSHAKE_TIMEOUT
+from sockserve.tls.starting import TLSContext, begin, session_for
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
@@ -286,6 +288,52 @@ class MessageProtocol(Protocol):
             self._encoder.framing = framing
         if incoming:
             self._delivery.set_framing(framing)
+
+    def startTLS(
+        self,
+        context: TLSContext | object,
+        server_hostname: str | None = None,
+        handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
+    ) -> Deferred[None]:
+        """Begin TLS now. What was sent before goes out in the clear, everything after it inside TLS.
+
+        What the peer has sent in the clear and was not delivered yet is dropped: who stands between could have sent it.
+        Nothing has to be waited for; what is sent at once leaves when the handshake is done. If that fails, there is a
+        line in the log, and the connection is lost.
+
+        context: an ssl.SSLContext, a TLSConfig (the server's side), a ClientTLS (the client's side), or what the
+            startTLS of Twisted's transports takes.
+        server_hostname: for the client's side, whom the certificate must be for.
+        handshake_timeout: seconds; then the connection is aborted.
+
+        Gives a Deferred that fires when the handshake is done or has failed. Raises ValueError for files that cannot be
+        used, a name that is missing or can be nobody's, or when the connection is closing; TypeError for a context or
+        a transport that cannot do this.
+        """
+        if self._ending.sending_ended or self._ending.peer_ended:
+            raise ValueError("startTLS comes too late: one side has ended its stream")
+        session = session_for(context, self.transport, server_hostname)
+        self._encoder.flush()
+        below = self.transport
+        below.unregisterProducer()
+        tls, done = begin(
+            below,
+            self,
+            session,
+            self._clock(),
+            self.noteClosing,
+            handshake_timeout=handshake_timeout,
+            reading=self._reading,
+            name=self.socket,
+        )
+        self.transport = cast("Connection", tls)
+        self._delivery.discard(tls)
+        self._ending.over()
+        waiting, self._ending = self._sending, Ending(self.transport, self)
+        self._sending = Sending(self.transport, self._ending, self)
+        self.transport.registerProducer(self._sending, True)
+        waiting.resumeProducing()
+        return done
 
     def holdReading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered.

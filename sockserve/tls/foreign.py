@@ -1,23 +1,23 @@
-"""TLS that is not ours: contexts of pyOpenSSL and Twisted, and transports with Twisted's own TLS.
+"""Transports with Twisted's own TLS: what they tell, and what can be mended of them from outside.
 
-A program may bring both: `startTLS(CertificateOptions(...))`, `connect(wrapClientTLS(...))`, an application of Twisted
-that listens with TLS. pyOpenSSL is imported only when such a thing is here, so it is installed then.
+A program may bring them: `connect(wrapClientTLS(...))`, or an application of Twisted that listens with TLS.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twisted.internet.interfaces import IPushProducer, ISSLTransport
+from twisted.internet.interfaces import (
+    IPushProducer,
+    ISSLTransport,
+)
 from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import directlyProvides, implementer, providedBy
 
 from sockserve.tls.layer import TLSTransport
+from sockserve.tls.pyopenssl import der_of, info_of
 from sockserve.tls.session import TLSInfo
 from sockserve.tls.x509 import Certificate
-
-if TYPE_CHECKING:
-    from OpenSSL.SSL import Connection
 
 
 def peer_certificate(transport: object) -> Certificate | None:
@@ -31,10 +31,8 @@ def peer_certificate(transport: object) -> Certificate | None:
         return None
     if shown is None or isinstance(shown, Certificate):
         return shown
-    from OpenSSL import crypto
-
     try:
-        return Certificate.from_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, shown))
+        return Certificate.from_der(der_of(shown))
     except ValueError:
         return None
 
@@ -48,15 +46,6 @@ def agreed(transport: object) -> TLSInfo | None:
         return info
     handle: Any = getattr(transport, "getHandle", lambda: None)()
     return info_of(handle)
-
-
-def info_of(connection: Connection | None) -> TLSInfo | None:
-    """The same of pyOpenSSL's side of it."""
-    cipher = getattr(connection, "get_cipher_name", lambda: None)()
-    if connection is None or cipher is None:
-        return None
-    protocol = connection.get_alpn_proto_negotiated()
-    return TLSInfo(connection.get_protocol_version_name(), cipher, protocol.decode("latin-1") or None)
 
 
 def mended(transport: Any) -> Any:  # noqa: ANN401 - any transport

@@ -50,8 +50,9 @@ DEFAULT_HANDSHAKE_TIMEOUT = 10.0
 # held once they keep.
 _PIECE = 1 << 14
 _BATCH = 1 << 16
-# Bytes that a peer may send before its handshake is done: more than certificates and what else is in one take.
-_LONGEST_HANDSHAKE = 1 << 17
+# Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
+_LONGEST_WITH_CERTIFICATE = 1 << 17
+_LONGEST = 1 << 15
 # Bytes that a program may write before the handshake is done, until its producer is paused.
 _MOST_WAITING = 1 << 16
 # Bytes that TLS itself may answer to a peer that does not read: key updates (RFC 8446 section 4.6.3).
@@ -310,7 +311,8 @@ class TLSTransport(Protocol):
         if not self._open:
             self.shaken += len(data)
             if not self._shake():
-                if self.shaken > _LONGEST_HANDSHAKE and not self._over:
+                longest = _LONGEST_WITH_CERTIFICATE if self._session.expects_certificate else _LONGEST
+                if self.shaken > longest and not self._over:
                     self._fail("tls", f"no agreement on TLS: {self.shaken} bytes have come, and no end of a handshake")
                     self.abortConnection()
                 return

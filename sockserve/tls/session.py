@@ -35,6 +35,9 @@ class TLSInfo:
 class Session(Protocol):
     """What the layer needs of TLS."""
 
+    expects_certificate: bool
+    """The peer has to show a certificate, which makes its handshake long."""
+
     def feed(self, data: bytes) -> object:
         """The peer has sent this."""
 
@@ -71,11 +74,12 @@ class StandardSession:
     nobody's name.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_ssl", "feed", "output")
+    __slots__ = ("_incoming", "_outgoing", "_ssl", "expects_certificate", "feed", "output")
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self.expects_certificate = not server_side or context.verify_mode != ssl.CERT_NONE
         self.feed = self._incoming.write
         self.output = self._outgoing.read
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
