@@ -81,6 +81,10 @@ def _version(value: object) -> object:
     return value
 
 
+def _protocols(value: object) -> tuple[str, ...]:
+    return tuple(_of(str)(protocol) for protocol in _of(list)(value))
+
+
 VERSIONS = " or ".join(f'"{version}"' for version in MINIMUM_VERSIONS)
 ENDPOINT = f"a Twisted endpoint, such as {DEFAULT_LISTEN}, tcp6:7000 or unix:/run/x.sock"
 LISTEN = f"{ENDPOINT}; a table {{ endpoint = ..., framing = ... }}; or a list of these"
@@ -126,6 +130,7 @@ TLS_KEYS = {
     "chain": PEM_KEY,
     "client_ca": PEM_KEY,
     "minimum_version": Key(VERSIONS, _version),
+    "alpn": Key('a list of protocols, such as ["mqtt"]', _protocols),
 }
 """The settings of the TLS of a named socket."""
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -607,6 +608,41 @@ class PeerCertificateTests(TLSCase):
         self.assertEqual(names, ["CN=shop"] * 2)
 
 
+class ProtocolTests(TLSCase):
+    """ALPN: RFC 7301."""
+
+    async def chosen(self, alpn: tuple[str, ...], *offers: list[str]) -> list[tuple[str | None, bytes]]:
+        """What a client sees that makes these offers, and what the conversation sees."""
+
+        async def talk(channel: Channel) -> None:
+            assert channel.info.tls is not None
+            await channel.write(str(channel.info.tls.protocol).encode())
+
+        config = TLSConfig(certificate=str(self.authority.server), alpn=alpn)
+        server = self.serve(SocketServer("orders", LOCAL, conversation=talk, tls=config))
+
+        def client(offer: list[str]) -> tuple[str | None, bytes]:
+            context = ssl.create_default_context(cafile=str(self.authority.ca))
+            if offer:
+                context.set_alpn_protocols(offer)
+            plain = socket.create_connection(self.address(server), PATIENCE)
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                return tls.selected_alpn_protocol(), tls.recv(100)
+
+        return [await deferToThread(client, offer) for offer in offers]
+
+    async def test_a_client_is_served_whatever_it_offers(self) -> None:
+        offers: list[list[str]] = [[], ["h2"], ["mqtt", "x-own"]]
+        self.assertEqual(await self.chosen((), *offers), [(None, b"None")] * 3)
+
+    async def test_the_first_of_ours_that_it_offers_is_chosen(self) -> None:
+        offers: list[list[str]] = [["x-own", "mqtt"], ["x-own"], ["h2"], []]
+        self.assertEqual(
+            await self.chosen(("mqtt", "x-own"), *offers),
+            [("mqtt", b"mqtt"), ("x-own", b"x-own"), (None, b"None"), (None, b"None")],
+        )
+
+
 class EndpointStringTests(TLSCase):
     async def served(self, endpoint: str) -> None:
         server = self.serve(SocketServer("orders", endpoint))
@@ -888,7 +924,7 @@ class SettingsTests(SynchronousTestCase):
             "certificate = '@server.key'",
             "certificate = '@certificate.pem'\nkey = '@key.pem'",
             "certificate = '@certificate.pem'\nkey = '@server.key'\nchain = '@ca.pem'\nclient_ca = '@ca.pem'",
-            "certificate = '@server.key'\nminimum_version = '1.3'",
+            "certificate = '@server.key'\nminimum_version = '1.3'\nalpn = ['mqtt', 'h2']",
         ):
             tls = self.socket(lines).tls
             assert tls is not None
@@ -914,6 +950,14 @@ class SettingsTests(SynchronousTestCase):
             (
                 "certificate = '@server.key'\nminimum_version = '1.1'",
                 'tls.minimum_version: \'1.1\' is unknown; accepted: "1.2" or "1.3"',
+            ),
+            (
+                "certificate = '@server.key'\nalpn = 'h2'",
+                "tls.alpn: found a string, 'h2'; accepted: a list of protocols",
+            ),
+            (
+                "certificate = '@server.key'\nalpn = ['']",
+                "tls.alpn: '' is no protocol; accepted: 1 to 255 ASCII letters",
             ),
             (
                 "certificate = '@server.key'\nminimum_version = 1.2",
