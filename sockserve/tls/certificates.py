@@ -19,7 +19,8 @@ from sockserve.tls.contexts import (
     show,
     trust,
 )
-from sockserve.tls.session import StandardSession, describe
+from sockserve.tls.names import NamedContexts
+from sockserve.tls.session import Session, StandardSession, describe
 from sockserve.tls.x509 import Certificate
 
 __all__ = ["MINIMUM_VERSIONS", "Certificate", "CertificateError", "Certificates", "MinimumVersion", "TLSConfig"]
@@ -80,7 +81,7 @@ class Certificates:
     def __init__(
         self,
         name: str,
-        read: Callable[[], ssl.SSLContext],
+        read: Callable[[], ssl.SSLContext | NamedContexts],
         files: Callable[[], Iterable[str]],
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,11 +93,12 @@ class Certificates:
         self._stamp = self._look()
         self._context = read()
 
-    def session(self) -> StandardSession:
+    def session(self) -> Session:
         """The server's side of a new connection."""
-        return StandardSession(self.context(), server_side=True)
+        context = self.context()
+        return context.session() if isinstance(context, NamedContexts) else StandardSession(context, server_side=True)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext | NamedContexts:
         """What the files say now; they are looked at once a second at the most."""
         now = self._seconds()
         if now - self._looked >= _LOOK_INTERVAL:

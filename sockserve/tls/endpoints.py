@@ -14,6 +14,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from sockserve.addresses import endpoint_arguments
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.contexts import CertificateError, OtherKey, certificates_in, content_of, load, server_context
+from sockserve.tls.names import NamedContexts
 from sockserve.tls.x509 import Certificate
 
 # The arguments of each kind, and their defaults; the first may stand without its name.
@@ -106,7 +107,7 @@ def _pem_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.pem"))
 
 
-def _by_name(folder: Path) -> ssl.SSLContext:
+def _by_name(folder: Path) -> ssl.SSLContext | NamedContexts:
     """The certificate of a folder that the client asks for, or the first one. Raises CertificateError.
 
     Keys and certificates may stand in one file or several; certificates without a key are for the chains.
@@ -117,21 +118,12 @@ def _by_name(folder: Path) -> ssl.SSLContext:
     shown = [*_contexts(files)]
     if not shown:
         raise CertificateError("", f"{folder}: has no private key that can be read; accepted: PEM")
+    if len(shown) == 1:
+        return shown[0][1]
     contexts: dict[str, ssl.SSLContext] = {}
     for names, context in shown:
         contexts = {**dict.fromkeys(names, context), **contexts}
-    _, first = shown[0]
-
-    def asked(session: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        name = (name or "").lower()
-        parent = name.partition(".")[2]
-        chosen = contexts.get(name) or contexts.get(f"*.{parent}")
-        if chosen is not None:
-            session.context = chosen
-
-    if len(shown) > 1:
-        first.sni_callback = asked
-    return first
+    return NamedContexts(contexts, shown[0][1])
 
 
 def _contexts(files: Sequence[Path]) -> Iterator[tuple[list[str], ssl.SSLContext]]:

@@ -662,6 +662,37 @@ class EndpointStringTests(TLSCase):
         folder = self.pem().parent
         await self.served(f"tls:{quoteStringArgument(str(folder))}:port=0:interface=127.0.0.1")
 
+    async def test_tls_with_a_folder_shows_the_certificate_that_a_client_asks_for(self) -> None:
+        folder = self.authority.folder / "several"
+        folder.mkdir()
+        for name in ("one.example", "two.example", "*.three.example"):
+            both = self.authority.issue(name, self.authority.folder / "both", names=[name]).read_bytes()
+            key, mark, certificate = both.partition(b"-----BEGIN CERTIFICATE-----")
+            (folder / f"{name}.key.pem").write_bytes(key)
+            (folder / f"{name}.pem").write_bytes(mark + certificate)
+        server = self.serve(
+            SocketServer("orders", f"tls:{quoteStringArgument(str(folder))}:port=0:interface=127.0.0.1")
+        )
+
+        def shown(asked: bytes) -> str:
+            with Peer(self.address(server), server_name=asked) as peer:
+                certificate = peer.tls.get_peer_certificate()
+                assert certificate is not None
+                peer.send(MESSAGE, end=True)
+                self.assertEqual(peer.rest(), MESSAGE)
+                return certificate.to_cryptography().subject.rfc4514_string()
+
+        for asked, expected in (
+            (b"one.example", "one.example"),
+            (b"TWO.example", "two.example"),
+            (b"x.three.example", "*.three.example"),
+            (b"x.y.three.example", "*.three.example"),
+            (b"", "*.three.example"),
+            (b"\xff\xfe\nx", "*.three.example"),
+        ):
+            self.assertEqual(await deferToThread(shown, asked), f"CN={expected}", asked)
+        self.assertEqual(self.logged("orders 127"), [])
+
     def test_a_folder_without_a_certificate_is_refused(self) -> None:
         folder = self.pem().parent / "empty"
         for name in ("", "notes.txt"):
