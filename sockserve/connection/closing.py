@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 
-from sockserve.tls.layer import IHalfCloseableTLS
+from sockserve.tls.transport import IHalfCloseableTLS
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

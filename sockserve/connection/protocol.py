@@ -28,8 +28,8 @@ from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.tls.foreign import agreed, peer_certificate
-from sockserve.tls.layer import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.tls.starting import TLSContext, begin, session_for
+from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport

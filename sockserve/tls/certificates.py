@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ log = Logger()
 
 # Seconds between two looks at the files.
 _LOOK_INTERVAL = 1.0
+# Sessions of TLS 1.2 that may be resumed.
+_MOST_SESSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,10 @@ class Certificates:
             if stamp != self._stamp:
                 self._stamp = stamp
                 self._refresh()
+            elif self._context.session_stats()["number"] > _MOST_SESSIONS:
+                # A context forgets none of TLS 1.2 for two hours, and a new one knows none.
+                with contextlib.suppress(OSError, ValueError):
+                    self._context = self._read()
         return self._context
 
     def _refresh(self) -> None:

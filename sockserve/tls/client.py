@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.tls.contexts import CertificateError, choose, client_context, show
-from sockserve.tls.layer import TLSTransport
 from sockserve.tls.session import StandardSession
+from sockserve.tls.transport import TLSTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import (
 from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import directlyProvides, implementer, providedBy
 
-from sockserve.tls.layer import TLSTransport
 from sockserve.tls.pyopenssl import der_of, info_of
 from sockserve.tls.session import TLSInfo
+from sockserve.tls.transport import TLSTransport
 from sockserve.tls.x509 import Certificate
 
 

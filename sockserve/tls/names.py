@@ -31,6 +31,10 @@ class NamedContexts:
         """The server's side of a new connection."""
         return NamedSession(self)
 
+    def session_stats(self) -> dict[str, int]:
+        """As of an ssl.SSLContext: those of the first, which every session begins with."""
+        return self._first.session_stats()
+
     def context(self, name: str) -> ssl.SSLContext:
         """The one for that name."""
         name = name.lower()
@@ -76,8 +80,8 @@ class NamedSession:
             self._early = b""
         return self._begun.handshake()
 
-    def read(self) -> bytes | None:
-        return self._session.read()
+    def read(self, pieces: list[bytes]) -> bool:
+        return self._session.read(pieces)
 
     def write(self, data: bytes | memoryview) -> None:
         self._session.write(data)

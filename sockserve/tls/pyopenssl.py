@@ -94,13 +94,14 @@ class OpenSSLSession:
             raise TLSError(self._refused)
         return done
 
-    def read(self) -> bytes | None:
+    def read(self, pieces: list[bytes]) -> bool:
         try:
-            return bytes(self._connection.recv(_RECORD_SIZE))
+            while True:
+                pieces.append(self._connection.recv(_RECORD_SIZE))
         except self._ssl.WantReadError:
-            return None
+            return False
         except self._ssl.ZeroReturnError:
-            return b""
+            return True
         except self._ssl.Error as error:
             raise TLSError(_reasons(error)) from None
 

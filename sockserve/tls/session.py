@@ -51,8 +51,8 @@ class Session(Protocol):
     def handshake(self) -> bool:
         """Go on with the handshake. False: it needs more from the peer. Raises TLSError."""
 
-    def read(self) -> bytes | None:
-        """Some plain bytes; b"": the peer has ended its stream; None: it needs more from the peer. Raises TLSError."""
+    def read(self, pieces: list[bytes]) -> bool:
+        """Add all that can be decrypted. True: the peer has ended its stream after that. Raises TLSError."""
 
     def write(self, data: bytes | memoryview) -> None:
         """Encrypt all of it. Raises TLSError."""
@@ -97,15 +97,21 @@ class StandardSession:
             raise TLSError(describe(error)) from None
         return True
 
-    def read(self) -> bytes | None:
+    def read(self, pieces: list[bytes]) -> bool:
+        session, incoming = self._ssl, self._incoming
         try:
-            return self._ssl.read(_RECORD_SIZE)
+            while piece := session.read(_RECORD_SIZE):
+                pieces.append(piece)
+                if not (incoming.pending or session.pending()):
+                    # To be told so by an error costs more.
+                    return False
         except ssl.SSLWantReadError:
-            return None
+            return False
         except ssl.SSLZeroReturnError:
-            return b""
+            pass
         except ssl.SSLError as error:
             raise TLSError(describe(error)) from None
+        return True
 
     def write(self, data: bytes | memoryview) -> None:
         try:

@@ -15,9 +15,9 @@ from twisted.internet.tcp import Server
 
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.client import ClientTLS
-from sockserve.tls.layer import TLSTransport
 from sockserve.tls.pyopenssl import OpenSSLSession
 from sockserve.tls.session import Session, StandardSession
+from sockserve.tls.transport import TLSTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime

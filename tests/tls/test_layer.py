@@ -829,6 +829,15 @@ class OpenSSLTests(TLSCase):
         self.assertEqual(self.server.channels, {})
 
 
+class Context(str):
+    """Stands for an ssl.SSLContext: what was in the file."""
+
+    __slots__ = ("sessions",)
+
+    def session_stats(self) -> dict[str, int]:
+        return {"number": getattr(self, "sessions", 0)}
+
+
 class CertificatesTests(SynchronousTestCase):
     """Which certificates new connections are made with."""
 
@@ -846,7 +855,7 @@ class CertificatesTests(SynchronousTestCase):
         text = self.file.read_text()
         if not text:
             raise ValueError("nothing\nin it")
-        return text
+        return Context(text)
 
     def now(self) -> object:
         return self.certificates.context()
@@ -859,6 +868,14 @@ class CertificatesTests(SynchronousTestCase):
         self.assertEqual((self.now(), self.reads), ("first", 1))
         self.clock.advance(0.2)
         self.assertEqual((self.now(), self.reads), ("the second", 2))
+
+    def test_a_context_that_remembers_many_sessions_makes_room_for_a_new_one(self) -> None:
+        context = cast("Context", self.certificates.context())
+        for sessions, reads in ((1000, 1), (1001, 2)):
+            context.sessions = sessions
+            self.clock.advance(1)
+            self.assertEqual((self.now(), self.reads), ("first", reads))
+        self.assertIsNot(self.certificates.context(), context)
 
     def test_a_file_that_takes_the_place_of_another_is_seen(self) -> None:
         other = self.folder / "next.pem"
