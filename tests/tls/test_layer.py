@@ -13,10 +13,11 @@ import ssl
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from unittest import SkipTest
 
 from OpenSSL import SSL
@@ -515,6 +516,35 @@ class HandshakeTests(TLSCase):
         text = await self.refused(server, client)
         self.assertEqual(text, "aborted, no TLS handshake within 0.2 seconds (handshake_timeout)")
 
+    async def test_a_process_that_stood_still_reads_first_what_has_come(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, tls=self.config, handshake_timeout=0.5))
+
+        def client() -> bytes:
+            with socket.create_connection(self.address(server), PATIENCE) as plain:
+                context = ssl.create_default_context(cafile=str(self.authority.ca))
+                cast("Any", reactor).callFromThread(time.sleep, 1.5)
+                with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                    tls.sendall(MESSAGE)
+                    return tls.recv(100)
+
+        self.assertEqual(await self.client(client), MESSAGE)
+        self.assertEqual(self.logged("handshake_timeout"), [])
+
+    async def test_a_handshake_without_end_is_refused_before_it_is_large(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, tls=self.config))
+        record = b"\x16\x03\x01\x40\x00" + b"\x01\x01\xff\x00" + bytes((1 << 14) - 4)
+
+        def client() -> str:
+            with socket.create_connection(self.address(server), PATIENCE) as plain:
+                host, port = plain.getsockname()
+                with contextlib.suppress(ConnectionError):
+                    plain.sendall(record + record[:5] + bytes(1 << 14) + record[:5] + bytes(1 << 14))
+                    plain.recv(1)
+                return f"{host}:{port}"
+
+        text = await self.refused(server, client)
+        self.assertRegex(text, r"^no agreement on TLS: \d+ bytes have come, and no end of a handshake$")
+
     async def test_a_handshake_byte_by_byte(self) -> None:
         server = self.serve(SocketServer("orders", LOCAL, tls=self.config))
 
@@ -833,9 +863,15 @@ class Context(str):
     """Stands for an ssl.SSLContext: what was in the file."""
 
     __slots__ = ("sessions",)
+    sessions: int
+
+    def __new__(cls, text: str) -> Self:
+        context = super().__new__(cls, text)
+        context.sessions = 0
+        return context
 
     def session_stats(self) -> dict[str, int]:
-        return {"number": getattr(self, "sessions", 0)}
+        return {"number": self.sessions}
 
 
 class CertificatesTests(SynchronousTestCase):
