@@ -10,7 +10,7 @@ from zope.interface import implementer
 from sockserve.tls.session import Session, TLSError
 
 # Bytes that OpenSSL may have for the wire before they are written: its buffers keep the size they once had.
-_BATCH = 1 << 16
+_BATCH = 1 << 14
 # Bytes that a program may write before the handshake is done, until its producer is paused.
 _MOST_WAITING = 1 << 16
 # Bytes that TLS itself may answer to a peer that does not read: key updates (RFC 8446 section 4.6.3).
