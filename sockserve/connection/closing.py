@@ -167,9 +167,9 @@ class Ending:
 
 
 def can_half_close(transport: Connection) -> bool:
-    """Whether our end of stream can go out while reading goes on: over TCP, unix sockets and a server's TLS.
+    """Whether our end of stream can go out while reading goes on: over TCP, unix sockets and sockserve.tls.
 
-    Twisted's own TLS, that of clients, has the interface of what is below it, and cannot.
+    Twisted's own TLS has the interface of what is below it, and cannot.
     """
     if ISSLTransport.providedBy(transport):
         return IHalfCloseableTLS.providedBy(transport)

@@ -266,7 +266,7 @@ class MessageProtocol(Protocol):
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
-        What shutdown(SD_SEND) is in Winsock. On the client's side of TLS the peer sees it when the connection closes.
+        What shutdown(SD_SEND) is in Winsock. Through Twisted's own TLS the peer sees it when the connection closes.
         """
         self._encoder.flush()
         self._encoder.close()
