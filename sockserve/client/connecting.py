@@ -17,11 +17,11 @@ from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
 from sockserve.tls.client import DEFAULT_TIMEOUT
-from sockserve.tls.foreign import ForeignTransport, mended
+from sockserve.tls.foreign import ForeignTransport
 from sockserve.tls.pyopenssl import unnamed
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory, IReactorTime, ITransport
+    from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 
     from sockserve.framing import Framing
 
@@ -92,9 +92,6 @@ class ClientProtocol(ReadProtocol):
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         return waiting
-
-    def makeConnection(self, transport: ITransport) -> None:
-        super().makeConnection(mended(transport))
 
     def connectionMade(self) -> None:
         super().connectionMade()

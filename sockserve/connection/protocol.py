@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -27,7 +27,7 @@ from sockserve.framing import Framing, as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.timeouts import Limit, watch_of
-from sockserve.tls.foreign import agreed, peer_certificate
+from sockserve.tls.foreign import agreed, handshaking, mended, peer_certificate
 from sockserve.tls.starting import TLSContext, begin, session_for
 from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT
 
@@ -419,7 +419,7 @@ class MessageProtocol(Protocol):
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
-        self.transport = cast("Connection", transport)
+        self.transport = cast("Connection", mended(transport))
         self._since = datetime.now(UTC)
         if self.gate is None or self.gate.enter(self):
             self.start()
@@ -577,8 +577,8 @@ class MessageProtocol(Protocol):
 
     def _adjust_reading(self) -> None:
         wanted = not self._holds and not self._draining and not self._delivery.failed
-        if not wanted and not self._bytes_received and ISSLTransport.providedBy(self.transport):
-            # The handshake has to be read, or nothing will ever be written. What comes behind it is held up.
+        if not wanted and handshaking(self.transport):
+            # What comes after it is held up.
             return
         ending = self._ending
         if wanted != self._reading and not ending.closing and not ending.peer_ended and not self._gone:

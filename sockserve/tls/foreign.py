@@ -5,7 +5,7 @@ A program may bring them: `connect(wrapClientTLS(...))`, or an application of Tw
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import (
     IPushProducer,
@@ -16,8 +16,11 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from sockserve.tls.pyopenssl import der_of, info_of
 from sockserve.tls.session import TLSInfo
-from sockserve.tls.transport import TLSTransport
+from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 from sockserve.tls.x509 import Certificate
+
+# What OpenSSL calls the state of a session whose handshake is done.
+_DONE = b"SSL negotiation finished successfully"
 
 
 def peer_certificate(transport: object) -> Certificate | None:
@@ -46,6 +49,14 @@ def agreed(transport: object) -> TLSInfo | None:
         return info
     handle: Any = getattr(transport, "getHandle", lambda: None)()
     return info_of(handle)
+
+
+def handshaking(transport: object) -> bool:
+    """Whether a transport has Twisted's TLS, and its handshake is not done: it must be read, or nothing is written."""
+    if not ISSLTransport.providedBy(transport) or IHalfCloseableTLS.providedBy(transport):
+        return False
+    state = getattr(cast("Any", transport).getHandle(), "get_state_string", lambda: _DONE)()
+    return bool(state != _DONE)
 
 
 def mended(transport: Any) -> Any:  # noqa: ANN401 - any transport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -196,6 +196,19 @@ class ClientTests(StartTLSCase):
         channel.end()
         with self.assertRaisesRegex(ValueError, "too late"):
             channel.start_tls(self.trust, "localhost")
+        await disconnect(channel)
+
+    async def test_the_transports_own_method_does_not_hang_either(self) -> None:
+        """Twisted's TLS, on the client's side: what is sent before the handshake waits for it."""
+        channel = await connect("tcp:{}:{}".format(*self.listening()), "buffered")
+        await channel.write(b"STARTTLS")
+        self.assertEqual(await channel.read(), b"go ahead")
+        cast("Any", channel._protocol).transport.startTLS(CertificateOptions())
+        await channel.write(b"x" * 300_000)
+        self.assertEqual(await channel.read(), b"x" * 300_000)
+        tls = channel.info.tls
+        assert tls is not None
+        self.assertEqual(tls.version, "TLSv1.3")
         await disconnect(channel)
 
     async def test_contexts_of_twisted_and_wrapped_transports(self) -> None:
