@@ -131,7 +131,7 @@ class _Attempt(Factory[TLSTransport]):
         """The handshake goes on."""
 
     def _opened(self, transport: TLSTransport) -> None:
-        protocol = None if self._done.called else self._wrapped.buildProtocol(transport.getPeer())
+        protocol = None if self._done.called else self._wrapped.buildProtocol(transport.address)
         if protocol is None:
             transport.forget()
             if not self._done.called:

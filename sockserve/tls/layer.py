@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from sockserve.addresses import format_address
 from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT, IHalfCloseableTLS, TLSTransport
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class TLSFactory(Factory["TLSTransport"]):
 
     def _opened(self, transport: TLSTransport) -> None:
         self.handshakes.discard(transport)
-        protocol = self.wrapped.buildProtocol(transport.getPeer())
+        protocol = self.wrapped.buildProtocol(transport.address)
         if protocol is None:
             transport.forget()
         else:
@@ -94,4 +93,4 @@ class TLSFactory(Factory["TLSTransport"]):
     def _failed(self, transport: TLSTransport, limit: str, text: str) -> None:
         self.handshakes.discard(transport)
         if limit != "tls" or transport.shaken:
-            self.report(limit, format_address(transport.getPeer()), text)
+            self.report(limit, transport.peer, text)

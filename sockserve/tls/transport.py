@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, directlyProvides, implementer, providedBy
 
 from sockserve.addresses import format_address
-from sockserve.deadlines import Deadline
+from sockserve.limits.deadlines import Deadline
 from sockserve.tls.incoming import Incoming
 from sockserve.tls.outgoing import Outgoing
 from sockserve.tls.session import Session, TLSError, TLSInfo
@@ -43,6 +43,10 @@ DEFAULT_HANDSHAKE_TIMEOUT = 10.0
 # Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
 _LONGEST_WITH_CERTIFICATE = 1 << 17
 _LONGEST = 1 << 15
+
+
+def _nothing() -> None:
+    """What a transport does that cannot do it."""
 
 
 class IHalfCloseableTLS(Interface):
@@ -131,6 +135,19 @@ class TLSTransport(Protocol):
         return type(self.wrappedProtocol or self).__name__
 
     @property
+    def address(self) -> Any:  # noqa: ANN401 - IAddress, or None
+        """The peer's address; the pipes of a process have none."""
+        try:
+            return self.transport.getPeer()
+        except (AttributeError, NotImplementedError):
+            return None
+
+    @property
+    def peer(self) -> str:
+        """The same as text."""
+        return "pipe" if self.address is None else format_address(self.address)
+
+    @property
     def unsent(self) -> int:
         """Bytes that are held here and that the transport below has not taken.
 
@@ -194,7 +211,7 @@ class TLSTransport(Protocol):
         if self._over:
             return
         if self._paused:
-            self.transport.pauseProducing()
+            self._below("pauseProducing")
         self._outgoing.go_on()
         if self.disconnecting:
             self._close()
@@ -263,7 +280,7 @@ class TLSTransport(Protocol):
         self._paused = True
         if self._open:
             # The handshake is read all the same: without it nothing is ever written.
-            self.transport.pauseProducing()
+            self._below("pauseProducing")
 
     def resumeProducing(self) -> None:
         self._paused = False
@@ -275,7 +292,7 @@ class TLSTransport(Protocol):
     def answered(self) -> None:
         """Read on, unless something else is against it."""
         if self.connected and not (self._paused or self._outgoing.choked or self._transport_ended):
-            self.transport.resumeProducing()
+            self._below("resumeProducing")
 
     def _deliver_later(self) -> None:
         self._later = None
@@ -291,7 +308,7 @@ class TLSTransport(Protocol):
         data = self._incoming.take()
         self._outgoing.answer()
         if self._outgoing.choked:
-            self.transport.pauseProducing()
+            self._below("pauseProducing")
         if data:
             self._hand_over(data)
         # Nobody is told of an end who does not want to hear more, or has closed.
@@ -317,7 +334,7 @@ class TLSTransport(Protocol):
             # Whoever has had our close_notify often just closes.
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
-            name = f"{self._name} {format_address(self.getPeer())}".lstrip()
+            name = f"{self._name} {self.peer}".lstrip()
             log.info("{name}: its stream has ended without close_notify, it may be cut short", name=name)
         self._read_ended = True
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
@@ -396,7 +413,11 @@ class TLSTransport(Protocol):
 
     def abortConnection(self) -> None:
         self._over = self.disconnecting = True
-        self.transport.abortConnection()
+        self._below("abortConnection" if hasattr(self.transport, "abortConnection") else "loseConnection")
+
+    def _below(self, method: str) -> None:
+        """Call that method of the transport below, if it has it."""
+        getattr(self.transport, method, _nothing)()
 
     # The end.
 
@@ -425,7 +446,7 @@ class TLSTransport(Protocol):
             try:
                 self.wrappedProtocol.dataReceived(data)
             except Exception:
-                log.failure("{peer}: failed at the end of the connection", peer=format_address(self.getPeer()))
+                log.failure("{peer}: failed at the end of the connection", peer=self.peer)
 
     def getPeerCertificate(self) -> Certificate | None:
         """What the peer has shown; None: nothing. Known after the end of the connection too."""
