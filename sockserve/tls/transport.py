@@ -318,13 +318,14 @@ class TLSTransport(Protocol):
                 self._tell_end()
 
     def _hand_over(self, data: bytes) -> None:
-        self._outgoing.collecting = True
+        outgoing = self._outgoing
+        outgoing.collecting = True
         try:
             self.wrappedProtocol.dataReceived(data)
         finally:
-            self._outgoing.collecting = False
+            outgoing.collecting = False
             if not self._over:
-                self._outgoing.flush()
+                outgoing.flush()
 
     def _tell_end(self) -> None:
         if self._incoming.failure:
