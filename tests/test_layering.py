@@ -25,6 +25,7 @@ FLOORS = {
     "framing": 0,
     "addresses": 0,
     "text": 0,
+    "sockets": 0,
     "limits": 1,
     "proxy": 1,
     "tls": 2,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from sockserve.sockets import is_socket, write_now
 from sockserve.tls.session import Session, TLSError
 
 # Bytes that OpenSSL may have for the wire before they are written: its buffers keep the size they once had.
@@ -40,6 +41,7 @@ class Outgoing:
 
     __slots__ = (
         "_answers",
+        "_direct",
         "_full",
         "_owner",
         "_producer",
@@ -58,6 +60,7 @@ class Outgoing:
         self._session = session
         self._transport = transport
         self._owner = owner
+        self._direct = is_socket(transport)
         self._waiting: list[bytes] = []
         # Of the protocol above: its producer; it is asked for each piece; it was paused because of what waits here.
         self._producer: Any = None
@@ -104,6 +107,8 @@ class Outgoing:
     def flush(self) -> None:
         """Write what OpenSSL has for the peer."""
         data = self._session.output()
+        if data and self._direct:
+            data = write_now(self._transport, data)
         if data:
             self._transport.write(data)
 

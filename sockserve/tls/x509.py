@@ -75,7 +75,7 @@ class Certificate:
         [(_, certificate)] = _items(der)
         (_, signed), *_ = _items(certificate)
         fields = list(_items(signed))
-        if fields[0][0] == _VERSION:
+        if fields and fields[0][0] == _VERSION:
             del fields[0]
         if len(fields) < 6 or fields[0][0] != _INTEGER:
             raise ValueError("not a certificate")
