@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IHandshakeListener,
+    IProcessTransport,
     IPushProducer,
     ISSLTransport,
 )
@@ -164,8 +165,8 @@ class TLSTransport(Protocol):
     # The handshake.
 
     def makeConnection(self, transport: Any) -> None:  # noqa: ANN401 - whatever a Twisted transport is
-        # What is above asks for the interfaces of the transport, whatever they are.
-        directlyProvides(self, providedBy(transport))
+        # What is above asks for the interfaces of the transport, whatever they are. But TLS has one stream each way.
+        directlyProvides(self, providedBy(transport) - IProcessTransport)
         super().makeConnection(transport)
         self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
         self._outgoing = Outgoing(self._session, transport, self)
