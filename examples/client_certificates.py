@@ -7,8 +7,6 @@ server.pem has the server's key and certificate; ca.pem has the authority that s
 
 import sys
 
-from cryptography.x509.oid import NameOID
-from OpenSSL.crypto import X509
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorCore
 
@@ -16,15 +14,10 @@ from sockserve import Channel, SocketServer
 from sockserve.tls.certificates import TLSConfig
 
 
-def common_name(certificate: X509 | None) -> str:
-    """The common name in a certificate; "" if there is none."""
-    subject = certificate.to_cryptography().subject if certificate is not None else ()
-    return next((str(part.value) for part in subject if part.oid == NameOID.COMMON_NAME), "")
-
-
 async def main(reactor: IReactorCore, endpoint: str, certificate: str, client_ca: str, *allowed: str) -> None:
     async def talk(channel: Channel) -> None:
-        name = common_name(channel.info.certificate)
+        certificate = channel.info.certificate
+        name = certificate.common_name if certificate is not None else ""
         if name not in allowed:
             print("refused:", name, flush=True)
             channel.abort()

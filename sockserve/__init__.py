@@ -6,10 +6,11 @@ framing     bytes to messages and back; the standard library only
 text        sizes and times as people write them, and values in messages
 addresses   addresses, networks of them, and endpoint strings
 fields      settings as the fields of a dataclass: what each accepts, and its help
+sockets     what sockets of Twisted's can do at once
 limits      what bounds a peer: admission, access, timeouts, memory, descriptors
 proxy       the PROXY protocol: a client's address from the proxy in front
+tls         TLS below the protocols, on both sides, and certificates
 connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
-tls         TLS below the protocols, and certificates
 client      the other side of a connection: connect, reconnecting
 handlers    what answers: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import SSLError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IHandshakeListener, IProtocol, ISSLTransport, IStreamClientEndpoint
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from sockserve.client.endpoints import DEFAULT_TIMEOUT, ClientEndpoint, as_endpoint, as_reactor
+from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.tls.client import DEFAULT_TIMEOUT
+from sockserve.tls.foreign import ForeignTransport
+from sockserve.tls.pyopenssl import unnamed
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
@@ -103,7 +106,7 @@ class ClientProtocol(ReadProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        if ISSLTransport.providedBy(self.transport):
+        if isinstance(self.transport, ForeignTransport):
             self._listen_to_handshake()
         else:
             self.ready.callback(self)
@@ -116,7 +119,12 @@ class ClientProtocol(ReadProtocol):
                 alsoProvides(listener, IHandshakeListener)
 
     def handshakeCompleted(self) -> None:
-        if not self.ready.called:
+        if self.ready.called:
+            return
+        if problem := unnamed(cast("Any", self.transport).getHandle()):
+            self.ready.errback(SSLError(string=f"no agreement on TLS: {problem}"))
+            self.abortConnection()
+        else:
             self.ready.callback(self)
 
     def _connectionNotStarted(self, failure: Failure) -> None:

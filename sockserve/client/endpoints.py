@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString, quoteStringArgument
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamClientEndpointStringParserWithReactor
 from twisted.plugin import getPlugins
 
 from sockserve.addresses import EndpointForm, Reader, endpoint_parts, endpoint_problem, port_from, switch
 from sockserve.text import one_line, parse_duration, suggestion
+from sockserve.tls.client import DEFAULT_TIMEOUT, ClientTLS, TLSClientEndpoint, check_name
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -24,19 +24,21 @@ ClientEndpoint = str | IStreamClientEndpoint
 EndpointFactory = Callable[[object], IStreamClientEndpoint]
 """Makes an endpoint for a reactor."""
 
-DEFAULT_TIMEOUT = 30.0
 ACCEPTED = "a Twisted client endpoint, such as tcp:localhost:27015, tls:example.org:7000 or unix:/run/x.sock"
 
 
-def as_endpoint(endpoint: ClientEndpoint, reactor: object) -> IStreamClientEndpoint:
+def as_endpoint(endpoint: ClientEndpoint, reactor: object, tls: ClientTLS | None = None) -> IStreamClientEndpoint:
     """A client endpoint given as a value or as a string. Raises ValueError, in one line, for anything else.
 
-    Twisted's own `tcp:` tries one IPv4 address; here it tries every address of the host.
+    tls: what is set here counts before what a `tls:` or `ssl:` string says; with other endpoints it is refused.
+
+    Twisted's own `tcp:` tries one IPv4 address; here it tries every address of the host. `tls:` and `ssl:` are
+    Twisted's strings, read for sockserve.tls.client: the server's name is always checked.
     """
-    return endpoint_factory(endpoint)(reactor)
+    return endpoint_factory(endpoint, tls)(reactor)
 
 
-def endpoint_factory(endpoint: ClientEndpoint) -> EndpointFactory:
+def endpoint_factory(endpoint: ClientEndpoint, tls: ClientTLS | None = None) -> EndpointFactory:
     """What makes that endpoint, checked: nothing is opened, the files that it names are read. Raises ValueError."""
     if not isinstance(endpoint, str):
         if not IStreamClientEndpoint.providedBy(endpoint):
@@ -44,9 +46,12 @@ def endpoint_factory(endpoint: ClientEndpoint) -> EndpointFactory:
         return lambda _: endpoint
     kind = endpoint.partition(":")[0].lower()
     known = KINDS.get(kind)
+    tls = tls or ClientTLS()
+    if tls != ClientTLS() and kind not in ("tls", "ssl"):
+        raise ValueError(f"{endpoint!r}: {kind} has no TLS, and its options are for tls: and ssl: endpoints")
     try:
         parts = endpoint_parts(endpoint)[1:]
-        return _other(endpoint, kind) if known is None else known.make(known.form.read(parts))
+        return _other(endpoint, kind) if known is None else known.make(known.form.read(parts), tls)
     except Exception as error:  # Twisted's endpoint parsers raise what they like
         accepted = ACCEPTED if known is None else known.form.accepted
         raise ValueError(f"{endpoint!r}: {endpoint_problem(error)}; accepted: {accepted}") from None
@@ -54,40 +59,37 @@ def endpoint_factory(endpoint: ClientEndpoint) -> EndpointFactory:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """form: how it is written. make: from the arguments to what makes the endpoint; may raise anything."""
+    """form: how it is written. make: from the arguments, and TLS, to what makes the endpoint; may raise anything."""
 
     form: EndpointForm
-    make: Callable[[dict[str, Any]], EndpointFactory]
+    make: Callable[[dict[str, Any], ClientTLS], EndpointFactory]
 
 
-def _tcp(arguments: dict[str, Any]) -> EndpointFactory:
+def _tcp(arguments: dict[str, Any], _: ClientTLS) -> EndpointFactory:
     bind = (arguments["bindAddress"], 0) if "bindAddress" in arguments else None
     timeout = arguments.get("timeout", DEFAULT_TIMEOUT)
     return lambda reactor: HostnameEndpoint(reactor, arguments["host"], arguments["port"], timeout, bind)
 
 
-def _unix(arguments: dict[str, Any]) -> EndpointFactory:
+def _unix(arguments: dict[str, Any], _: ClientTLS) -> EndpointFactory:
     timeout = arguments.get("timeout", DEFAULT_TIMEOUT)
     lockfile = arguments.get("lockfile", False)
     return lambda reactor: UNIXClientEndpoint(reactor, arguments["path"], timeout, lockfile)
 
 
-def _twisted(kind: str) -> Callable[[dict[str, Any]], EndpointFactory]:
-    """One of Twisted's own, by its string; it is parsed at once, since that reads files."""
+def _tls(names: Mapping[str, str]) -> Callable[[dict[str, Any], ClientTLS], EndpointFactory]:
+    """names: the fields of ClientTLS by the names of the arguments."""
 
-    def make(arguments: dict[str, Any]) -> EndpointFactory:
-        _require_tls()
-        for file in (arguments[name] for name in _FILES if name in arguments):
-            # OpenSSL would say that something is unsupported.
-            if b"-----BEGIN " not in Path(file).read_bytes():
-                raise ValueError(f"{file}: is not PEM")
-        for folder in (arguments[name] for name in _FOLDERS if name in arguments):
-            if not Path(folder).is_dir():
-                raise ValueError(f"{folder}: is not a directory")
-        # Its timeout is a whole number.
-        texts = {**arguments, "timeout": max(1, round(arguments.get("timeout", DEFAULT_TIMEOUT)))}
-        text = ":".join([kind, *(f"{name}={quoteStringArgument(str(value))}" for name, value in texts.items())])
-        return _parsed_once(text)
+    def make(arguments: dict[str, Any], tls: ClientTLS) -> EndpointFactory:
+        given = {field: arguments[name] for name, field in names.items() if name in arguments}
+        own = {each.name: value for each in fields(tls) if (value := getattr(tls, each.name))}
+        whole = ClientTLS(**{**given, **own})
+        context = whole.read()
+        hostname = whole.server_name or arguments["host"]
+        timeout = arguments.get("timeout", DEFAULT_TIMEOUT)
+        beneath = endpoint_factory(arguments["endpoint"]) if "endpoint" in arguments else _tcp(arguments, tls)
+        check_name(context, hostname)
+        return lambda reactor: TLSClientEndpoint(beneath(reactor), context, hostname, as_reactor(reactor), timeout)
 
     return make
 
@@ -114,17 +116,6 @@ def _parsed_once(text: str) -> EndpointFactory:
     return make
 
 
-def _require_tls() -> None:
-    try:
-        import twisted.internet.ssl  # noqa: F401 - it needs OpenSSL
-    except ImportError as error:
-        raise ValueError(f"TLS needs twisted[tls], which is not installed ({error})") from None
-
-
-_FILES = ("certificate", "certKey", "privateKey")
-_FOLDERS = ("trustRoots", "caCertsDir")
-
-
 def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
@@ -144,12 +135,12 @@ KINDS = {
     "tls": Kind(
         EndpointForm(
             "tls:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS][:certificate=FILE][:privateKey=FILE]"
-            "[:trustRoots=FOLDER][:endpoint=ENDPOINT]",
-            {**_ADDRESS, "certificate": str, "privateKey": str, "trustRoots": str, "endpoint": str},
+            "[:trustRoots=FOLDER][:serverName=NAME][:endpoint=ENDPOINT]",
+            {**_ADDRESS, "certificate": str, "privateKey": str, "trustRoots": str, "serverName": str, "endpoint": str},
             ("host", "port", "timeout", "bindAddress", "certificate", "privateKey", "trustRoots", "endpoint"),
             ("host", "port"),
         ),
-        _twisted("tls"),
+        _tls({"trustRoots": "roots", "certificate": "certificate", "privateKey": "key", "serverName": "server_name"}),
     ),
     "ssl": Kind(
         EndpointForm(
@@ -159,7 +150,7 @@ KINDS = {
             ("host", "port"),
             ("host", "port"),
         ),
-        _twisted("ssl"),
+        _tls({"caCertsDir": "roots", "certKey": "certificate", "privateKey": "key", "hostname": "server_name"}),
     ),
     "unix": Kind(
         EndpointForm(

@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from sockserve.client.connecting import DEFAULT_CLOSE_TIMEOUT, ClientProtocol, TimedEndpoint
-from sockserve.client.endpoints import DEFAULT_TIMEOUT, ClientEndpoint, as_endpoint, as_reactor
+from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.tls.client import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

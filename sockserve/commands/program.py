@@ -15,6 +15,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from sockserve.framing import KINDS, parse
+from sockserve.tls.client import ClientTLS
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
@@ -24,6 +25,25 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 T = TypeVar("T")
+
+
+def add_tls_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a client's TLS; `tls_of` reads them."""
+    add = parser.add_argument_group("TLS, for tls: and ssl: endpoints").add_argument
+    add("--cafile", metavar="FILE", help="PEM file, or folder of *.pem files, of the authorities that are trusted")
+    add("--certificate", metavar="FILE", help="PEM file of our own certificate, for a server that asks for one")
+    add("--key", metavar="FILE", help="PEM file of its private key (default: in the file of the certificate)")
+    add("--server-name", metavar="NAME", help="whom the server's certificate must be for (default: the host)")
+
+
+def tls_of(arguments: argparse.Namespace) -> ClientTLS:
+    """What these options say."""
+    return ClientTLS(
+        roots=arguments.cafile,
+        certificate=arguments.certificate,
+        key=arguments.key,
+        server_name=arguments.server_name,
+    )
 
 
 def checked(parser: Callable[[str], T]) -> Callable[[str], T]:

@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectionLost
 
 from sockserve.client.connecting import connect, disconnect
 from sockserve.client.endpoints import ACCEPTED, as_endpoint
-from sockserve.commands.program import checked, complain, counted, named_framing, react
+from sockserve.commands.program import add_tls_options, checked, complain, counted, named_framing, react, tls_of
 from sockserve.commands.stdio import Input, Output
 from sockserve.connection.channel import ChannelClosed
 from sockserve.framing import ACCEPTED as FRAMINGS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from twisted.internet.base import ReactorBase
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
     from sockserve.connection.channel import Channel
     from sockserve.framing import Framing
@@ -39,9 +39,8 @@ NAME = "sockserve send"
 EPILOG = f"""\
 framings: {", ".join(FRAMINGS)}
 
-Exit status: 0 when as many answers came as messages were sent (with raw: as many bytes), and the peer closed behind
-them; over TLS, where a client cannot end its side alone, this command closes. 1 when not, with one line that says what
-is missing. 2 for wrong arguments. 130 when interrupted.
+Exit status: 0 when as many answers came as messages were sent (with raw: as many bytes), and the peer closed after
+them. 1 when not, with one line that says what is missing. 2 for wrong arguments. 130 when interrupted.
 """
 
 
@@ -84,6 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         type=checked(parse_size),
         help="the longest message sent or accepted; k and M are 1024 and 1024 * 1024 (default: 1M)",
     )
+    add_tls_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -106,11 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def main(reactor: ReactorBase) -> int:
         try:
-            as_endpoint(arguments.endpoint, reactor)
+            endpoint = as_endpoint(arguments.endpoint, reactor, tls_of(arguments))
         except ValueError as problem:
             complain(NAME, f"argument ENDPOINT: {problem}")
             return 2
-        line = await _exchange(reactor, arguments, framing, messages)
+        line = await _exchange(reactor, endpoint, arguments, framing, messages)
         if line:
             complain(NAME, f"{arguments.endpoint}: {line}")
         return 0 if line is None else 1
@@ -119,12 +119,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _exchange(
-    reactor: ReactorBase, arguments: argparse.Namespace, framing: Framing, messages: list[bytes]
+    reactor: ReactorBase,
+    endpoint: IStreamClientEndpoint,
+    arguments: argparse.Namespace,
+    framing: Framing,
+    messages: list[bytes],
 ) -> str | None:
     """Connect, send and print. None when all is well; else what is missing, or "" when nobody wants to know."""
     try:
         channel = await connect(
-            arguments.endpoint, framing, timeout=arguments.timeout, close_timeout=arguments.timeout, reactor=reactor
+            endpoint, framing, timeout=arguments.timeout, close_timeout=arguments.timeout, reactor=reactor
         )
     except Exception as error:  # one line for all that Twisted's endpoints may raise
         return " ".join(str(error).split()) or type(error).__name__
@@ -170,7 +174,6 @@ class _Exchange:
         self._repeat = repeat
         self._hex = as_hex
         self._raw = isinstance(channel.info.framing, Raw)
-        self._can_end = channel.info.certificate is None
         self._output = Output(reactor)
         # Messages, or bytes with raw.
         self._sent = 0
@@ -247,10 +250,7 @@ class _Exchange:
         if self._printing or self._channel.closed:
             return
         owed = self._received < self._sent
-        if self._input_ended and not owed and not self._can_end:
-            self._stop_clock()
-            self._channel.close()
-        elif not owed and not self._input_ended:
+        if not owed and not self._input_ended:
             self._stop_clock()
         elif self._clock is None:
             self._clock = self._reactor.callLater(self._timeout, self._give_up)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sockserve.connection.info import ConnectionInfo
     from sockserve.framing import Framing
+    from sockserve.tls.starting import TLSContext
 
 log = Logger()
 
@@ -153,6 +154,17 @@ class Channel:
         Raises ValueError for an unknown name. See MessageProtocol.setFraming.
         """
         self._protocol.setFraming(framing, incoming=incoming, outgoing=outgoing)
+
+    def start_tls(self, context: TLSContext | object, server_hostname: str | None = None) -> Deferred[None]:
+        """Begin TLS now; see MessageProtocol.startTLS. What is read and written after this is inside TLS.
+
+        Nothing has to be waited for; the Deferred fires when the handshake is done or has failed, and `read` and
+        `write` tell of a failure.
+        """
+        protocol = self._protocol
+        if not isinstance(protocol, MessageProtocol):
+            raise TypeError("datagrams have no TLS")
+        return protocol.startTLS(context, server_hostname)
 
     def end(self) -> None:
         """Send no more messages; reading goes on. The peer sees the end of the stream behind what is owed."""

@@ -29,10 +29,12 @@ from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.tls.foreign import agreed, handshaking, peer_certificate
+from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
-    from twisted.internet.interfaces import IAddress, IDelayedCall
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
@@ -173,7 +175,8 @@ class Engine:
             local=self._local if local is transports.NO_ADDRESS else local,
             framing=self.receiving.framing,
             sending=self.encoder.framing,
-            certificate=cast("X509 | None", transports.certificate_of(transport)),
+            certificate=peer_certificate(transport),
+            tls=agreed(transport),
             connected=datetime.fromtimestamp(self._since, UTC),
             established=None if self._established is None else datetime.fromtimestamp(self._established, UTC),
             messages_received=self.receiving.count,
@@ -386,8 +389,8 @@ class Engine:
         wanted = state.wants_reading(bool(self._holds))
         if wanted is None or wanted is self._reading:
             return
-        if not wanted and not self.bytes_received and transports.must_read(self.transport):
-            # What comes after the handshake is held up.
+        if not wanted and handshaking(self.transport):
+            # What comes after it is held up.
             return
         self._reading = wanted
         if wanted:
@@ -439,6 +442,33 @@ class Engine:
         self.encoder.flush()
         self.encoder.close()
         self.closing.end_sending()
+
+    def start_tls(self, context: object, server_hostname: str | None, handshake_timeout: float) -> Deferred[None]:
+        """See MessageProtocol.startTLS."""
+        state = self.state
+        if state.sending_ended or state.wire is not Wire.OPEN:
+            raise ValueError("startTLS comes too late: one side has ended its stream")
+        session = session_for(context, self.transport, server_hostname)
+        self.encoder.flush()
+        transports.unregister(self.transport)
+        self.transport, done = begin(
+            self.transport,
+            cast("IProtocol", self.receiver),
+            session,
+            self.options.clock,
+            self.tell,
+            handshake_timeout=handshake_timeout,
+            reading=self._reading,
+            name=self.options.socket,
+        )
+        self.receiving.discard(self.transport)
+        self.closing.over()
+        waiting = self.sending
+        self.closing = Closing(self.transport, state, self)
+        self.sending = Sending(self.transport, self.closing, self.receiver)
+        transports.register(self.transport, self.sending)
+        waiting.resumeProducing()
+        return done
 
     def close(self) -> None:
         """Send what is owed, then close. Delivers no more messages."""

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
     from twisted.internet.interfaces import IAddress
 
     from sockserve.framing import Framing
     from sockserve.proxy.layer import ProxyInfo
+    from sockserve.tls.session import TLSInfo
+    from sockserve.tls.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class ConnectionInfo:
     proxy: the proxy's own address, and what its PROXY header says; peer and local are then those of the header. None:
         no proxy.
     certificate: the peer's TLS certificate, if it has shown one.
+    tls: what was agreed on in TLS; None: there is none.
     connected: when the connection was made, with time zone.
     established: when its first message arrived; None before that.
     messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes with their framing bytes.
@@ -36,7 +38,7 @@ class ConnectionInfo:
     local: IAddress
     framing: Framing
     sending: Framing
-    certificate: X509 | None
+    certificate: Certificate | None
     connected: datetime
     established: datetime | None
     messages_received: int
@@ -44,3 +46,4 @@ class ConnectionInfo:
     bytes_received: int
     bytes_sent: int
     proxy: ProxyInfo | None = None
+    tls: TLSInfo | None = None

@@ -16,6 +16,8 @@ from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.text import printable
+from sockserve.tls.foreign import mended
+from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, ITransport
 
     from sockserve.connection.info import ConnectionInfo
+    from sockserve.tls.starting import TLSContext
 
 classImplements(Sending, IPushProducer)
 
@@ -181,6 +184,31 @@ class MessageProtocol(Protocol):
         """
         self._engine.set_framing(framing, incoming=incoming, outgoing=outgoing)
 
+    def startTLS(
+        self,
+        context: TLSContext | object,
+        server_hostname: str | None = None,
+        handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
+    ) -> Deferred[None]:
+        """Begin TLS now. What was sent before goes out in the clear, everything after it inside TLS.
+
+        What the peer has sent in the clear and was not delivered yet is dropped: it could have been sent by somebody in
+        between. Nothing has to be waited for; what is sent at once leaves when the handshake is done. If that fails,
+        there is a line in the log, and the connection is lost.
+
+        context: an ssl.SSLContext, a TLSConfig (the server's side), a ClientTLS (the client's side), or what the
+            startTLS of Twisted's transports takes.
+        server_hostname: for the client's side, whom the certificate must be for.
+        handshake_timeout: seconds; then the connection is aborted.
+
+        Gives a Deferred that fires when the handshake is done or has failed. Raises ValueError for files that cannot be
+        used, a name that is missing or can be nobody's, or when the connection is closing; TypeError for a context or
+        a transport that cannot do this.
+        """
+        done = self._engine.start_tls(context, server_hostname, handshake_timeout)
+        self.transport = self._engine.transport
+        return done
+
     def holdReading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered.
 
@@ -222,7 +250,7 @@ class MessageProtocol(Protocol):
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
-        self.transport = transport
+        self.transport = transport = mended(transport)
         try:
             self._engine = Engine(self, transport, self.options)
         except Exception:

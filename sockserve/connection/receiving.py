@@ -129,6 +129,21 @@ class Receiving:
         if not self.failed:
             self._decoder = self.framing.decoder()
 
+    def discard(self, transport: Transport) -> None:
+        """Forget what is received and not delivered, and a frame that has begun; go on with what comes next.
+
+        transport: what that comes from.
+        """
+        self.count -= sum(1 for _ in self._undelivered or ()) + len(self._later)
+        self._transport = transport
+        self._decoder = self.framing.decoder()
+        self._input = b""
+        self._used = 0
+        self._undelivered = None
+        self._later = []
+        self._at_border = True
+        self.interrupt()
+
     def set_framing(self, framing: Framing) -> None:
         """Change it at the next frame border: behind the message being delivered, or behind the one half received."""
         self._change = framing

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from sockserve.connection.transports import is_socket, write_now
+from sockserve.sockets import is_socket, write_now
 
 if TYPE_CHECKING:
     from sockserve.connection.closing import Closing

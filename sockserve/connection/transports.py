@@ -32,17 +32,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
-from zope.interface import Interface, implementer
+from zope.interface import implementer
+
+from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 if TYPE_CHECKING:
-    from twisted.internet.error import ConnectionLost
-
-
-class IHalfCloseableTLS(Interface):
-    """A TLS transport each of whose directions ends for itself: sockserve.tls has it, Twisted's own has not."""
-
-    def loseWriteConnection() -> None:
-        """Send our end of stream after what was written; reading goes on."""
+    pass
 
 
 class Producer(Protocol):
@@ -99,16 +94,6 @@ def _address(transport: object, getter: str) -> IAddress:
     except Exception:
         # There is no address, or none any more; whatever a transport makes of that.
         return NO_ADDRESS
-
-
-def certificate_of(transport: object) -> object:
-    """What the peer has shown over TLS; None: nothing, or there is no TLS."""
-    return cast("Any", transport).getPeerCertificate() if ISSLTransport.providedBy(transport) else None
-
-
-def must_read(transport: object) -> bool:
-    """Whether nothing can be written before something was read: the handshake of TLS."""
-    return ISSLTransport.providedBy(transport)
 
 
 def register(transport: Any, producer: Producer) -> None:  # noqa: ANN401
@@ -205,6 +190,8 @@ def unsent(transport: object) -> int:
     # TLS has another transport beneath, and lends it all that this has; nothing public tells what waits where.
     while (beneath := getattr(transport, "transport", None)) is not None:
         count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        if isinstance(transport, TLSTransport):
+            count += transport.unsent
         transport = beneath
     count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
     count += getattr(transport, "_tempDataLen", 0)
@@ -240,40 +227,3 @@ def _queued(transport: object) -> int:
         # No socket, or none any more.
         return 0
     return queued[0]
-
-
-def is_socket(transport: object) -> bool:
-    """Whether `write_now` can do something: a socket of Twisted's."""
-    return isinstance(transport, Connection)
-
-
-def write_now(transport: Connection, data: bytes) -> bytes:
-    """Give the kernel what it takes at once, when nothing waits before it. Gives back the rest.
-
-    The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, that is a
-    fifth of what an answer costs.
-    """
-    if (
-        len(data) > transport.SEND_LIMIT
-        or transport._tempDataLen
-        or transport.dataBuffer
-        or not transport.connected
-        # It may have begun after the first messages.
-        or transport.TLS
-        or transport._writeDisconnected
-    ):
-        return data
-    sent = transport.writeSomeData(data)
-    if isinstance(sent, int):
-        return data[sent:]
-    _leave_error(transport, sent)
-    return data
-
-
-def _leave_error(transport: Connection, error: ConnectionLost) -> None:
-    """Leave an error to the transport, which will meet it again.
-
-    The kernel tells it once: to a read, what comes then looks like the end of the stream.
-    """
-    read = transport.doRead
-    vars(transport)["doRead"] = lambda: read() and error

@@ -23,7 +23,8 @@ from twisted.python.systemd import ListenFDs
 from sockserve.addresses import EndpointForm, Reader, endpoint_parts, endpoint_problem, port_from, switch, whole_number
 from sockserve.server.udp import DatagramEndpoint
 from sockserve.text import suggestion
-from sockserve.tls.certificates import Certificates, TLSConfig, folder_certificates, require_openssl
+from sockserve.tls.certificates import Certificates, TLSConfig
+from sockserve.tls.folder import folder_certificates
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorUDP
@@ -209,7 +210,6 @@ def _family(number: int) -> socket.AddressFamily:
 
 
 def _ssl_certificates(name: str, arguments: Arguments) -> Certificates:
-    require_openssl()
     key: str = arguments.get("privateKey", "server.pem")
     config = TLSConfig(certificate=str(arguments.get("certKey", key)), key=key, chain=arguments.get("extraCertChain"))
     return Certificates(name, config.read, config.files)

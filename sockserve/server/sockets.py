@@ -31,6 +31,7 @@ from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
 from sockserve.text import described, suggestion
+from sockserve.tls.layer import TLSFactory
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
@@ -229,9 +230,6 @@ class SocketServer(Service):
         """
         layered: IProtocolFactory = factory
         if certificates is not None:
-            # It needs what is not installed with every Twisted.
-            from sockserve.tls.layer import TLSFactory
-
             layered = TLSFactory(
                 certificates,
                 layered,

@@ -1,48 +1,40 @@
-"""What a TLS server shows and asks for: certificates from files, checked, and read again when the files change.
-
-pyOpenSSL comes with `twisted[tls]`. It is imported when a certificate is read, not with this module.
-"""
+"""What a TLS server shows and asks for: certificates from files, checked, and read again when the files change."""
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import cast
 
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from sockserve.fields import PEM_FILE, Setting, Value, check_fields, of, setting
-from sockserve.text import shown
+from sockserve.text import described, shown
+from sockserve.tls.contexts import (
+    MINIMUM_VERSIONS,
+    CertificateError,
+    MinimumVersion,
+    choose,
+    server_context,
+    show,
+    trust,
+)
+from sockserve.tls.names import NamedContexts
+from sockserve.tls.session import Session, StandardSession, describe
+from sockserve.tls.x509 import Certificate
 
-if TYPE_CHECKING:
-    from OpenSSL.SSL import Connection, Context
-    from twisted.protocols.tls import TLSMemoryBIOProtocol
+__all__ = ["MINIMUM_VERSIONS", "Certificate", "CertificateError", "Certificates", "MinimumVersion", "TLSConfig"]
 
 log = Logger()
 
-MinimumVersion = Literal["1.2", "1.3"]
-MINIMUM_VERSIONS: tuple[MinimumVersion, ...] = get_args(MinimumVersion)
-Creator = Callable[["TLSMemoryBIOProtocol"], "Connection"]
-"""Makes OpenSSL's side of a connection."""
-
 # Seconds between two looks at the files.
 _LOOK_INTERVAL = 1.0
-
-
-class CertificateError(ValueError):
-    """What a setting of TLS names cannot be used. str() is one line, with the file.
-
-    key: the setting's name in a [socket.NAME.tls] table; "" where none is at fault.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(reason)
-        self.key = key
+# Sessions of TLS 1.2 that may be resumed.
+_MOST_SESSIONS = 1000
 
 
 def _version(value: object) -> object:
@@ -52,6 +44,16 @@ def _version(value: object) -> object:
 
 
 VERSION = Value(" or ".join(f'"{version}"' for version in MINIMUM_VERSIONS), _version, "VERSION", written='"{}"'.format)
+
+
+def _protocols(value: object) -> tuple[str, ...]:
+    for protocol in of(list, tuple)(value):
+        if not isinstance(protocol, str):
+            raise ValueError(f"found {described(protocol)} in a list; accepted: {PROTOCOLS.accepted}")
+    return tuple(cast("Iterable[str]", value))
+
+
+PROTOCOLS = Value('a list of protocols, such as ["mqtt"]', _protocols, "PROTOCOLS", written=", ".join)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,13 @@ class TLSConfig:
         none="none",
     )
     minimum_version: MinimumVersion = setting(VERSION, "TLS", "The oldest version of TLS to speak.", "1.2")
+    alpn: tuple[str, ...] = setting(
+        PROTOCOLS,
+        "TLS",
+        "The protocols to choose from, the best first, when a client offers some (ALPN, RFC 7301).",
+        (),
+        none="none",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -86,99 +95,19 @@ class TLSConfig:
         """What has to be read again when it changes."""
         return [file for file in (self.certificate, self.key, self.chain, self.client_ca) if file is not None]
 
-    def read(self) -> Creator:
-        """What makes connections with these settings. Raises CertificateError."""
-        require_openssl()
-        from OpenSSL import SSL
-        from OpenSSL.crypto import X509StoreFlags
-        from twisted.internet.ssl import CertificateOptions, TLSVersion
-
-        minimum = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}[self.minimum_version]
-        # Twisted's choice of ciphers and curves; no sessions: each client shows its certificate each time.
-        context = CertificateOptions(raiseMinimumTo=minimum).getContext()
-        self._use_certificate(context)
+    def read(self) -> ssl.SSLContext:
+        """What sessions with these settings are made from. Raises CertificateError."""
+        context = server_context(self.minimum_version)
+        show(context, self.certificate, self.key, self.chain)
         if self.client_ca is not None:
-            _certificates("client_ca", self.client_ca)
-            context.load_verify_locations(self.client_ca)
-            store = context.get_cert_store()
-            assert store is not None
-            # Whatever is in the file is trusted, an authority below another one too.
-            store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
-            # Clients choose their certificate by these names.
-            context.load_client_ca(self.client_ca.encode())
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
-        return lambda _: SSL.Connection(context)
-
-    def _use_certificate(self, context: Context) -> None:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        from OpenSSL import SSL
-
-        certificate, *chain = _certificates("certificate", self.certificate)
-        if self.chain is not None:
-            chain += _certificates("chain", self.chain)
-        name, file = ("certificate", self.certificate) if self.key is None else ("key", self.key)
-        content = _content(name, file)
-        try:
-            key: Any = load_pem_private_key(content, None)
-        except TypeError:
-            raise CertificateError(name, f"{file}: the key is encrypted; accepted: a key without passphrase") from None
-        except (ValueError, UnsupportedAlgorithm):
-            raise CertificateError(name, f"{file}: has no private key that can be read; accepted: PEM") from None
-        try:
-            context.use_certificate(certificate)
-            for each in chain:
-                context.add_extra_chain_cert(each)
-        except SSL.Error as error:
-            raise CertificateError("certificate", f"{self.certificate}: {describe(error)}") from None
-        try:
-            context.use_privatekey(key)
-            context.check_privatekey()
-        except (SSL.Error, TypeError):
-            raise CertificateError(name, f"{file}: the key does not belong to {self.certificate}") from None
+            trust(context, "client_ca", self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        choose(context, self.alpn)
+        return context
 
 
-def require_openssl() -> None:
-    """Raises CertificateError when pyOpenSSL is not installed."""
-    try:
-        import twisted.internet.ssl  # noqa: F401 - it needs OpenSSL
-    except ImportError as error:
-        raise CertificateError("", f"TLS needs twisted[tls], which is not installed ({error})") from None
-
-
-def describe(error: BaseException) -> str:
-    """An OpenSSL error in words: the reasons it has, without the names of functions."""
-    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return ", ".join(reason for *_, reason in reasons) or str(error) or type(error).__name__
-
-
-def _content(key: str, file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise CertificateError(key, f"{file}: cannot be read: {error.strerror}") from None
-
-
-def _certificates(key: str, file: str) -> list[Any]:
-    from cryptography.x509 import load_pem_x509_certificates
-
-    content = _content(key, file)
-    try:
-        return load_pem_x509_certificates(content)
-    except ValueError:
-        raise CertificateError(key, f"{file}: has no certificate that can be read; accepted: PEM") from None
-
-
-def _verified(connection: Connection, certificate: object, error: int, _: int, good: int) -> bool:
-    """Called by OpenSSL for each certificate that a client shows: keeps why one was refused."""
-    if not good:
-        connection.get_app_data().refused(certificate, error)
-    return bool(good)
-
-
-@implementer(IOpenSSLServerConnectionCreator)
 class Certificates:
-    """Makes the TLS connections of new clients from files, which it reads again when one of them has changed.
+    """Makes the TLS sessions of new clients from files, which it reads again when one of them has changed.
 
     Files that cannot be used are logged in one line, and those before them stay in use. What is connected stays as
     it is.
@@ -192,7 +121,7 @@ class Certificates:
     def __init__(
         self,
         name: str,
-        read: Callable[[], Creator],
+        read: Callable[[], ssl.SSLContext | NamedContexts],
         files: Callable[[], Iterable[str]],
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -202,26 +131,35 @@ class Certificates:
         self._seconds = seconds
         self._looked = seconds()
         self._stamp = self._look()
-        self._create = read()
+        self._context = read()
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:  # noqa: N803 - as the interface
-        self._refresh()
-        return self._create(tlsProtocol)
+    def session(self) -> Session:
+        """The server's side of a new connection."""
+        context = self.context()
+        return context.session() if isinstance(context, NamedContexts) else StandardSession(context, server_side=True)
+
+    def context(self) -> ssl.SSLContext | NamedContexts:
+        """What the files say now; they are looked at once a second at the most."""
+        now = self._seconds()
+        if now - self._looked >= _LOOK_INTERVAL:
+            self._looked = now
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._refresh()
+            elif self._context.session_stats()["number"] > _MOST_SESSIONS:
+                # A context forgets none of TLS 1.2 for two hours, and a new one knows none.
+                with contextlib.suppress(OSError, ValueError):
+                    self._context = self._read()
+        return self._context
 
     def _refresh(self) -> None:
-        now = self._seconds()
-        if now - self._looked < _LOOK_INTERVAL:
-            return
-        self._looked = now
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
         try:
-            self._create = self._read()
-        except Exception as error:  # Twisted's endpoint parsers raise what they like
-            reason = " ".join(describe(error).split())
-            log.warn("{name}: new certificates refused, the old ones stay: {reason}", name=self._name, reason=reason)
+            self._context = self._read()
+        except (OSError, ValueError) as error:
+            log.warn(
+                "{name}: new certificates refused, the old ones stay: {reason}", name=self._name, reason=describe(error)
+            )
         else:
             log.info("{name}: certificates read again", name=self._name)
 
@@ -236,24 +174,3 @@ def _stamp(file: str) -> tuple[str, int, int, int] | None:
     except OSError:
         return None
     return file, status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def folder_certificates(name: str, folder: Path) -> Certificates:
-    """Those of a folder of PEM files: the one that a client asks for by name (Twisted's `tls:` endpoint).
-
-    name: of the named socket, for the log. Raises ValueError, or what Twisted's parser raises.
-    """
-    require_openssl()
-
-    def files() -> list[Path]:
-        return sorted(folder.rglob("*.pem"))
-
-    if not files():
-        raise CertificateError("", f"{folder}: has no .pem file")
-
-    def read() -> Creator:
-        endpoint: Any = serverFromString(None, f"tls:{quoteStringArgument(str(folder))}")
-        creator: Creator = endpoint.connectionCreator.serverConnectionForTLS
-        return creator
-
-    return Certificates(name, read, lambda: map(str, [folder, *files()]))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -22,6 +23,7 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation
 from sockserve.framing import compiled
 from sockserve.server.sockets import SocketServer
+from sockserve.tls.certificates import TLSConfig
 from tests.support.authority import Authority
 from tests.support.processes import ROOT
 from tests.support.spawned import Spawned
@@ -173,13 +175,44 @@ class MessagesTests(SendTestCase):
         self.assertEqual(output, b"short\n")
         self.assertEqual(line, "line 2 of standard input is longer than the limit of 1048576 bytes (max_length)")
 
-    async def test_tls_where_our_end_cannot_go_out_alone(self) -> None:
+    async def test_over_tls_our_end_goes_out_alone_too(self) -> None:
+        async def late(channel: Channel) -> None:
+            for message in [message async for message in channel]:
+                await channel.write(message[::-1])
+
         authority = Authority(self.mktemp())
-        server = await self.serve(endpoint=authority.listen())
+        server = await self.serve(late, endpoint=authority.listen())
         port = int(server.rpartition(":")[2])
-        self.assertEqual(await self.complete(authority.trusting(port), "-f", "windev", "a", "b"), b"a\nb\n")
+        self.assertEqual(await self.complete(authority.trusting(port), "-f", "windev", "ab", "cd"), b"ba\ndc\n")
         _, line = await self.incomplete(f"tls:localhost:{port}", "-f", "windev", "a")
         self.assertIn("certificate verify failed", line)
+
+    async def test_what_it_trusts_and_shows_and_expects_can_be_said_in_options(self) -> None:
+        authority = Authority(self.mktemp())
+        own = str(authority.issue("shop", authority.folder / "shop.key"))
+        config = TLSConfig(certificate=str(authority.server), client_ca=str(authority.ca))
+        server = SocketServer("here", LOCAL, "windev", tls=config)
+        server.startService()
+        self.addCleanup(server.stopService)
+        port = cast("Any", server.ports[0].getHost()).port
+        endpoint = rf"tls:127.0.0.2:{port}:endpoint=tcp\:127.0.0.1\:{port}"
+        options = ["-f", "windev", "--cafile", str(authority.ca), "--certificate", own, "a"]
+        self.assertEqual(await self.complete(endpoint, *options, "--server-name", "localhost"), b"a\n")
+        _, line = await self.incomplete(endpoint, *options)
+        self.assertIn("IP address mismatch, certificate is not valid for '127.0.0.2'", line)
+
+    async def test_tls_options_that_cannot_be(self) -> None:
+        for endpoint, option, value, expected in (
+            ("tcp:localhost:1", "--cafile", "x.pem", "tcp has no TLS, and its options are for tls: and ssl: endpoints"),
+            ("tls:localhost:1", "--cafile", "x.pem", "x.pem: cannot be read: No such file or directory"),
+            ("tls:localhost:1", "--key", "x.pem", "x.pem: a key needs the certificate that it belongs to"),
+            ("tls:localhost:1", "--server-name", ".x", "'.x' can be nobody's name"),
+        ):
+            sending = self.start(endpoint, option, value, "a")
+            self.assertEqual(await sending.ended, 2)
+            [line] = bytes(sending.errors).decode().splitlines()
+            self.assertIn(f"sockserve send: argument ENDPOINT: '{endpoint}': ", line)
+            self.assertIn(expected, line)
 
 
 class RawTests(SendTestCase):

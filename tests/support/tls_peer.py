@@ -24,7 +24,7 @@ class Peer:
 
     version: of TLS, the only one it speaks.
     certificate: a file with the key and the certificate that it shows.
-    preface: what goes out before it.
+    preface: what goes out before it. server_name: what it asks for.
     last_flight: do not send the end of the handshake (TLS 1.3): it goes out with the first `send`.
     """
 
@@ -36,6 +36,7 @@ class Peer:
         *,
         preface: bytes = b"",
         last_flight: bool = False,
+        server_name: bytes = b"",
     ) -> None:
         context = SSL.Context(SSL.TLS_METHOD)
         # Old versions need the weak algorithms of their time.
@@ -47,6 +48,8 @@ class Peer:
             context.use_certificate_file(str(certificate))
         self.tls = SSL.Connection(context)
         self.tls.set_connect_state()
+        if server_name:
+            self.tls.set_tlsext_host_name(server_name)
         self.closed = False
         self.socket = socket.create_connection(address, PATIENCE)
         try:

@@ -7,7 +7,6 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, assert_type
 
-from OpenSSL.crypto import X509
 from twisted.application.internet import ClientService
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -41,6 +40,7 @@ from sockserve.proxy.layer import ProxyInfo
 from sockserve.proxy.parsing import parse as parse_header
 from sockserve.server.sockets import Listen, Server, SocketServer
 from sockserve.text import parse_duration, parse_size
+from sockserve.tls.x509 import Certificate
 
 assert_type(__version__, str)
 
@@ -116,7 +116,7 @@ def infos(info: ConnectionInfo) -> None:
     assert_type(info.local, IAddress)
     assert_type(info.framing, Framing)
     assert_type(info.sending, Framing)
-    assert_type(info.certificate, X509 | None)
+    assert_type(info.certificate, Certificate | None)
     assert_type(info.connected, datetime)
     assert_type(info.established, datetime | None)
     assert_type(info.messages_received + info.messages_sent + info.bytes_received + info.bytes_sent, int)

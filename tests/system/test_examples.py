@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -205,6 +206,26 @@ class WinsockAndWindevTests(ProgramTestCase):
         server = Program(self, "windev_simplified_server.py", authority.listen())
         client = Program(self, "windev_client.py", authority.trusting(server.port()), "secret")
         self.assertEqual(client.ends(), (0, ["You said: secret"]))
+
+    def test_smtplib_and_openssl_begin_tls_with_the_starttls_server(self) -> None:
+        authority = Authority(self.mktemp())
+        port = Program(self, "starttls_server.py", LOCAL, str(authority.server)).port()
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        with smtplib.SMTP("localhost", port, timeout=TIMEOUT) as client:
+            self.assertEqual(client.ehlo(), (250, b"localhost\nSTARTTLS"))
+            self.assertEqual(client.starttls(context=context), (220, b"go ahead"))
+            self.assertEqual(client.ehlo(), (250, b"localhost"))
+            self.assertEqual(client.docmd("VRFY", "root"), (502, b"no such command here"))
+        command = ["openssl", "s_client", "-starttls", "smtp", "-connect", f"localhost:{port}", "-quiet"]
+        for version in ("-tls1_2", "-tls1_3"):
+            done = subprocess.run(
+                [*command, "-CAfile", authority.ca, "-verify_return_error", version],
+                input=b"QUIT\r\n",
+                capture_output=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stdout), (0, b"221 bye\r\n"), done.stderr)
 
     def test_the_standard_server_and_the_client(self) -> None:
         _, port = self.server("windev_standard_server.py")

@@ -9,13 +9,15 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from unittest import SkipTest
 
 from OpenSSL import SSL
@@ -288,7 +290,8 @@ class ClosingTests(TLSCase):
         # What is owed is counted once, though there are two transports.
         [(above, below)] = owed
         self.assertEqual(above, below)
-        self.assertGreater(above, 15 << 20)
+        # The kernel has taken some of the 16 MiB.
+        self.assertGreater(above, 8 << 20)
 
     async def test_a_client_that_half_closes_and_never_reads_is_aborted(self) -> None:
         def answer(message: bytes, _: Channel) -> bytes:
@@ -349,12 +352,12 @@ class ClosingTests(TLSCase):
                 await deferToThread(client.recv, 1)
         self.assertEqual(self.logged("orders 127"), [])
 
-    def handshakes(self, server: SocketServer) -> dict[TLSTransport, object]:
+    def handshakes(self, server: SocketServer) -> set[TLSTransport]:
         [port] = server.ports
         assert isinstance(port, Port)
         factory = port.factory
         assert isinstance(factory, TLSFactory)
-        return factory.protocols
+        return factory.handshakes
 
 
 class HandshakeTests(TLSCase):
@@ -398,8 +401,8 @@ class HandshakeTests(TLSCase):
         folder = self.authority.folder
         other = Authority(self.mktemp(), "Another one")
         for certificate, expected in (
-            (other.issue("stranger", folder / "stranger.key"), "unable to get issuer cert locally (CN=stranger)"),
-            (self.authority.issue("old", folder / "old.key", expired=True), "cert has expired (CN=old)"),
+            (other.issue("stranger", folder / "stranger.key"), "unable to get local issuer certificate"),
+            (self.authority.issue("old", folder / "old.key", expired=True), "certificate has expired"),
         ):
             for version in VERSIONS.values():
                 text = await self.refused(server, self.hostile(server, version, certificate))
@@ -515,6 +518,35 @@ class HandshakeTests(TLSCase):
         text = await self.refused(server, client)
         self.assertEqual(text, "aborted, no TLS handshake within 0.2 seconds (handshake_timeout)")
 
+    async def test_a_process_that_stood_still_reads_first_what_has_come(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, tls=self.config, handshake_timeout=0.5))
+
+        def client() -> bytes:
+            with socket.create_connection(self.address(server), PATIENCE) as plain:
+                context = ssl.create_default_context(cafile=str(self.authority.ca))
+                cast("Any", reactor).callFromThread(time.sleep, 1.5)
+                with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                    tls.sendall(MESSAGE)
+                    return tls.recv(100)
+
+        self.assertEqual(await self.client(client), MESSAGE)
+        self.assertEqual(self.logged("handshake_timeout"), [])
+
+    async def test_a_handshake_without_end_is_refused_before_it_is_large(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, tls=self.config))
+        record = b"\x16\x03\x01\x40\x00" + b"\x01\x01\xff\x00" + bytes((1 << 14) - 4)
+
+        def client() -> str:
+            with socket.create_connection(self.address(server), PATIENCE) as plain:
+                host, port = plain.getsockname()
+                with contextlib.suppress(ConnectionError):
+                    plain.sendall(record + record[:5] + bytes(1 << 14) + record[:5] + bytes(1 << 14))
+                    plain.recv(1)
+                return f"{host}:{port}"
+
+        text = await self.refused(server, client)
+        self.assertRegex(text, r"^no agreement on TLS: \d+ bytes have come, and no end of a handshake$")
+
     async def test_a_handshake_byte_by_byte(self) -> None:
         server = self.serve(SocketServer("orders", LOCAL, tls=self.config))
 
@@ -580,7 +612,7 @@ class HandshakeTests(TLSCase):
                 return peer.name
 
         text = await self.refused(server, client)
-        self.assertEqual(text, "TLS failed: decryption failed or bad record mac, record layer failure")
+        self.assertEqual(text, "TLS failed: decryption failed or bad record mac")
 
 
 class PeerCertificateTests(TLSCase):
@@ -591,7 +623,7 @@ class PeerCertificateTests(TLSCase):
             for _ in range(2):
                 certificate = channel.info.certificate
                 assert certificate is not None
-                names.append(certificate.to_cryptography().subject.rfc4514_string())
+                names.append(certificate.subject)
                 with contextlib.suppress(ConnectionLost):
                     await channel.read()
 
@@ -606,6 +638,41 @@ class PeerCertificateTests(TLSCase):
         await self.client(client)
         await self.until(lambda: len(names) == 2)
         self.assertEqual(names, ["CN=shop"] * 2)
+
+
+class ProtocolTests(TLSCase):
+    """ALPN: RFC 7301."""
+
+    async def chosen(self, alpn: tuple[str, ...], *offers: list[str]) -> list[tuple[str | None, bytes]]:
+        """What a client sees that makes these offers, and what the conversation sees."""
+
+        async def talk(channel: Channel) -> None:
+            assert channel.info.tls is not None
+            await channel.write(str(channel.info.tls.protocol).encode())
+
+        config = TLSConfig(certificate=str(self.authority.server), alpn=alpn)
+        server = self.serve(SocketServer("orders", LOCAL, conversation=talk, tls=config))
+
+        def client(offer: list[str]) -> tuple[str | None, bytes]:
+            context = ssl.create_default_context(cafile=str(self.authority.ca))
+            if offer:
+                context.set_alpn_protocols(offer)
+            plain = socket.create_connection(self.address(server), PATIENCE)
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                return tls.selected_alpn_protocol(), tls.recv(100)
+
+        return [await deferToThread(client, offer) for offer in offers]
+
+    async def test_a_client_is_served_whatever_it_offers(self) -> None:
+        offers: list[list[str]] = [[], ["h2"], ["mqtt", "x-own"]]
+        self.assertEqual(await self.chosen((), *offers), [(None, b"None")] * 3)
+
+    async def test_the_first_of_ours_that_it_offers_is_chosen(self) -> None:
+        offers: list[list[str]] = [["x-own", "mqtt"], ["x-own"], ["h2"], []]
+        self.assertEqual(
+            await self.chosen(("mqtt", "x-own"), *offers),
+            [("mqtt", b"mqtt"), ("x-own", b"x-own"), (None, b"None"), (None, b"None")],
+        )
 
 
 class EndpointStringTests(TLSCase):
@@ -626,6 +693,37 @@ class EndpointStringTests(TLSCase):
     async def test_tls_with_a_folder(self) -> None:
         folder = self.pem().parent
         await self.served(f"tls:{quoteStringArgument(str(folder))}:port=0:interface=127.0.0.1")
+
+    async def test_tls_with_a_folder_shows_the_certificate_that_a_client_asks_for(self) -> None:
+        folder = self.authority.folder / "several"
+        folder.mkdir()
+        for name in ("one.example", "two.example", "*.three.example"):
+            both = self.authority.issue(name, self.authority.folder / "both", names=[name]).read_bytes()
+            key, mark, certificate = both.partition(b"-----BEGIN CERTIFICATE-----")
+            (folder / f"{name}.key.pem").write_bytes(key)
+            (folder / f"{name}.pem").write_bytes(mark + certificate)
+        server = self.serve(
+            SocketServer("orders", f"tls:{quoteStringArgument(str(folder))}:port=0:interface=127.0.0.1")
+        )
+
+        def shown(asked: bytes) -> str:
+            with Peer(self.address(server), server_name=asked) as peer:
+                certificate = peer.tls.get_peer_certificate()
+                assert certificate is not None
+                peer.send(MESSAGE, end=True)
+                self.assertEqual(peer.rest(), MESSAGE)
+                return certificate.to_cryptography().subject.rfc4514_string()
+
+        for asked, expected in (
+            (b"one.example", "one.example"),
+            (b"TWO.example", "two.example"),
+            (b"x.three.example", "*.three.example"),
+            (b"x.y.three.example", "*.three.example"),
+            (b"", "*.three.example"),
+            (b"\xff\xfe\nx", "*.three.example"),
+        ):
+            self.assertEqual(await deferToThread(shown, asked), f"CN={expected}", asked)
+        self.assertEqual(self.logged("orders 127"), [])
 
     def test_a_folder_without_a_certificate_is_refused(self) -> None:
         folder = self.pem().parent / "empty"
@@ -763,6 +861,21 @@ class OpenSSLTests(TLSCase):
         self.assertEqual(self.server.channels, {})
 
 
+class Context(str):
+    """Stands for an ssl.SSLContext: what was in the file."""
+
+    __slots__ = ("sessions",)
+    sessions: int
+
+    def __new__(cls, text: str) -> Self:
+        context = super().__new__(cls, text)
+        context.sessions = 0
+        return context
+
+    def session_stats(self) -> dict[str, int]:
+        return {"number": self.sessions}
+
+
 class CertificatesTests(SynchronousTestCase):
     """Which certificates new connections are made with."""
 
@@ -775,15 +888,15 @@ class CertificatesTests(SynchronousTestCase):
         self.file.write_text("first")
         self.certificates = Certificates("orders", self.read, lambda: [str(self.file)], self.clock.seconds)
 
-    def read(self) -> Callable[[object], Any]:
+    def read(self) -> Any:  # noqa: ANN401 - whatever stands for a context
         self.reads += 1
         text = self.file.read_text()
         if not text:
             raise ValueError("nothing\nin it")
-        return lambda _: text
+        return Context(text)
 
     def now(self) -> object:
-        return self.certificates.serverConnectionForTLS(cast("Any", None))
+        return self.certificates.context()
 
     def test_they_are_read_again_when_a_file_changes_and_at_most_once_a_second(self) -> None:
         self.clock.advance(10)
@@ -793,6 +906,14 @@ class CertificatesTests(SynchronousTestCase):
         self.assertEqual((self.now(), self.reads), ("first", 1))
         self.clock.advance(0.2)
         self.assertEqual((self.now(), self.reads), ("the second", 2))
+
+    def test_a_context_that_remembers_many_sessions_makes_room_for_a_new_one(self) -> None:
+        context = cast("Context", self.certificates.context())
+        for sessions, reads in ((1000, 1), (1001, 2)):
+            context.sessions = sessions
+            self.clock.advance(1)
+            self.assertEqual((self.now(), self.reads), ("first", reads))
+        self.assertIsNot(self.certificates.context(), context)
 
     def test_a_file_that_takes_the_place_of_another_is_seen(self) -> None:
         other = self.folder / "next.pem"
@@ -888,7 +1009,7 @@ class SettingsTests(SynchronousTestCase):
             "certificate = '@server.key'",
             "certificate = '@certificate.pem'\nkey = '@key.pem'",
             "certificate = '@certificate.pem'\nkey = '@server.key'\nchain = '@ca.pem'\nclient_ca = '@ca.pem'",
-            "certificate = '@server.key'\nminimum_version = '1.3'",
+            "certificate = '@server.key'\nminimum_version = '1.3'\nalpn = ['mqtt', 'h2']",
         ):
             tls = self.socket(lines).tls
             assert isinstance(tls, TLSConfig)
@@ -916,6 +1037,14 @@ class SettingsTests(SynchronousTestCase):
                 'tls.minimum_version: \'1.1\' is unknown; accepted: "1.2" or "1.3"',
             ),
             (
+                "certificate = '@server.key'\nalpn = 'h2'",
+                "tls.alpn: found a string, 'h2'; accepted: a list of protocols",
+            ),
+            (
+                "certificate = '@server.key'\nalpn = ['']",
+                "tls.alpn: '' is no protocol; accepted: 1 to 255 ASCII letters",
+            ),
+            (
                 "certificate = '@server.key'\nminimum_version = 1.2",
                 'tls.minimum_version: found a float, 1.2; accepted: "1.2" or "1.3"',
             ),
@@ -938,24 +1067,31 @@ class SettingsTests(SynchronousTestCase):
         for word in words[1:]:
             self.assertIn(word, line)
 
-    def test_without_pyopenssl_all_is_imported_and_tls_is_one_line(self) -> None:
-        file = self.folder / "sockserve.toml"
-        for text, place in (
-            ("listen = 'tcp:1'\ntls = { certificate = 'server.pem' }", "tls"),
-            (f"listen = '{self.authority.listen()}'", "listen"),
-            ("listen = 'tls:folder'", "listen"),
-        ):
-            file.write_text(f"[socket.orders]\n{text}")
-            program = (
-                "import sys; sys.modules['OpenSSL'] = None\n"
-                "import sockserve.service.options\n"
-                "from sockserve.config.loading import ConfigError, load\n"
-                "try: load(sys.argv[1])\n"
-                "except ConfigError as error: print(error)"
-            )
-            command = [sys.executable, "-W", "error", "-c", program, str(file)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            self.assertEqual(done.stderr, "")
-            [line] = done.stdout.splitlines()
-            self.assertIn(f"sockserve.toml: socket.orders.{place}: ", line)
-            self.assertIn("TLS needs twisted[tls], which is not installed", line)
+    def test_no_package_beside_twisted_is_needed_to_serve_and_to_connect(self) -> None:
+        program = (
+            "import sys\n"
+            "for name in ('OpenSSL', 'cryptography', 'service_identity'): sys.modules[name] = None\n"
+            "from twisted.internet import task\n"
+            "from sockserve import SocketServer, connect, disconnect\n"
+            "from sockserve.tls.certificates import TLSConfig\n"
+            "async def main(reactor, certificate, roots, *listen):\n"
+            "    for endpoint in listen:\n"
+            "        tls = TLSConfig(certificate=certificate) if endpoint.startswith('tcp') else None\n"
+            "        server = SocketServer('orders', endpoint, 'windev', tls=tls)\n"
+            "        server.startService()\n"
+            "        port = server.ports[0].getHost().port\n"
+            "        channel = await connect(f'tls:localhost:{port}:trustRoots={roots}', 'windev')\n"
+            "        await channel.write(b'hello')\n"
+            "        print(await channel.read(), channel.info.certificate.subject)\n"
+            "        await disconnect(channel)\n"
+            "        await server.stopService()\n"
+            "task.react(main, sys.argv[1:])"
+        )
+        pem = self.folder / "pem"
+        pem.mkdir()
+        shutil.copy(self.authority.server, pem / "server.pem")
+        listen = (LOCAL, self.authority.listen(), f"tls:{quoteStringArgument(str(pem))}:port=0:interface=127.0.0.1")
+        arguments = [str(self.authority.server), str(self.authority.ca), *listen]
+        command = [sys.executable, "-W", "error", "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual((done.stdout.splitlines(), done.stderr), (["b'hello' CN=localhost"] * 3, ""))

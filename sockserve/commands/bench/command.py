@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from sockserve.client.endpoints import ACCEPTED
 from sockserve.commands.bench.processor import used_by
 from sockserve.commands.bench.settings import Settings
-from sockserve.commands.program import INTERRUPTED, checked, complain, counted
+from sockserve.commands.program import INTERRUPTED, add_tls_options, checked, complain, counted, tls_of
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing.errors import FramingError
 from sockserve.text import parse_duration, parse_size
@@ -121,6 +121,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add("--json", action="store_true", help="print one JSON object instead of the table")
     add("--plot", metavar="FILE.png", type=Path, help="draw the latencies; needs the extra sockserve[bench]")
+    add_tls_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -175,6 +176,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         processes=arguments.processes,
         timeout=arguments.timeout,
         server_pid=arguments.server_pid,
+        tls=tls_of(arguments),
     )
     from sockserve.commands.bench import load, plot
 
@@ -187,7 +189,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     except (ValueError, FramingError) as problem:
         error(f"argument --size: {problem}")
     try:
-        load.check_endpoint(settings.endpoint)
+        load.check_endpoint(settings)
     except ValueError as problem:
         error(f"argument ENDPOINT: {problem}")
     if arguments.plot is not None:

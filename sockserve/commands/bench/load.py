@@ -53,11 +53,11 @@ def make_messages(settings: Settings) -> Messages:
     return Messages(make_framing(settings), settings.size)
 
 
-def check_endpoint(endpoint: str) -> None:
-    """Raises ValueError, in one line, for a string that is no endpoint of a client."""
+def check_endpoint(settings: Settings) -> None:
+    """Raises ValueError, in one line, for a string that is no endpoint of a client, and for files of no use."""
     from twisted.internet import reactor
 
-    as_endpoint(endpoint, reactor)
+    as_endpoint(settings.endpoint, reactor, settings.tls)
 
 
 def run(settings: Settings, pipe: Pipe) -> None:
@@ -132,7 +132,7 @@ class Load:
 
     async def _connect(self) -> Wires:
         """Make all connections. Raises Fault for the first that cannot be made."""
-        endpoint = as_endpoint(self._settings.endpoint, self._reactor)
+        endpoint = as_endpoint(self._settings.endpoint, self._reactor, self._settings.tls)
         waiting = iter(self._connections)
         wires: list[Wire] = []
 

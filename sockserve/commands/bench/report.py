@@ -16,7 +16,7 @@ def as_json(settings: Settings, result: Result) -> dict[str, object]:
     """One object: what was measured, and the settings. Times in seconds; bytes are those of messages, one way."""
     rate = per_second(result)
     shown = asdict(settings)
-    del shown["first"]
+    del shown["first"], shown["tls"]
     return {
         "settings": shown,
         "messages": result.messages,

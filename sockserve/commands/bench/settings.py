@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from sockserve.commands.bench.latency import Histogram
+from sockserve.tls.client import ClientTLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Settings:
     processes: that make the load.
     timeout: seconds to wait for connections, and for the next byte of an answer.
     server_pid: the server's process, if its processor time is to be measured.
+    tls: what the client trusts, shows and expects.
     """
 
     endpoint: str
@@ -35,6 +37,7 @@ class Settings:
     timeout: float
     server_pid: int | None = None
     first: int = 1
+    tls: ClientTLS = field(default_factory=ClientTLS)
 
     def shares(self) -> list[Settings]:
         """The part of each process, together the whole."""

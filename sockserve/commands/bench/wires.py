@@ -22,6 +22,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from sockserve.commands.bench.connection import Connection, Fault
+from sockserve.connection.transports import can_half_close
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -68,7 +69,11 @@ class Wire(Protocol):
 
     def close(self) -> None:
         self._closing = True
-        self.transport.loseConnection()
+        if can_half_close(self.transport):
+            # The server's end of stream closes.
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
 
     def connectionMade(self) -> None:
         if self.socket is not None:

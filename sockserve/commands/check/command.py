@@ -19,7 +19,7 @@ from sockserve.client.endpoints import ACCEPTED, as_endpoint
 from sockserve.commands.check import bad_frames, endings, messages, silence
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, count, summary
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
-from sockserve.commands.program import checked, complain, named_framing, react
+from sockserve.commands.program import add_tls_options, checked, complain, named_framing, react, tls_of
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.text import parse_duration, parse_size, suggestion
 
@@ -35,8 +35,8 @@ TRIALS = (*messages.TRIALS, *endings.TRIALS, *bad_frames.TRIALS, *silence.TRIALS
 EPILOG = f"""\
 framings: {", ".join(FRAMINGS)}
 
-Behind every hostile trial a good client must be served. What a transport or a framing cannot do is n/a: a reset of a
-unix socket, a half-close over TLS, a malformed header where there is none. --list says what each trial does.
+After every hostile trial a good client must be served. What a transport or a framing cannot do is n/a: a reset of a
+unix socket, a malformed header where there is none. --list says what each trial does.
 
 Exit status: 0 when nothing FAILED and something was ok. 1 when not. 2 for wrong arguments, or when there is no server.
 130 when interrupted.
@@ -84,6 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--json", action="store_true", help="print one JSON object instead of the table")
     add("--verbose", "-v", action="store_true", help="print each connection of a trial, too")
     add("--list", action="store_true", help="print the trials, and do nothing else")
+    add_tls_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -105,16 +106,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def main(reactor: ReactorBase) -> int:
         try:
-            as_endpoint(arguments.endpoint, reactor)
+            endpoint = as_endpoint(arguments.endpoint, reactor, tls_of(arguments))
         except ValueError as problem:
             complain(NAME, f"argument ENDPOINT: {problem}")
             return 2
         try:
-            await disconnect(await connect(arguments.endpoint, "raw", timeout=arguments.timeout, reactor=reactor))
+            await disconnect(await connect(endpoint, "raw", timeout=arguments.timeout, reactor=reactor))
         except Exception as problem:  # one line for all that Twisted's endpoints may raise
             complain(NAME, f"{arguments.endpoint}: {' '.join(str(problem).split()) or type(problem).__name__}")
             return 2
-        target = Target(reactor, arguments.endpoint, framing, arguments.timeout, arguments.seed)
+        target = Target(reactor, endpoint, framing, arguments.timeout, arguments.seed)
         return await _run_all(target, arguments, trials)
 
     return react(main)

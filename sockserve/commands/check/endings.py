@@ -99,7 +99,7 @@ async def _resets(target: Target, what: str, stream: bytes) -> Outcome:
 
 def _need_half_close(peer: Peer) -> None:
     if not peer.can_end:
-        raise NotApplicable("a client cannot end its side alone over this transport (TLS)")
+        raise NotApplicable("a client cannot end its side alone over this transport")
 
 
 def size_of(size: int) -> str:

@@ -1,0 +1,455 @@
+"""TLS between a transport and a protocol, on either side of a connection: nothing owed is lost.
+
+Each direction ends for itself with a close_notify (RFC 8446 section 6.1), as it does over TCP. Twisted's own layer
+(twisted.protocols.tls) connects the wrapped protocol before the handshake, and takes the peer's end of stream for the
+end of the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProcessTransport,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface, directlyProvides, implementer, providedBy
+
+from sockserve.addresses import format_address
+from sockserve.limits.deadlines import Deadline
+from sockserve.tls.incoming import Incoming
+from sockserve.tls.outgoing import Outgoing
+from sockserve.tls.session import Session, TLSError, TLSInfo
+from sockserve.tls.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+    from twisted.internet.tcp import Connection
+
+log = Logger()
+
+DEFAULT_HANDSHAKE_TIMEOUT = 10.0
+
+# Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
+_LONGEST_WITH_CERTIFICATE = 1 << 17
+_LONGEST = 1 << 15
+
+
+def _nothing() -> None:
+    """What a transport does that cannot do it."""
+
+
+class IHalfCloseableTLS(Interface):
+    """A TLS transport each of whose directions ends for itself: TLSTransport is one, Twisted's own is not."""
+
+    def loseWriteConnection() -> None:
+        """Send our end of stream after what was written; reading goes on."""
+
+
+@implementer(IHalfCloseableProtocol, IHalfCloseableTLS, ISSLTransport, IPushProducer)
+class TLSTransport(Protocol):
+    """A protocol to the transport below it, and a transport to the protocol above it, with a TLS session between.
+
+    The protocol above is told of the peer's end of stream by readConnectionLost, if it provides IHalfCloseableProtocol,
+    and what it writes after that is still sent; else the connection closes with everything written. What the transport
+    below provides and has, this has too. Bytes that one read has brought are handed on as one piece, in the same turn;
+    what is written meanwhile leaves together.
+
+    session: of OpenSSL. clock: for the deadline of the handshake, which is handshake_timeout seconds.
+    opened: called when the handshake is done; makes or tells the protocol above.
+    failed: called with the name of the limit ("tls", "handshake_timeout") and one line, when the handshake or TLS
+        itself has failed.
+    name: of the named socket, for the log.
+
+    wrappedProtocol: the protocol above; None before the handshake is done (but with startTLS).
+    certificate: what the peer has shown; None: nothing. Known after the end of the connection too, as is
+    info: what was agreed on; None before the handshake is done.
+    shaken: bytes that the peer has sent for the handshake.
+    truncated: the peer has ended its stream without a close_notify: somebody on the way may have cut it short. The
+        protocol has it as an end of stream, the log has a line, and the connection's end is a ConnectionLost.
+    disconnecting: it is closing.
+    """
+
+    transport: Connection
+    wrappedProtocol: Any = None
+    certificate: Certificate | None = None
+    info: TLSInfo | None = None
+    shaken = 0
+    truncated = False
+    disconnecting: bool | int = False
+
+    # The handshake is done; TLS, or the connection, is over; it was said why.
+    _open = False
+    _over = False
+    _reported = False
+    _deadline: Deadline | None = None
+    # Why the connection is lost, if the transport below does not know.
+    _reason: Failure | None = None
+    # The protocol above wants no data now; something is here for it, or will be in the next turn.
+    _paused = False
+    _held = False
+    _later: IDelayedCall | None = None
+    # The transport below has met the peer's end of stream; the protocol above was told of it.
+    _transport_ended = False
+    _read_ended = False
+    # Our close_notify is out, or follows what waits for the handshake.
+    _write_ended = False
+    _ending = False
+
+    _outgoing: Outgoing
+
+    def __init__(
+        self,
+        session: Session,
+        clock: IReactorTime,
+        opened: Callable[[TLSTransport], None],
+        failed: Callable[[TLSTransport, str, str], None],
+        *,
+        handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
+        name: str = "",
+    ) -> None:
+        self._session = session
+        self._incoming = Incoming(session)
+        self._clock = clock
+        self._opened = opened
+        self._failed = failed
+        self._handshake_timeout = handshake_timeout
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport below has
+        if name == "transport" or name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        return getattr(self.transport, name)
+
+    def logPrefix(self) -> str:
+        return type(self.wrappedProtocol or self).__name__
+
+    @property
+    def address(self) -> Any:  # noqa: ANN401 - IAddress, or None
+        """The peer's address; the pipes of a process have none."""
+        try:
+            return self.transport.getPeer()
+        except (AttributeError, NotImplementedError):
+            return None
+
+    @property
+    def peer(self) -> str:
+        """The same as text."""
+        return "pipe" if self.address is None else format_address(self.address)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that are held here and that the transport below has not taken.
+
+        Plain bytes that wait for the handshake, and what OpenSSL has for the wire. Outside the callbacks of a read,
+        and after the handshake, that is nothing: what waits then waits in the transport below, encrypted.
+        """
+        return 0 if self._over else self._outgoing.size
+
+    @property
+    def unread(self) -> int:
+        """Bytes that are held here and that the protocol above was not handed yet: encrypted, or decrypted."""
+        return self._incoming.size
+
+    # The handshake.
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: ANN401 - whatever a Twisted transport is
+        # What is above asks for the interfaces of the transport, whatever they are. But TLS has one stream each way.
+        directlyProvides(self, providedBy(transport) - IProcessTransport)
+        super().makeConnection(transport)
+        self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
+        self._outgoing = Outgoing(self._session, transport, self)
+        self._shake()
+
+    def connect(self, protocol: IProtocol) -> None:
+        """Called by `opened`: this is the protocol above."""
+        self.wrappedProtocol = protocol
+        protocol.makeConnection(self)
+        if IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
+
+    def forget(self) -> None:
+        """Abort the connection, and say nothing of it: nobody is to be served here."""
+        self._reported = True
+        self.abortConnection()
+
+    def _shake(self) -> bool:
+        """Go on with the handshake. False: it is not done, or has failed."""
+        try:
+            done = self._incoming.shake()
+        except TLSError as error:
+            self._disagree(str(error))
+            return False
+        if done:
+            self._connect()
+        else:
+            self._outgoing.flush()
+        return self._open
+
+    def _connect(self) -> None:
+        shown = self._session.certificate()
+        try:
+            self.certificate = None if shown is None else Certificate.from_der(shown)
+        except ValueError as error:
+            self._disagree(f"the peer's certificate cannot be read: {error}")
+            return
+        self._stop_clock()
+        self.info = self._session.info
+        self._open = True
+        self._outgoing.begin()
+        self._opened(self)
+        if self._over:
+            return
+        if self._paused:
+            self._below("pauseProducing")
+        self._outgoing.go_on()
+        if self.disconnecting:
+            self._close()
+        elif self._ending:
+            self.loseWriteConnection()
+
+    def _disagree(self, text: str) -> None:
+        self._fail("tls", f"no agreement on TLS: {text}")
+        self._hang_up()
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        seconds = f"{self._handshake_timeout:g} seconds (handshake_timeout)"
+        self._fail("handshake_timeout", f"aborted, no TLS handshake within {seconds}")
+        self.abortConnection()
+
+    def _fail(self, reason: str, text: str) -> None:
+        """TLS is over: say why, once."""
+        self._over = True
+        self._outgoing.drop()
+        if self._reason is None:
+            self._reason = Failure(ConnectionLost(text))
+        if not self._reported:
+            self._reported = True
+            self._failed(self, reason, text)
+
+    def _hang_up(self) -> None:
+        """Close after the alert that says why, soon."""
+        self._outgoing.flush()
+        self._outgoing.release()
+        self.transport.loseConnection()
+        if self._deadline is None:
+            self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # Receiving.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over or self._read_ended or (self._open and self.disconnecting):
+            # RFC 8446 section 6.1: what comes after a close_notify is ignored.
+            return
+        self._incoming.receive(data)
+        if not self._open:
+            self.shaken += len(data)
+            if not self._shake():
+                longest = _LONGEST_WITH_CERTIFICATE if self._session.expects_certificate else _LONGEST
+                if self.shaken > longest and not self._over:
+                    self._fail("tls", f"no agreement on TLS: {self.shaken} bytes have come, and no end of a handshake")
+                    self.abortConnection()
+                return
+        self._deliver()
+
+    def readConnectionLost(self) -> None:
+        """The transport's end of stream."""
+        self._transport_ended = True
+        if self._open:
+            self._deliver()
+        else:
+            self._disagree("the peer has ended its stream")
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if self._open:
+            # The handshake is read all the same: without it nothing is ever written.
+            self._below("pauseProducing")
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self.answered()
+        if self._held and self._later is None and not self._over:
+            # Not from here: who resumes does not expect data before this returns, and no transport does that.
+            self._later = self._clock.callLater(0, self._deliver_later)
+
+    def answered(self) -> None:
+        """Read on, unless something else is against it."""
+        if self.connected and not (self._paused or self._outgoing.choked or self._transport_ended):
+            self._below("resumeProducing")
+
+    def _deliver_later(self) -> None:
+        self._later = None
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Hand on what has come, as one piece; then the end of the stream, if it is there."""
+        if self._read_ended or self._over or self.disconnecting:
+            return
+        self._held = self._paused
+        if self._paused:
+            return
+        data = self._incoming.take()
+        self._outgoing.answer()
+        if self._outgoing.choked:
+            self._below("pauseProducing")
+        if data:
+            self._hand_over(data)
+        # Nobody is told of an end who does not want to hear more, or has closed.
+        if self._incoming.ended or self._incoming.failure or self._transport_ended:
+            self._held = self._paused
+            if not (self._paused or self.disconnecting or self._over):
+                self._tell_end()
+
+    def _hand_over(self, data: bytes) -> None:
+        outgoing = self._outgoing
+        outgoing.collecting = True
+        try:
+            self.wrappedProtocol.dataReceived(data)
+        finally:
+            outgoing.collecting = False
+            if not self._over:
+                outgoing.flush()
+
+    def _tell_end(self) -> None:
+        if self._incoming.failure:
+            self.failed(self._incoming.failure)
+            return
+        if not self._incoming.ended and not self._write_ended:
+            # Whoever has had our close_notify often just closes.
+            self.truncated = True
+            self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
+            name = f"{self._name} {self.peer}".lstrip()
+            log.info("{name}: its stream has ended without close_notify, it may be cut short", name=name)
+        self._read_ended = True
+        if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.readConnectionLost()
+        else:
+            self.loseConnection()
+
+    def failed(self, text: str) -> None:
+        """The peer does not keep to TLS any more, or says that we do not."""
+        self._fail("tls", text)
+        self._hang_up()
+
+    # Sending and closing.
+
+    def write(self, data: bytes) -> None:
+        if data and not (self._write_ended or self._over or (self.disconnecting and not self._outgoing.producing)):
+            self._outgoing.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: ANN401 - IPushProducer, IPullProducer
+        if self.connected:
+            self._outgoing.register(producer, streaming)
+        else:
+            producer.stopProducing()
+
+    def unregisterProducer(self) -> None:
+        if self.connected:
+            self._outgoing.unregister()
+            if self.disconnecting and self._open and not self._over:
+                self._close()
+
+    def loseWriteConnection(self) -> None:
+        """Send close_notify after what was written; reading goes on."""
+        if self._write_ended or self._over:
+            return
+        if not self._open:
+            self._ending = True
+            return
+        self._end_writing()
+        if IHalfCloseableDescriptor.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self._clock.callLater(0, self.writeConnectionLost)
+
+    def writeConnectionLost(self) -> None:
+        """The transport has sent all, and its end of stream."""
+        if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.writeConnectionLost()
+
+    def loseConnection(self) -> None:
+        """Send what was written and close_notify, and close; with a producer, when that is unregistered."""
+        if self.disconnecting:
+            return
+        self.disconnecting = True
+        if self._over or not (self._open or self._outgoing.waiting):
+            self._outgoing.release()
+            self.transport.loseConnection()
+        elif self._open and not self._outgoing.producing:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._write_ended:
+            self._end_writing()
+        self.transport.loseConnection()
+
+    def _end_writing(self) -> None:
+        self._write_ended = True
+        # OpenSSL looks for the peer's close_notify too, and what stands in front of it would be lost.
+        self._incoming.decrypt()
+        self._outgoing.end()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def abortConnection(self) -> None:
+        self._over = self.disconnecting = True
+        self._below("abortConnection" if hasattr(self.transport, "abortConnection") else "loseConnection")
+
+    def _below(self, method: str) -> None:
+        """Call that method of the transport below, if it has it."""
+        getattr(self.transport, method, _nothing)()
+
+    # The end.
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_clock()
+        if self._later is not None:
+            self._later.cancel()
+        if not self._open:
+            self._fail("tls", f"no agreement on TLS: {reason.getErrorMessage().rstrip('.')}")
+        elif not (self._over or self._read_ended or self.disconnecting):
+            self._hand_over_last()
+        self._over = True
+        self.connected = 0
+        wrapped = self.wrappedProtocol
+        if wrapped is not None:
+            wrapped.connectionLost(self._reason or reason)
+        # These refer to this one.
+        self.wrappedProtocol = None
+        del self._session, self._outgoing, self._opened, self._failed
+
+    def _hand_over_last(self) -> None:
+        """What had come before the loss is handed on, also to somebody who did not want to hear it yet."""
+        self._over = True
+        data = self._incoming.take()
+        if data and self.wrappedProtocol is not None:
+            try:
+                self.wrappedProtocol.dataReceived(data)
+            except Exception:
+                log.failure("{peer}: failed at the end of the connection", peer=self.peer)
+
+    def getPeerCertificate(self) -> Certificate | None:
+        """What the peer has shown; None: nothing. Known after the end of the connection too."""
+        return self.certificate
