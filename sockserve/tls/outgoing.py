@@ -107,7 +107,8 @@ class Outgoing:
     def flush(self) -> None:
         """Write what OpenSSL has for the peer."""
         data = self._session.output()
-        if data and self._direct:
+        if data and self._direct and not self._pulling:
+            # Who is asked for each piece is asked by the transport when that has written one.
             data = write_now(self._transport, data)
         if data:
             self._transport.write(data)

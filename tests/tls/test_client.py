@@ -6,17 +6,19 @@ The same over ours, `tls:HOST:PORT`, and, but for the half-close, over Twisted's
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, quoteStringArgument, serverFromString, wrapClientTLS
 from twisted.internet.error import ConnectionLost, SSLError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IPullProducer, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from sockserve.client.connecting import connect, disconnect
 from sockserve.client.endpoints import as_endpoint
@@ -347,3 +349,48 @@ class PatienceTests(ClientCase):
         while bridge.channels or backend.channels:
             await turn()
         self.assertEqual(self.logged("Traceback"), [])
+
+
+@implementer(IPullProducer)
+class Pulled(Protocol):
+    """Sends pieces, each when it is asked for, and ends its stream after the last. lost: as above."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.left = 50
+        self.received = 0
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        if self.left:
+            self.left -= 1
+            self.transport.write(bytes(10_000))
+        else:
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+
+    def stopProducing(self) -> None:
+        pass
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += len(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+class ProducerTests(ClientCase):
+    async def test_a_producer_that_is_asked_for_each_piece_is_asked_for_all_of_them(self) -> None:
+        async def echo(channel: Channel) -> None:
+            async for message in channel:
+                await channel.write(message)
+
+        for endpoint in self.versions(echo, "raw"):
+            client = await as_endpoint(endpoint, reactor).connect(Factory.forProtocol(Pulled))
+            assert isinstance(client, Pulled)
+            await client.lost
+            self.assertEqual((client.left, client.received), (0, 500_000))

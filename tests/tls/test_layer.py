@@ -382,7 +382,7 @@ class HandshakeTests(TLSCase):
     async def refused(self, server: SocketServer, client: Callable[[], str]) -> str:
         """The only line of the log for this client, without its address, which the client gives."""
         name = await self.client(client)
-        await self.until(lambda: self.logged(name))
+        await self.until(lambda: self.logged(name) and not server.channels)
         [line] = self.logged(name)
         self.assertEqual(self.logged("Traceback"), [])
         self.assertEqual((self.talks, server.channels), (0, {}))
