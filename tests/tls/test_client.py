@@ -5,6 +5,7 @@ The same over ours, `tls:HOST:PORT`, and, but for the half-close, over Twisted's
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 
@@ -41,6 +42,15 @@ class Silent(Protocol):
         self.lost.callback(None)
 
 
+class OldConfig(TLSConfig):
+    """Of a server that speaks TLS 1.2 only."""
+
+    def read(self) -> ssl.SSLContext:
+        context = super().read()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
 class ClientCase(SocketCase):
     def setUp(self) -> None:
         super().setUp()
@@ -53,17 +63,17 @@ class ClientCase(SocketCase):
 
     def versions(self, conversation: Conversation, framing: str = "windev", **settings: float) -> list[str]:
         """Endpoints of servers with this conversation: one speaks TLS 1.2 only, the other TLS 1.3 only."""
-        old = self.authority.listen() + ":sslmethod=TLSv1_2_METHOD"
+        old = OldConfig(certificate=str(self.authority.server))
         new = TLSConfig(certificate=str(self.authority.server), minimum_version="1.3")
         return [
             self.authority.trusting(
                 self.port(
                     self.serve(
-                        SocketServer("here", listen, framing, conversation=conversation, tls=tls, **settings)  # type: ignore[arg-type]
+                        SocketServer("here", LOCAL, framing, conversation=conversation, tls=tls, **settings)  # type: ignore[arg-type]
                     )
                 )
             )
-            for listen, tls in ((old, None), (LOCAL, new))
+            for tls in (old, new)
         ]
 
     def foreign(self, port: int) -> IStreamClientEndpoint:
@@ -291,8 +301,8 @@ class TrustTests(ClientCase):
             (f"certificate={self.authority.ca}:privateKey={other}", "the key does not belong to"),
             (f"privateKey={other}", "a key needs the certificate that it belongs to"),
             ("serverName=.example", "'.example' can be nobody's name"),
-            ("hostname=x", "tls has no option 'hostname'"),
-            ("endpoint=pigeon", "Unknown endpoint type"),
+            ("hostname=x", "there is no argument 'hostname'"),
+            ("endpoint=pigeon", "unknown kind of endpoint 'pigeon'"),
         ):
             with self.subTest(options), self.assertRaises(ValueError) as caught:
                 as_endpoint(f"tls:localhost:7000:{options}", reactor)

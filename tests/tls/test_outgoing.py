@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.handlers.echo import Echo
 from sockserve.tls.session import TLSInfo
 from sockserve.tls.transport import TLSTransport
@@ -72,7 +73,7 @@ class OutgoingTests(SynchronousTestCase):
         self.below = Counting()
         self.protocol = Echo()
         self.protocol.framing = "buffered"
-        self.protocol.reactor = Clock()
+        self.protocol.options = ConnectionOptions(reactor=Clock())
         self.tls = TLSTransport(
             self.session, Clock(), lambda tls: tls.connect(self.protocol), lambda *failed: self.fail(failed[2])
         )
