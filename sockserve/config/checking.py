@@ -20,7 +20,7 @@ from sockserve.fields import (
     settings_of,
 )
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.conflicts import check_addresses
+from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line
@@ -110,15 +110,19 @@ def check_socket(name: str, table: Mapping[str, object], place: Place, **shared:
 
 
 def check_sockets(
-    sockets: Iterable[SocketSettings], program: ProgramSettings, listen: Callable[[SocketSettings], str], place: Place
+    sockets: Iterable[SocketSettings],
+    program: ProgramSettings,
+    place_of: Callable[[SocketSettings, str], str],
+    place: Place,
 ) -> Config:
     """The whole, when its parts go together. Raises ConfigError.
 
-    listen: where the endpoints of a socket were written. place: where a setting of the whole was.
+    place_of: where a setting of a socket was written. place: where a setting of the whole was.
     """
     checked = tuple(sockets)
     try:
-        check_addresses(checked, listen)
+        check_addresses(checked, lambda socket: place_of(socket, "listen"))
+        check_circles(checked, lambda socket: place_of(socket, "handler"))
     except SettingError as error:
         raise ConfigError(error.key, error.reason) from error
     for socket in checked:

@@ -48,5 +48,8 @@ def load(path: str | os.PathLike[str]) -> Config:
     if not sockets:
         raise ConfigError(file, "has no socket; accepted: a table [socket.NAME] for each, with listen in it")
     return check_sockets(
-        sockets, program, lambda socket: f"{file}: {path_of(socket.name)}.listen", lambda key: f"{file}: {key}"
+        sockets,
+        program,
+        lambda socket, key: f"{file}: {path_of(socket.name)}.{key}",
+        lambda key: f"{file}: {key}",
     )

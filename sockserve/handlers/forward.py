@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
     from sockserve.framing import Framing
-
-log = Logger()
 
 
 class Bridged(MessageProtocol):
@@ -77,13 +75,7 @@ class Bridged(MessageProtocol):
             except FramingError as error:
                 skip = self.info.framing.on_bad_frame == "skip"
                 action = "skipping it" if skip else "closing"
-                log.warn(
-                    "{peer}: cannot cross to {other}: {error}; {action}",
-                    peer=self.peer,
-                    other=other.peer,
-                    error=error,
-                    action=action,
-                )
+                self._engine.warn("on_bad_frame", f"cannot cross to {other.peer}: {printable(error)}; {action}")
                 if not skip:
                     self.loseConnection()
                     other.loseConnection()
@@ -97,8 +89,7 @@ class Target(Bridged):
         client = self.other
         super().connectionLost(reason)
         if client is not None and self.lossReason is not None:
-            error = str(self.lossReason).rstrip(".")
-            log.warn("{peer}: lost the target: {error}; closing", peer=client.peer, error=error)
+            client._engine.warn("forward", f"lost the target: {printable(self.lossReason).rstrip('.')}; closing")
 
 
 class Client(Bridged):
@@ -130,12 +121,8 @@ class Client(Bridged):
     def _refused(self, failure: Failure) -> None:
         self._connecting = None
         if not failure.check(CancelledError, ConnectingCancelledError):
-            log.warn(
-                "{peer}: no connection to {target}: {error}; closing",
-                peer=self.peer,
-                target=self._forward.description,
-                error=failure.getErrorMessage(),
-            )
+            reason = printable(failure.getErrorMessage())
+            self._engine.warn("forward", f"no connection to {self._forward.description}: {reason}; closing")
             self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

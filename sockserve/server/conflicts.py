@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sockserve.addresses import endpoint_parts
+from sockserve.client.endpoints import KINDS as CLIENT_KINDS
 from sockserve.fields import SettingError, settings_of
 from sockserve.framing.raw import Raw
 from sockserve.handlers.names import is_coroutine_handler
@@ -49,6 +53,7 @@ def check_together(settings: SocketSettings) -> None:
     if "handshake_timeout" in given and not (own or settings.tls or settings.proxy_protocol):
         raise SettingError("handshake_timeout", "there is no handshake; accepted: with tls or proxy_protocol")
     check_addresses([settings], lambda _: "listen")
+    check_circles([settings], lambda _: "handler")
 
 
 def _check_datagrams(settings: SocketSettings, udp: str) -> None:
@@ -88,3 +93,53 @@ def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSe
                     f"{each.opening.endpoint!r}: socket {owners[address]!r} listens there already; accepted: once",
                 )
             owners[address] = socket.name
+
+
+def check_circles(sockets: Iterable[SocketSettings], place: Callable[[SocketSettings], str]) -> None:
+    """Raises SettingError when a `forward:` leads back to its own socket, as far as the addresses tell.
+
+    place: what the error begins with, for the socket whose handler it is.
+    """
+    everyone = list(sockets)
+    for first in everyone:
+        on_the_way: list[str] = []
+        current: SocketSettings | None = first
+        while current is not None and current.name not in on_the_way:
+            on_the_way.append(current.name)
+            target = _target(current.handler)
+            current = next((each for each in everyone if target is not None and _listens_at(each, target)), None)
+        if current is first:
+            circle = " to ".join(map(repr, [*on_the_way, first.name]))
+            raise SettingError(place(first), f"{first.handler!r} leads in a circle: {circle}; accepted: another target")
+
+
+def _target(handler: object) -> tuple[str, str, int] | None:
+    """("tcp", host, port) or ("unix", path, 0) that a `forward:` connects to; None where that cannot be told."""
+    if not isinstance(handler, str) or not handler.startswith("forward:"):
+        return None
+    (kind, _), *parts = endpoint_parts(handler.removeprefix("forward:").partition(",")[0])
+    form = CLIENT_KINDS[kind].form if kind in CLIENT_KINDS else None
+    arguments = {} if form is None else form.read(parts)
+    if kind == "unix":
+        return "unix", str(Path(arguments["path"]).absolute()), 0
+    return ("tcp", arguments["host"], arguments["port"]) if "port" in arguments else None
+
+
+def _listens_at(socket: SocketSettings, target: tuple[str, str, int]) -> bool:
+    kind, host, port = target
+    for each in socket.listens:
+        match each.opening.address:
+            case ("unix", path) if kind == "unix":
+                if path == host:
+                    return True
+            case ("tcp" | "tcp6", number, interface) if kind == "tcp" and number == port:
+                if host == interface or (_is_loopback(host) and (interface == "" or _is_loopback(str(interface)))):
+                    return True
+    return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback or ip_address(host).is_unspecified
+    except ValueError:
+        return host == "localhost"

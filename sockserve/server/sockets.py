@@ -26,7 +26,7 @@ from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
-from sockserve.server.conflicts import check_addresses
+from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
@@ -301,7 +301,9 @@ class Server(MultiService):
         name = str(socket.name)
         if name in self.sockets:
             raise ValueError(f"there is a socket named {name!r} already")
-        check_addresses([one.settings for one in (*self.sockets.values(), socket)], lambda _: "listen")
+        together = [one.settings for one in (*self.sockets.values(), socket)]
+        check_addresses(together, lambda _: "listen")
+        check_circles(together, lambda _: "handler")
         self.sockets[name] = socket
         try:
             socket.setServiceParent(self)

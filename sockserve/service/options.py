@@ -141,7 +141,7 @@ class Options(usage.Options):
         table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_SETTINGS}}
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
         socket = check_socket(name, table, _option, **shared)
-        return check_sockets([socket], program, lambda _: "--listen", _option)
+        return check_sockets([socket], program, lambda _, key: _option(key), _option)
 
     def _hint(self, problem: str) -> str:
         """The nearest option, after a message about one that does not exist."""

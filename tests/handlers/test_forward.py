@@ -12,6 +12,7 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, Conne
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection, Port
+from twisted.internet.testing import MemoryReactor
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,7 +27,8 @@ from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
-from sockserve.server.sockets import SocketServer
+from sockserve.server.settings import SocketSettings
+from sockserve.server.sockets import Server, SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn
 
@@ -222,6 +224,43 @@ class Backend(MessageProtocol):
     def messageReceived(self, message: bytes) -> None:
         self.messages.append(message)
         self.received += len(message)
+
+
+class CircleTests(SynchronousTestCase):
+    def settings(self, name: str, listen: str, target: str) -> SocketSettings:
+        return SocketSettings(name, listen, handler=f"forward:{target}")
+
+    def test_a_target_that_is_the_socket_itself_is_refused(self) -> None:
+        for listen, target in (
+            ("tcp:7000", "tcp:localhost:7000"),
+            ("tcp:7000", "tcp:127.0.0.1:7000,int32"),
+            ("tcp:7000:interface=127.0.0.1", "tcp:127.0.0.1:7000"),
+            ("tcp:7000:interface=192.0.2.1", "tcp:192.0.2.1:7000"),
+            (r"tcp6:7000:interface=\:\:1", r"tcp:\:\:1:7000"),
+            ("unix:/run/x.sock", "unix:/run/x.sock"),
+        ):
+            error = self.assertRaises(ValueError, self.settings, "a", listen, target)
+            self.assertEqual(
+                str(error),
+                f"handler: 'forward:{target}' leads in a circle: 'a' to 'a'; accepted: another target".replace(
+                    "\\", "\\\\"
+                ),
+            )
+
+    def test_two_that_lead_to_each_other_are_refused(self) -> None:
+        server = Server([SocketServer("a", "tcp:7001", handler="forward:tcp:localhost:7002", reactor=MemoryReactor())])
+        other = SocketServer("b", "tcp:7002", handler="forward:tcp:localhost:7001", reactor=MemoryReactor())
+        error = self.assertRaises(ValueError, server.add, other)
+        self.assertIn("leads in a circle: 'a' to 'b' to 'a'", str(error))
+
+    def test_another_port_path_or_host_is_no_circle(self) -> None:
+        for listen, target in (
+            ("tcp:7000", "tcp:localhost:7001"),
+            ("tcp:7000:interface=127.0.0.1", "tcp:192.0.2.1:7000"),
+            ("tcp:7000", "tcp:backend:7000"),
+            ("unix:/run/x.sock", "unix:/run/y.sock"),
+        ):
+            self.settings("a", listen, target)
 
 
 class SocketTests(SocketCase):
