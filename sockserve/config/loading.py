@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockserve.config.checking import (
-    DEFAULT_MEMORY_BUDGET,
     Config,
     ConfigError,
     check_addresses,
@@ -23,6 +22,7 @@ from sockserve.config.checking import (
     described,
     path_of,
 )
+from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET
 from sockserve.server.settings import FILE_KEYS
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CLOSE_TIMEOUT = 10.0
 DEFAULT_SEND_TIMEOUT = 60.0
+DEFAULT_MAX_QUEUED = 8 * 1024 * 1024
 
 
 class Gate(Protocol):
@@ -41,11 +42,13 @@ class ConnectionOptions:
     idle_timeout: seconds without data in either direction, after which the connection is closed.
     frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
     send_timeout: seconds in which the peer has to take some of what waits for it, or it is aborted; None: any time.
+    max_queued: bytes that may wait for a peer that does not read; a program that sends it more is refused. None: any
+        number.
     log_traffic: log the number of bytes of every read and write.
     reactor: the clock of the timeouts; None: the global reactor.
     socket: the name of the named socket.
     gate: asked before a connection starts.
-    memory: the budget that the bytes held for connections count for.
+    memory: the budget that what is held for the connections counts for.
     events: told when a limit ends a connection.
     """
 
@@ -53,6 +56,7 @@ class ConnectionOptions:
     idle_timeout: float | None = None
     frame_timeout: float | None = None
     send_timeout: float | None = DEFAULT_SEND_TIMEOUT
+    max_queued: int | None = DEFAULT_MAX_QUEUED
     log_traffic: bool = False
     reactor: IReactorTime | None = None
     socket: str = ""

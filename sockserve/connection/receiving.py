@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
+from sockserve.limits.memory import OBJECT
 
 # A program that changes the framing at every message must not make us decode the rest of the read every time: after
 # a few changes small pieces are decoded at once, each twice as large as the one before, until the next change.
@@ -66,6 +67,7 @@ class Receiving:
         "_transport",
         "_undelivered",
         "_used",
+        "_weighed",
         "count",
         "framing",
         "held",
@@ -91,6 +93,8 @@ class Receiving:
         # Decoded messages of an interrupted batch; and those that an override handed on behind the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] = []
+        # What they take in memory, and which ones that were.
+        self._weighed: tuple[Iterator[bytes], int] | None = None
         # Everything up to the last message is delivered, and nothing behind it counts as begun.
         self._at_border = False
         # Delivery is to stop behind the current message.
@@ -107,8 +111,9 @@ class Receiving:
 
     @property
     def pending(self) -> int:
-        """Bytes received, and not delivered."""
-        return self._decoder.pending + len(self._input)
+        """Bytes of memory that is taken by what was received, and not delivered."""
+        pending = self._decoder.pending + len(self._input)
+        return pending if self._weighed is None else pending + self._weighed[1]
 
     def receive(self, data: bytes) -> None:
         """Take what one read has brought; `run` delivers it."""
@@ -124,7 +129,7 @@ class Receiving:
         self.held = self._stop = True
         self._input = b""
         self._used = 0
-        self._undelivered = None
+        self._undelivered = self._weighed = None
         self._later = []
         if not self.failed:
             self._decoder = self.framing.decoder()
@@ -136,10 +141,11 @@ class Receiving:
         if not self.running and (self._at_border or self._decoder.state == "idle"):
             self._switch_now()
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Deliver what was received, until all is delivered or something stops it.
 
-        Raises what the callbacks raise.
+        Gives the bytes of memory that are taken anew by messages which are decoded and not delivered. Raises what the
+        callbacks raise.
         """
         self.running = True
         try:
@@ -147,6 +153,20 @@ class Receiving:
                 pass
         finally:
             self.running = False
+        if self._undelivered is not None:
+            return self._weigh(self._undelivered)
+        self._weighed = None
+        return 0
+
+    def _weigh(self, undelivered: Iterator[bytes]) -> int:
+        if self._weighed is not None and self._weighed[0] is undelivered:
+            return 0
+        # Those that were delivered go.
+        messages = [*undelivered]
+        weight = OBJECT * len(messages) + sum(map(len, messages))
+        self._undelivered = iter(messages)
+        self._weighed = self._undelivered, weight
+        return weight
 
     def finish(self) -> None:
         """The peer sends no more, and `run` has delivered everything: report an unfinished frame."""

@@ -25,6 +25,7 @@ from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.events import Events, LimitEvent
+from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.tls.certificates import Certificates, TLSConfig, tls_endpoint
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
-    from sockserve.limits.memory import MemoryBudget
 
 log = Logger()
 
@@ -76,7 +76,7 @@ class SocketServer(Service):
     proxy_protocol: each connection begins with a PROXY header, which tells the client's address; see sockserve.proxy.
     proxy_from: the networks of the proxies, as text or from `ipaddress`; who else connects is refused. None: loopback.
     handshake_timeout: seconds for a PROXY header, and for the TLS handshake behind it; nobody is served before.
-    memory: the budget that the connections count for; one budget may be for several sockets.
+    memory: the budget that the connections count for; None: that of the process, see sockserve.limits.memory.
     drain_timeout: seconds for all of them together when the service stops; what is left then is aborted.
     log_traffic: log the number of bytes of every read and write.
     reactor: None: the global one.
@@ -123,6 +123,7 @@ class SocketServer(Service):
             from twisted.internet import reactor
         self.setName(name)
         self._reactor = cast("IReactorTime", reactor)
+        self._memory = budget_of(reactor) if memory is None else memory
         self._drain_timeout = drain_timeout
         self._access = Access(tuple(map(as_network, allow)), tuple(map(as_network, deny)))
         self._accepting = Accepting(name, self._reactor)
@@ -178,7 +179,7 @@ class SocketServer(Service):
                 reactor=self._reactor,
                 socket=name,
                 gate=self._admission,
-                memory=memory,
+                memory=self._memory,
                 events=self.events,
             )
             self._listen.append((endpoint, factory, certificates))

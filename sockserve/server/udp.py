@@ -166,6 +166,11 @@ class Sender:
     def sendingEnded(self) -> bool:
         return self.closing
 
+    @property
+    def queued(self) -> int:
+        """Datagrams do not wait."""
+        return 0
+
     def sendMessage(self, message: bytes) -> None:
         self._socket.send(message, self)
         self._messages_sent += 1
