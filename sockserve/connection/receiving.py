@@ -13,12 +13,19 @@ from typing import Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
+from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
 
 # A program that changes the framing at every message must not make us decode the rest of the read every time: after
 # a few changes small pieces are decoded at once, each twice as large as the one before, until the next change.
 _FEW_CHANGES = 4
 _SMALL_PIECE = 16
+
+# Who takes messages one by one, or stops between them, is not to have thousands decoded that wait: as objects they take
+# 20 times as much as on the wire. When a read, or one of a few before it, was interrupted, less is decoded at once. As
+# that is taken, the pieces grow too.
+_INTERRUPTED = 1 << 6
+_FIRST_PIECE = 1024
 
 
 class Receiver(Protocol):
@@ -87,9 +94,9 @@ class Receiving:
         # Bytes received; those before _used were fed to the decoder.
         self._input = b""
         self._used = 0
-        # Changes of framing within these bytes, and how many bytes to decode next.
+        # Changes of framing within these bytes, or _INTERRUPTED; and how many bytes to decode next.
         self._changes = 0
-        self._piece = 0
+        self._piece = _FIRST_PIECE
         # Decoded messages of an interrupted batch; and those that an override handed on behind the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] = []
@@ -123,6 +130,7 @@ class Receiving:
     def interrupt(self) -> None:
         """Stop behind the message that is being delivered, if any, and look at what has changed."""
         self._stop = True
+        self._changes |= _INTERRUPTED
 
     def drop(self) -> None:
         """Forget everything received and not delivered, for good."""
@@ -239,11 +247,14 @@ class Receiving:
             return True
         self._at_border = False
         self._input = b""
-        self._used = self._changes = 0
+        self._used = 0
+        # After a few reads without one it is as if there had been none.
+        self._changes >>= 1
+        self._piece = _FIRST_PIECE
         return False
 
     def _next_piece(self) -> bytes:
-        if self._changes <= _FEW_CHANGES:
+        if self._changes <= _FEW_CHANGES or isinstance(self.framing, Raw):
             self._used, start = len(self._input), self._used
             return self._input[start:] if start else self._input
         start = self._used

@@ -1,0 +1,359 @@
+"""What memory_budget bounds, measured as resident memory of a real server: `python -m tests.support.memory`.
+
+For each kind of what a process holds for its peers, many peers make a server hold as much of it as they can, for a few
+seconds. Memory may grow by half as much again as the budget, and by a fixed cost for each connection. Beside them a
+good client asks, and is to have its answer within 100 ms. A table tells what came of it; the exit status is 1 when
+something was exceeded. Linux only.
+
+    python -m tests.support.memory [KIND...] [--peers N] [--budgets 16,64] [--seconds S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import socket
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sockserve.connection.channel import Channel
+    from tests.support.twistd import Server
+
+MIB = 1 << 20
+FIXED = 16 * 1024
+"""Bytes that a connection may cost beside the budget, as docs/operating.md has it."""
+LATENCY = 0.1
+GOOD = b"good"
+LISTEN = "tcp:0:interface=127.0.0.1:backlog=4096"
+
+
+# What the servers run.
+
+
+async def one_message(channel: Channel) -> None:
+    """Reads one message, and nothing more: from a good client, one after the other."""
+    from twisted.internet.defer import Deferred
+
+    if await channel.read() == GOOD:
+        await _echo(channel)
+    await Deferred()
+
+
+async def push(channel: Channel) -> None:
+    """Sends without end what nobody reads."""
+    if (first := await channel.read()) == GOOD:
+        await _echo(channel)
+    await _push(channel, first)
+
+
+async def push_and_wait(channel: Channel) -> None:
+    """The same, waiting each time."""
+    if (first := await channel.read()) == GOOD:
+        await _echo(channel)
+    while True:
+        await channel.write(first * 5000)
+
+
+async def slow(message: bytes, channel: Channel) -> bytes:
+    """Answers in a thousand seconds."""
+    from twisted.internet import reactor, task
+    from twisted.internet.interfaces import IReactorTime
+
+    if message != GOOD:
+        await task.deferLater(IReactorTime(reactor), 1000)
+    return message
+
+
+async def first_is_slow(message: bytes, channel: Channel) -> bytes:
+    """The first answer never comes; those after it are large."""
+    from twisted.internet.defer import Deferred
+
+    if message == b"ab":
+        await Deferred()
+    return message if message == GOOD else message * 5000
+
+
+async def _echo(channel: Channel) -> None:
+    await channel.write(GOOD)
+    async for message in channel:
+        await channel.write(message)
+
+
+async def _push(channel: Channel, message: bytes) -> None:
+    from twisted.internet import reactor, task
+    from twisted.internet.interfaces import IReactorTime
+
+    from sockserve import QueueFull
+
+    while True:
+        with suppress(QueueFull):
+            for _ in range(200):
+                channel.send(message)
+        await task.deferLater(IReactorTime(reactor), 0.01)
+
+
+# What the peers do.
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A server, and what each of its peers sends it.
+
+    settings: of the socket, as TOML. data: what each peer sends, at the most. first: what all of them send before
+    anything else. good: what the good client sends and has to get back.
+    """
+
+    text: str
+    settings: str
+    data: bytes
+    first: bytes = b""
+    good: bytes = b"\x04" + GOOD
+    reset: bool = False
+
+
+def _app(name: str) -> str:
+    return f'"tests.support.memory:{name}"'
+
+
+TINY = b"\x02ab" * 7000
+# Nobody's frame: 1 MiB are announced.
+PARTIAL = b"\0\x10\0\0" + bytes(300_000)
+PROXY = (
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff" + bytes([127, 0, 0, 1] * 2 + [0, 80] * 2) + b"\xea\xff\xf0" + bytes(65000)
+)
+HEADER = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([127, 0, 0, 1] * 2 + [0, 80] * 2)
+INT32 = b"\0\0\0\x04" + GOOD
+
+KINDS = {
+    "idle": Kind("connections that send nothing", 'framing = "int8"', b""),
+    "partial": Kind("frames received in part", 'framing = "int32"', PARTIAL, good=INT32),
+    "decoded": Kind(
+        "messages decoded, not delivered", f'framing = "int8"\nconversation = {_app("one_message")}', TINY
+    ),
+    "lost": Kind(
+        "the same, their connections lost",
+        f'framing = "int8"\nconversation = {_app("one_message")}',
+        TINY,
+        reset=True,
+    ),
+    "slow": Kind("answers under way", f'framing = "int8"\nhandler = {_app("slow")}', b"\x02ab" * 300),
+    "waiting": Kind(
+        "answers that wait for an earlier one",
+        f'framing = "int8"\nhandler = {_app("first_is_slow")}',
+        b"\x02ab" + b"\x02cd" * 300,
+    ),
+    "unread": Kind("answers that nobody reads", 'framing = "int32"', (b"\0\0\x40\0" + bytes(16384)) * 200, good=INT32),
+    "push": Kind("pushes", f'framing = "int8"\nconversation = {_app("push")}', b"\xc8" + bytes(200)),
+    "tiny": Kind("pushes of two bytes", f'framing = "int8"\nconversation = {_app("push")}', b"\x02ab"),
+    "written": Kind(
+        "awaited writes of 1 MB",
+        f'framing = "int32"\nconversation = {_app("push_and_wait")}',
+        b"\0\0\0\xc8" + bytes(200),
+        good=INT32,
+    ),
+    "relay": Kind(
+        "queues of a relay", 'framing = "int32"\nhandler = "relay"', (b"\0\0\x40\0" + bytes(16384)) * 2, good=b""
+    ),
+    "place": Kind("connections that wait for a place", 'framing = "int8"\nmax_connections = 10', PARTIAL),
+    "proxy": Kind(
+        "PROXY headers", 'framing = "int8"\nproxy_protocol = true', PROXY[:-100], good=HEADER + b"\x04" + GOOD
+    ),
+}
+
+
+class Peers:
+    """Many connections to one server, whose sockets take what the server reads and the kernel holds.
+
+    They are fed in turn, a piece at a time, and read nothing.
+    """
+
+    def __init__(self, kind: Kind, address: tuple[str, int], count: int) -> None:
+        self._kind = kind
+        self._address = address
+        self.sockets: list[socket.socket | None] = []
+        self._sent: list[int] = []
+        self._count = count
+        self._next = 0
+
+    def step(self) -> bool:
+        """Make one connection more, or feed one; whether there was anything to do."""
+        if len(self.sockets) < self._count:
+            self.sockets.append(connect(self._address, 4096))
+            self._sent.append(0)
+            return True
+        number = self._next = (self._next + 1) % self._count
+        data = self._kind.data
+        peer = self.sockets[number]
+        if peer is None or self._sent[number] >= len(data):
+            if peer is not None and self._kind.reset:
+                reset(peer)
+                self.sockets[number], self._sent[number] = connect(self._address, 4096), 0
+                return True
+            return False
+        start = self._sent[number]
+        try:
+            self._sent[number] += peer.send(memoryview(data)[start : start + 65536])
+        except BlockingIOError:
+            return False
+        except OSError:
+            # The server has ended it.
+            peer.close()
+            self.sockets[number] = None
+        return True
+
+    def close(self) -> None:
+        for peer in self.sockets:
+            if peer is not None:
+                peer.close()
+
+
+class GoodClient:
+    """Asks, waits for the answer, and asks again a moment later. times: seconds that its answers took."""
+
+    def __init__(self, kind: Kind, address: tuple[str, int]) -> None:
+        self._socket = connect(address)
+        self._question = kind.good
+        self._asked: float | None = None
+        self._due = 0.0
+        self._got = 0
+        self.times: list[float] = []
+        self.lost = False
+
+    def step(self) -> None:
+        now = monotonic()
+        if not self._question or self.lost:
+            return
+        try:
+            if self._asked is None:
+                if now >= self._due:
+                    self._socket.send(self._question)
+                    self._asked = now
+                return
+            data = self._socket.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.lost = not data
+        self._got += len(data)
+        if self._question.endswith(GOOD) and self._got >= 5:
+            # What comes first only once, such as a PROXY header, is not sent again.
+            self._question = self._question[-8 if self._question.startswith(b"\0\0\0") else -5 :]
+            self._got = 0
+            self.times.append(now - self._asked)
+            self._asked, self._due = None, now + 0.01
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def connect(address: tuple[str, int], receive_buffer: int = 0) -> socket.socket:
+    peer = socket.socket()
+    if receive_buffer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    peer.settimeout(10)
+    peer.connect(address)
+    peer.setblocking(False)
+    return peer
+
+
+def reset(peer: socket.socket) -> None:
+    """Close it with a reset."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """grown, allowed: bytes. times: of the good client's answers, seconds. aborted: lines of the log about it."""
+
+    grown: int
+    allowed: int
+    times: list[float]
+    aborted: int
+    lost: bool
+
+    @property
+    def held(self) -> bool:
+        slow = bool(self.times) and statistics.median(self.times) > LATENCY
+        return self.grown <= self.allowed and not slow and not self.lost
+
+    def row(self) -> str:
+        good = f"{statistics.median(self.times) * 1000:.0f} / {max(self.times) * 1000:.0f} ms" if self.times else "-"
+        good = "lost" if self.lost else good
+        return (
+            f"{self.grown / MIB:6.0f} of {self.allowed / MIB:4.0f} MiB  {good:>14}  {self.aborted:5} aborted"
+            f"  {'holds' if self.held else 'EXCEEDED'}"
+        )
+
+
+def measure(kind: Kind, budget: int, peers: int, seconds: float) -> Outcome:
+    """Let so many peers of this kind at a server with this budget."""
+    with served(kind, budget) as server:
+        good = GoodClient(kind, server.address)
+        end = monotonic() + 5
+        while kind.good and not good.times and monotonic() < end:
+            good.step()
+            sleep(0.001)
+        before = server.resident()
+        crowd = Peers(kind, server.address, peers)
+        idle = 0
+        end = monotonic() + seconds
+        while monotonic() < end:
+            idle = 0 if crowd.step() else idle + 1
+            good.step()
+            if idle > peers:
+                sleep(0.001)
+        grown = server.peak() - before
+        crowd.close()
+        good.close()
+        aborted = sum("(memory_budget)" in line and "aborted" in line for line in server.lines)
+        return Outcome(grown, budget * 3 // 2 + peers * FIXED, good.times, aborted, good.lost)
+
+
+@contextmanager
+def served(kind: Kind, budget: int) -> Iterator[Server]:
+    from tests.support.twistd import running
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "sockserve.toml")
+        file.write_text(
+            f'memory_budget = {budget}\ndrain_timeout = "1ms"\n[socket.x]\nlisten = "{LISTEN}"\n{kind.settings}\n'
+        )
+        with running("--config", str(file)) as server:
+            yield server
+
+
+def raise_limit() -> None:
+    """Let this process, and the servers it starts, have as many descriptors as they may."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="What memory_budget bounds, measured as resident memory.")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all of them by default")
+    parser.add_argument("--peers", type=int, default=1500)
+    parser.add_argument("--budgets", default="16,64", help="MiB")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each")
+    options = parser.parse_args()
+    raise_limit()
+    failed = 0
+    for name in options.kinds or KINDS:
+        for budget in map(int, options.budgets.split(",")):
+            outcome = measure(KINDS[name], budget * MIB, options.peers, options.seconds)
+            failed += not outcome.held
+            print(f"{KINDS[name].text:38} {budget:3} MiB {outcome.row()}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
