@@ -144,6 +144,8 @@ class Channel:
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
         self.send(message)
+        # This frame waits longer than the message needs to be kept.
+        del message
         await wait(self._protocol.whenWritable())
 
     def send(self, message: bytes) -> None:

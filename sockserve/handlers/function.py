@@ -105,8 +105,10 @@ class Answering(MessageProtocol):
     def _dropKept(self) -> None:
         slots, self._slots = self._slots, deque()
         self._kept = 0
-        for slot in slots:
-            slot.held = 0
+        while slots:
+            # One by one, all of it: the traceback of a cancelled coroutine keeps what is in this frame.
+            slot = slots.popleft()
+            slot.held, slot.answer = 0, None
             if slot.deferred is not None:
                 slot.deferred.cancel()
 
@@ -119,14 +121,16 @@ class Answering(MessageProtocol):
         self._kept += slot.held
 
     def _answered(self, answer: object, slot: _Slot) -> None:
-        slot.deferred, slot.answer = None, answer
+        slot.deferred = None
+        if not slot.held:
+            # Given up.
+            return
         slots = self._slots
-        if slot.held:
-            weight = _weight(answer)
-            self._kept += weight - slot.held
-            slot.held = weight
-            if slots[0] is not slot:
-                self._engine.grow(weight)
+        weight = _weight(answer)
+        self._kept += weight - slot.held
+        slot.answer, slot.held = answer, weight
+        if slots[0] is not slot:
+            self._engine.grow(weight)
         while slots and slots[0].deferred is None:
             first = slots.popleft()
             self._kept -= first.held
