@@ -18,7 +18,7 @@ from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.handlers.function import DEFAULT_MAX_PENDING
 from sockserve.handlers.names import conversation_maker, maker
 from sockserve.limits.admission import WhenFull
-from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, MemoryBudget, budget_of
+from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.server.settings import ENDPOINT, LISTEN, LISTEN_KEYS, SOCKET_KEYS, TLS_KEYS, Key
 from sockserve.server.sockets import Listen, Server, SocketServer
 from sockserve.text import nearest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
+DEFAULT_MEMORY_BUDGET = 256 * 1024 * 1024
 PORTS = range(65536)
 
 # What stands before the first named argument of an endpoint string, as far as it makes the address.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockserve.config.checking import (
+    DEFAULT_MEMORY_BUDGET,
     Config,
     ConfigError,
     check_addresses,
@@ -22,7 +23,6 @@ from sockserve.config.checking import (
     described,
     path_of,
 )
-from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET
 from sockserve.server.settings import FILE_KEYS
 
 if TYPE_CHECKING:

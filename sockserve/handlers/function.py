@@ -32,7 +32,7 @@ DEFAULT_MAX_PENDING = 100
 
 # Bytes of memory that an answer takes while it is under way: a coroutine, its frame, the Deferreds and the timer that
 # it waits for; what its variables hold is not known. And those of one that waits for others before it.
-_UNDER_WAY = 3584
+UNDER_WAY = 3584
 _WAITING = 192
 
 
@@ -81,7 +81,7 @@ class Answering(MessageProtocol):
             answer = Failure()
             self.holdReading("failed")
         if isinstance(answer, Deferred):
-            slot = _Slot(answer, None, _UNDER_WAY + len(message))
+            slot = _Slot(answer, None, UNDER_WAY + len(message))
             self._keep(slot)
             answer.addBoth(self._answered, slot)
             self._engine.grow(slot.held)

@@ -23,6 +23,7 @@ from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
 from sockserve.handlers.names import conversation_maker, datagram_function, maker
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission, WhenFull
+from sockserve.limits.arrivals import Arrivals
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.memory import MemoryBudget, budget_of
@@ -130,6 +131,7 @@ class SocketServer(Service):
         self._admission: Admission[Engine] = Admission(
             max_connections, when_full, self._accepting.accept, per_peer=max_connections_per_peer
         )
+        self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.events = Events()
         self.closings = self.events.counts
         if proxy_from is not None and not proxy_protocol:
@@ -160,7 +162,7 @@ class SocketServer(Service):
                 if shared is not None:
                     raise ValueError(f"{endpoint!r}: udp has no TLS; accepted: a socket of its own, without tls")
                 datagrams = _datagrams(
-                    name, handler, conversation, own, self._access, max_pending, threads, log_traffic
+                    name, handler, conversation, own, self._access, max_pending, threads, log_traffic, self._memory
                 )
                 endpoint = DatagramEndpoint(cast("IReactorUDP", reactor), endpoint, datagrams)
             elif isinstance(endpoint, str) and endpoint.startswith(("ssl:", "tls:")):
@@ -269,7 +271,9 @@ class SocketServer(Service):
         if self._access != EVERYONE:
             layered = AccessFactory(layered, self._access, self._report)
         if self._proxy_protocol:
-            layered = ProxyFactory(layered, self._proxies, self._handshake_timeout, self._report, self._reactor)
+            layered = ProxyFactory(
+                layered, self._proxies, self._handshake_timeout, self._report, self._reactor, self._arrivals
+            )
         return layered
 
     def _report(self, reason: str, peer: str, text: str) -> None:
@@ -298,6 +302,7 @@ def _datagrams(
     max_pending: int,
     threads: bool,
     log_traffic: bool,
+    memory: MemoryBudget,
 ) -> DatagramSocket:
     """What listens at a `udp:` endpoint. Raises ValueError for what datagrams cannot do."""
     framing = as_framing(framing)
@@ -307,7 +312,14 @@ def _datagrams(
         raise ValueError("a conversation needs a connection, udp has none; accepted: a handler")
     function = datagram_function(handler)
     return DatagramSocket(
-        name, function, framing, access, max_pending=max_pending, threads=threads, log_traffic=log_traffic
+        name,
+        function,
+        framing,
+        access,
+        max_pending=max_pending,
+        threads=threads,
+        log_traffic=log_traffic,
+        memory=memory,
     )
 
 

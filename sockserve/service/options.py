@@ -15,6 +15,7 @@ from twisted.python import usage
 
 from sockserve import __version__
 from sockserve.config.checking import (
+    DEFAULT_MEMORY_BUDGET,
     Config,
     ConfigError,
     check_addresses,
@@ -26,7 +27,6 @@ from sockserve.config.checking import (
 from sockserve.config.loading import load
 from sockserve.framing import NAMES
 from sockserve.handlers.names import NAMES as HANDLERS
-from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET
 from sockserve.server.settings import DEFAULT_LISTEN, FILE_KEYS, SOCKET_KEYS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program

@@ -23,6 +23,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from sockserve.connection.protocol import MessageProtocol
+
 if TYPE_CHECKING:
     from sockserve.connection.channel import Channel
     from tests.support.twistd import Server
@@ -31,6 +33,8 @@ MIB = 1 << 20
 FIXED = 16 * 1024
 """Bytes that a connection may cost beside the budget, as docs/operating.md has it."""
 LATENCY = 0.1
+# Seconds to go on when there is nothing to send any more.
+REST = 0.7
 GOOD = b"good"
 LISTEN = "tcp:0:interface=127.0.0.1:backlog=4096"
 
@@ -58,11 +62,12 @@ async def push_and_wait(channel: Channel) -> None:
     """The same, waiting each time."""
     if (first := await channel.read()) == GOOD:
         await _echo(channel)
+    _take_little(channel)
     while True:
         await channel.write(first * 5000)
 
 
-async def slow(message: bytes, channel: Channel) -> bytes:
+async def slow(message: bytes, _: Channel) -> bytes:
     """Answers in a thousand seconds."""
     from twisted.internet import reactor, task
     from twisted.internet.interfaces import IReactorTime
@@ -72,13 +77,20 @@ async def slow(message: bytes, channel: Channel) -> bytes:
     return message
 
 
-async def first_is_slow(message: bytes, channel: Channel) -> bytes:
+async def first_is_slow(message: bytes, _: Channel) -> bytes:
     """The first answer never comes; those after it are large."""
     from twisted.internet.defer import Deferred
 
     if message == b"ab":
         await Deferred()
     return message if message == GOOD else message * 5000
+
+
+def same(message: bytes, channel: Channel) -> bytes:
+    """Echo, where the kernel takes little for those who do not read."""
+    if message != GOOD:
+        _take_little(channel)
+    return message
 
 
 async def _echo(channel: Channel) -> None:
@@ -93,11 +105,18 @@ async def _push(channel: Channel, message: bytes) -> None:
 
     from sockserve import QueueFull
 
-    while True:
+    _take_little(channel)
+    while not channel.closed:
         with suppress(QueueFull):
-            for _ in range(200):
+            for _ in range(400):
                 channel.send(message)
-        await task.deferLater(IReactorTime(reactor), 0.01)
+        await task.deferLater(IReactorTime(reactor), 0.5)
+
+
+def _take_little(channel: Channel) -> None:
+    """Let the kernel take no megabytes for a peer that does not read."""
+    if isinstance(channel._protocol, MessageProtocol):
+        channel._protocol.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 # What the peers do.
@@ -107,64 +126,57 @@ async def _push(channel: Channel, message: bytes) -> None:
 class Kind:
     """A server, and what each of its peers sends it.
 
-    settings: of the socket, as TOML. data: what each peer sends, at the most. first: what all of them send before
-    anything else. good: what the good client sends and has to get back.
+    settings: of the socket, as TOML. data: what each peer sends, at the most. good: what the good client sends, and has
+    an answer to; the bytes before its last frame are sent once. reset: who has sent all is reset, and another one comes.
     """
 
     text: str
     settings: str
     data: bytes
-    first: bytes = b""
     good: bytes = b"\x04" + GOOD
     reset: bool = False
+    listen: str = LISTEN
 
 
-def _app(name: str) -> str:
-    return f'"tests.support.memory:{name}"'
+def _app(kind: str, name: str, framing: str = "int8") -> str:
+    return f'framing = "{framing}"\n{kind} = "tests.support.memory:{name}"'
 
 
 TINY = b"\x02ab" * 7000
 # Nobody's frame: 1 MiB are announced.
-PARTIAL = b"\0\x10\0\0" + bytes(300_000)
-PROXY = (
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff" + bytes([127, 0, 0, 1] * 2 + [0, 80] * 2) + b"\xea\xff\xf0" + bytes(65000)
-)
-HEADER = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([127, 0, 0, 1] * 2 + [0, 80] * 2)
+PARTIAL = b"\0\x10\0\0" + bytes(200_000)
+HEADER = b"\r\n\r\n\0\r\nQUIT\n\x21\x11"
+ADDRESSES = bytes([127, 0, 0, 1, 127, 0, 0, 1, 0, 80, 0, 80])
 INT32 = b"\0\0\0\x04" + GOOD
+LARGE = b"\0\0\x40\0" + bytes(16384)
 
 KINDS = {
     "idle": Kind("connections that send nothing", 'framing = "int8"', b""),
-    "partial": Kind("frames received in part", 'framing = "int32"', PARTIAL, good=INT32),
-    "decoded": Kind(
-        "messages decoded, not delivered", f'framing = "int8"\nconversation = {_app("one_message")}', TINY
-    ),
-    "lost": Kind(
-        "the same, their connections lost",
-        f'framing = "int8"\nconversation = {_app("one_message")}',
-        TINY,
-        reset=True,
-    ),
-    "slow": Kind("answers under way", f'framing = "int8"\nhandler = {_app("slow")}', b"\x02ab" * 300),
-    "waiting": Kind(
-        "answers that wait for an earlier one",
-        f'framing = "int8"\nhandler = {_app("first_is_slow")}',
-        b"\x02ab" + b"\x02cd" * 300,
-    ),
-    "unread": Kind("answers that nobody reads", 'framing = "int32"', (b"\0\0\x40\0" + bytes(16384)) * 200, good=INT32),
-    "push": Kind("pushes", f'framing = "int8"\nconversation = {_app("push")}', b"\xc8" + bytes(200)),
-    "tiny": Kind("pushes of two bytes", f'framing = "int8"\nconversation = {_app("push")}', b"\x02ab"),
+    "partial": Kind("frames received in part", 'framing = "int32"', PARTIAL, INT32),
+    "decoded": Kind("messages decoded, not delivered", _app("conversation", "one_message"), TINY),
+    "lost": Kind("the same, their connections lost", _app("conversation", "one_message"), TINY, reset=True),
+    "slow": Kind("answers under way", _app("handler", "slow"), b"\x02ab" * 300),
+    "ready": Kind("answers that wait for others", _app("handler", "first_is_slow"), b"\x02ab" + b"\x02cd" * 300),
+    "unread": Kind("answers that nobody reads", _app("handler", "same", "int32"), LARGE * 40, INT32),
+    "push": Kind("pushes", _app("conversation", "push"), b"\xc8" + bytes(200)),
+    "tiny": Kind("pushes of two bytes", _app("conversation", "push"), b"\x02ab"),
     "written": Kind(
-        "awaited writes of 1 MB",
-        f'framing = "int32"\nconversation = {_app("push_and_wait")}',
-        b"\0\0\0\xc8" + bytes(200),
-        good=INT32,
+        "awaited writes of 1 MB", _app("conversation", "push_and_wait", "int32"), b"\0\0\0\xc8" + bytes(200), INT32
     ),
-    "relay": Kind(
-        "queues of a relay", 'framing = "int32"\nhandler = "relay"', (b"\0\0\x40\0" + bytes(16384)) * 2, good=b""
-    ),
+    "relay": Kind("queues of a relay", 'framing = "int32"\nhandler = "relay"', LARGE * 2, b""),
     "place": Kind("connections that wait for a place", 'framing = "int8"\nmax_connections = 10', PARTIAL),
     "proxy": Kind(
-        "PROXY headers", 'framing = "int8"\nproxy_protocol = true', PROXY[:-100], good=HEADER + b"\x04" + GOOD
+        "PROXY headers",
+        'framing = "int8"\nproxy_protocol = true',
+        HEADER + b"\xff\xff" + ADDRESSES + b"\xea\xff\xf0" + bytes(64000),
+        HEADER + b"\0\x0c" + ADDRESSES + b"\x04" + GOOD,
+    ),
+    "udp": Kind(
+        "datagrams",
+        'max_pending = 1000000\nhandler = "tests.support.memory:slow"',
+        bytes(60000) * 4,
+        b"",
+        listen="udp:0",
     ),
 }
 
@@ -186,7 +198,7 @@ class Peers:
     def step(self) -> bool:
         """Make one connection more, or feed one; whether there was anything to do."""
         if len(self.sockets) < self._count:
-            self.sockets.append(connect(self._address, 4096))
+            self.sockets.append(self._connect())
             self._sent.append(0)
             return True
         number = self._next = (self._next + 1) % self._count
@@ -195,12 +207,13 @@ class Peers:
         if peer is None or self._sent[number] >= len(data):
             if peer is not None and self._kind.reset:
                 reset(peer)
-                self.sockets[number], self._sent[number] = connect(self._address, 4096), 0
+                self.sockets[number], self._sent[number] = self._connect(), 0
+                sleep(0.002)
                 return True
             return False
         start = self._sent[number]
         try:
-            self._sent[number] += peer.send(memoryview(data)[start : start + 65536])
+            self._sent[number] += peer.send(memoryview(data)[start : start + 60000])
         except BlockingIOError:
             return False
         except OSError:
@@ -208,6 +221,10 @@ class Peers:
             peer.close()
             self.sockets[number] = None
         return True
+
+    def _connect(self) -> socket.socket:
+        kind = socket.SOCK_DGRAM if self._kind.listen.startswith("udp") else socket.SOCK_STREAM
+        return connect(self._address, 4096, kind)
 
     def close(self) -> None:
         for peer in self.sockets:
@@ -221,6 +238,7 @@ class GoodClient:
     def __init__(self, kind: Kind, address: tuple[str, int]) -> None:
         self._socket = connect(address)
         self._question = kind.good
+        self._frame = kind.good[-8:] if kind.good == INT32 else kind.good[-5:]
         self._asked: float | None = None
         self._due = 0.0
         self._got = 0
@@ -244,9 +262,8 @@ class GoodClient:
             data = b""
         self.lost = not data
         self._got += len(data)
-        if self._question.endswith(GOOD) and self._got >= 5:
-            # What comes first only once, such as a PROXY header, is not sent again.
-            self._question = self._question[-8 if self._question.startswith(b"\0\0\0") else -5 :]
+        if self._asked is not None and self._got >= len(self._frame):
+            self._question = self._frame
             self._got = 0
             self.times.append(now - self._asked)
             self._asked, self._due = None, now + 0.01
@@ -255,8 +272,10 @@ class GoodClient:
         self._socket.close()
 
 
-def connect(address: tuple[str, int], receive_buffer: int = 0) -> socket.socket:
-    peer = socket.socket()
+def connect(
+    address: tuple[str, int], receive_buffer: int = 0, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    peer = socket.socket(type=kind)
     if receive_buffer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     peer.settimeout(10)
@@ -306,9 +325,11 @@ def measure(kind: Kind, budget: int, peers: int, seconds: float) -> Outcome:
         before = server.resident()
         crowd = Peers(kind, server.address, peers)
         idle = 0
-        end = monotonic() + seconds
-        while monotonic() < end:
-            idle = 0 if crowd.step() else idle + 1
+        start = busy = monotonic()
+        while monotonic() < start + seconds and monotonic() < busy + REST:
+            if crowd.step():
+                idle, busy = 0, monotonic()
+            idle += 1
             good.step()
             if idle > peers:
                 sleep(0.001)
@@ -326,7 +347,7 @@ def served(kind: Kind, budget: int) -> Iterator[Server]:
     with TemporaryDirectory() as folder:
         file = Path(folder, "sockserve.toml")
         file.write_text(
-            f'memory_budget = {budget}\ndrain_timeout = "1ms"\n[socket.x]\nlisten = "{LISTEN}"\n{kind.settings}\n'
+            f'memory_budget = {budget}\ndrain_timeout = "1ms"\n[socket.x]\nlisten = "{kind.listen}"\n{kind.settings}\n'
         )
         with running("--config", str(file)) as server:
             yield server
