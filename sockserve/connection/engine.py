@@ -243,12 +243,12 @@ class Engine:
             return
         options = self.options
         self.bytes_received += len(data)
-        if options.memory is not None:
-            options.memory.grow(len(data))
         if options.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         receiving = self.receiving
         receiving.receive(data)
+        if options.memory is not None:
+            options.memory.grow(len(data))
         if receiving.held:
             self._adjust_reading()
         elif not receiving.running:

@@ -48,8 +48,9 @@ class Holder(Protocol):
 class MemoryBudget:
     """While more than `limit` bytes are held, the largest holders are not read from. Half as much again is never held.
 
-    Where more than a quarter above the budget is held, the largest holders are aborted at once, until the others have
-    room. So is what cannot go down because none of the peers goes on, after ten seconds above the budget.
+    Above an eighth more than the budget the largest holders are aborted at once, until the others have room: the rest
+    of the half is for what an allocator cannot give back. What cannot go down because none of the peers goes on is
+    aborted after ten seconds above the budget.
 
     limit: bytes. reactor: None: the global one.
     """
@@ -93,7 +94,7 @@ class MemoryBudget:
     def _count(self) -> None:
         sizes = {holder: holder.held for holder in self._holders}
         total = sum(sizes.values())
-        if total > self.limit + self.limit // 4:
+        if total > self.limit + self.limit // 8:
             total = self._abort(sizes, total)
         # The count comes again when half of the room may be used, but not at every read when there is little.
         self._left = max(self.limit - total, self.limit // 8) // 2
@@ -124,7 +125,7 @@ class MemoryBudget:
         """
         if not self._paused:
             self._tell(total)
-        room = self.limit + self.limit // 4 - total
+        room = self.limit + self.limit // 8 - total
         reading = {holder: size for holder, size in sizes.items() if size and holder not in self._paused}
         others = sum(reading.values())
         for holder in sorted(reading, key=reading.__getitem__, reverse=True)[:-1]:

@@ -64,16 +64,16 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.paused(holders), [False, True, True, True])
 
     def test_a_little_above_it_only_some_are(self) -> None:
-        holders = self.holders(10, 700, 100, 210)
+        holders = self.holders(10, 700, 90, 210)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [False, True, False, True])
         self.assertEqual(self.paused(self.holders(*[0] * 5)), [False] * 5)
 
     def test_one_always_goes_on(self) -> None:
-        holders = self.holders(620, 580)
+        holders = self.holders(560, 540)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [True, False])
-        holders[1].held = 600
+        holders[1].held = 555
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [True, False])
         holders[1].held = 0
@@ -81,13 +81,13 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.paused(holders), [False, False])
 
     def test_one_that_holds_too_much_alone_is_aborted(self) -> None:
-        (holder,) = self.holders(1200)
+        (holder,) = self.holders(1100)
         self.budget.grow(1001)
         self.clock.pump([1] * 11)
         self.assertEqual(len(holder.aborted), 1)
 
     def test_they_are_read_from_again_when_there_is_room(self) -> None:
-        holders = self.holders(100, 1100)
+        holders = self.holders(10, 1050)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [False, True])
         self.clock.advance(1)
@@ -98,15 +98,15 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_who_grows_while_others_are_held_up_is_held_up_next(self) -> None:
-        holders = self.holders(10, 1100)
+        holders = self.holders(10, 1050)
         self.budget.grow(1001)
         holders += self.holders(20)
-        holders[0].held = 100
+        holders[0].held = 40
         self.budget.grow(600)
         self.assertEqual(self.paused(holders), [True, True, False])
 
     def test_what_never_goes_down_is_aborted_the_largest_first(self) -> None:
-        holders = self.holders(100, 600, 500)
+        holders = self.holders(100, 520, 490)
         self.budget.grow(1001)
         self.clock.pump([1] * 10)
         self.assertEqual([len(holder.aborted) for holder in holders], [0, 0, 0])
@@ -115,7 +115,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertIn("memory_budget", holders[1].aborted[0])
         self.assertEqual(self.paused([holders[0], holders[2]]), [False, False])
 
-    def test_above_a_quarter_more_the_largest_are_aborted_at_once_until_the_others_have_room(self) -> None:
+    def test_above_an_eighth_more_the_largest_are_aborted_at_once_until_the_others_have_room(self) -> None:
         holders = self.holders(100, 600, 500, 400)
         self.budget.grow(1001)
         self.assertEqual([len(holder.aborted) for holder in holders], [0, 1, 0, 0])
@@ -171,13 +171,13 @@ class BudgetTests(SynchronousTestCase):
         self.assertIs(SocketServer("c", "tcp:0", memory=budget)._memory, budget)
 
     def test_the_time_above_the_budget_begins_again_below_it(self) -> None:
-        (holder,) = self.holders(1200)
+        (holder,) = self.holders(1100)
         self.budget.grow(1001)
         for _ in range(5):
             self.clock.pump([1] * 9)
             holder.held = 100
             self.clock.advance(1)
-            holder.held = 1200
+            holder.held = 1100
             self.budget.grow(1001)
         self.assertEqual(holder.aborted, [])
 
@@ -205,12 +205,12 @@ class BudgetTests(SynchronousTestCase):
 
             def release_reading(self, reason: str) -> None:
                 super().release_reading(reason)
-                if not any(each.held == 400 for each in holders):
+                if not any(each.held == 370 for each in holders):
                     for each in holders:
-                        each.held = 400
+                        each.held = 370
                     budget.grow(6000)
 
-        holders = [Bursting(360), Bursting(360), Bursting(360)]
+        holders = [Bursting(340), Bursting(340), Bursting(340)]
         small = Holder(1)
         for holder in (*holders, small):
             self.budget.join(holder)

@@ -127,7 +127,7 @@ class Kind:
     """A server, and what each of its peers sends it.
 
     settings: of the socket, as TOML. data: what each peer sends, at the most. good: what the good client sends, and has
-    an answer to; the bytes before its last frame are sent once. reset: who has sent all is reset, and another one comes.
+    an answer to; the bytes before its last frame are sent once. reset: who has sent all is reset, and another comes.
     """
 
     text: str
@@ -168,7 +168,8 @@ KINDS = {
     "proxy": Kind(
         "PROXY headers",
         'framing = "int8"\nproxy_protocol = true',
-        HEADER + b"\xff\xff" + ADDRESSES + b"\xea\xff\xf0" + bytes(64000),
+        # The longest there is, but for its end.
+        HEADER + b"\x0f\xf0" + ADDRESSES + b"\xea\x0f\xe1" + bytes(4000),
         HEADER + b"\0\x0c" + ADDRESSES + b"\x04" + GOOD,
     ),
     "udp": Kind(
@@ -236,7 +237,7 @@ class GoodClient:
     """Asks, waits for the answer, and asks again a moment later. times: seconds that its answers took."""
 
     def __init__(self, kind: Kind, address: tuple[str, int]) -> None:
-        self._socket = connect(address)
+        self._socket = connect(address) if kind.good else None
         self._question = kind.good
         self._frame = kind.good[-8:] if kind.good == INT32 else kind.good[-5:]
         self._asked: float | None = None
@@ -247,7 +248,7 @@ class GoodClient:
 
     def step(self) -> None:
         now = monotonic()
-        if not self._question or self.lost:
+        if self._socket is None or self.lost:
             return
         try:
             if self._asked is None:
@@ -269,7 +270,8 @@ class GoodClient:
             self._asked, self._due = None, now + 0.01
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 def connect(
