@@ -128,6 +128,7 @@ class Kind:
 
     settings: of the socket, as TOML. data: what each peer sends, at the most. good: what the good client sends, and has
     an answer to; the bytes before its last frame are sent once. reset: who has sent all is reset, and another comes.
+    pace: seconds between two pieces, where a piece makes work: it is memory that is to run short here.
     """
 
     text: str
@@ -135,6 +136,7 @@ class Kind:
     data: bytes
     good: bytes = b"\x04" + GOOD
     reset: bool = False
+    pace: float = 0
     listen: str = LISTEN
 
 
@@ -154,9 +156,11 @@ KINDS = {
     "idle": Kind("connections that send nothing", 'framing = "int8"', b""),
     "partial": Kind("frames received in part", 'framing = "int32"', PARTIAL, INT32),
     "decoded": Kind("messages decoded, not delivered", _app("conversation", "one_message"), TINY),
-    "lost": Kind("the same, their connections lost", _app("conversation", "one_message"), TINY, reset=True),
-    "slow": Kind("answers under way", _app("handler", "slow"), b"\x02ab" * 300),
-    "ready": Kind("answers that wait for others", _app("handler", "first_is_slow"), b"\x02ab" + b"\x02cd" * 300),
+    "lost": Kind("the same, their connections lost", _app("conversation", "one_message"), TINY, reset=True, pace=0.002),
+    "slow": Kind("answers under way", _app("handler", "slow"), b"\x02ab" * 300, pace=0.01),
+    "ready": Kind(
+        "answers that wait for others", _app("handler", "first_is_slow"), b"\x02ab" + b"\x02cd" * 300, pace=0.01
+    ),
     "unread": Kind("answers that nobody reads", _app("handler", "same", "int32"), LARGE * 40, INT32),
     "push": Kind("pushes", _app("conversation", "push"), b"\xc8" + bytes(200)),
     "tiny": Kind("pushes of two bytes", _app("conversation", "push"), b"\x02ab"),
@@ -196,9 +200,14 @@ class Peers:
         self._count = count
         self._next = 0
 
+    @property
+    def complete(self) -> bool:
+        """All are connected."""
+        return len(self.sockets) == self._count
+
     def step(self) -> bool:
         """Make one connection more, or feed one; whether there was anything to do."""
-        if len(self.sockets) < self._count:
+        if not self.complete:
             self.sockets.append(self._connect())
             self._sent.append(0)
             return True
@@ -209,7 +218,6 @@ class Peers:
             if peer is not None and self._kind.reset:
                 reset(peer)
                 self.sockets[number], self._sent[number] = self._connect(), 0
-                sleep(0.002)
                 return True
             return False
         start = self._sent[number]
@@ -245,6 +253,11 @@ class GoodClient:
         self._got = 0
         self.times: list[float] = []
         self.lost = False
+
+    def give_up(self) -> None:
+        """An answer that has not come yet counts with the time so far."""
+        if self._asked is not None:
+            self.times.append(monotonic() - self._asked)
 
     def step(self) -> None:
         now = monotonic()
@@ -327,15 +340,18 @@ def measure(kind: Kind, budget: int, peers: int, seconds: float) -> Outcome:
         before = server.resident()
         crowd = Peers(kind, server.address, peers)
         idle = 0
+        again = 0.0
         start = busy = monotonic()
         while monotonic() < start + seconds and monotonic() < busy + REST:
-            if crowd.step():
-                idle, busy = 0, monotonic()
+            now = monotonic()
+            if now >= again and crowd.step():
+                idle, busy, again = 0, now, now + (kind.pace if crowd.complete else 0)
             idle += 1
             good.step()
             if idle > peers:
                 sleep(0.001)
         grown = server.peak() - before
+        good.give_up()
         crowd.close()
         good.close()
         aborted = sum("(memory_budget)" in line and "aborted" in line for line in server.lines)
