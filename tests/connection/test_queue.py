@@ -206,7 +206,8 @@ class KeptTests(SynchronousTestCase):
 
         async def talk(channel: Channel) -> None:
             await go_on
-            read.extend([message async for message in channel])
+            while True:
+                read.append(await channel.read())
 
         clock = Clock()
         memory = MemoryBudget(1 << 20, clock)
