@@ -529,11 +529,11 @@ class Engine:
 
     def blocked(self, blocked: bool) -> None:
         """The peer does not read, or reads again: a program may not send it more than max_queued meanwhile."""
-        self.encoder.check(self._check_queue if blocked and self.options.max_queued is not None else None)
+        self.encoder.check(self._check_queue if blocked else None)
 
     def _check_queue(self, size: int) -> None:
         limit, queued = self.options.max_queued, self.queued
-        if limit is not None and queued + size > limit:
+        if queued + size > limit:
             raise QueueFull(
                 f"{self.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does not read;"
                 f" accepted: {limit} together (max_queued)"

@@ -42,8 +42,7 @@ class ConnectionOptions:
     idle_timeout: seconds without data in either direction, after which the connection is closed.
     frame_timeout: seconds from a frame's first byte to its last; then the messages end, as with a bad frame.
     send_timeout: seconds in which the peer has to take some of what waits for it, or it is aborted; None: any time.
-    max_queued: bytes that may wait for a peer that does not read; a program that sends it more is refused. None: any
-        number.
+    max_queued: bytes that may wait for a peer that does not read; a program that sends it more is refused.
     log_traffic: log the number of bytes of every read and write.
     reactor: the clock of the timeouts; None: the global reactor.
     socket: the name of the named socket.
@@ -56,7 +55,7 @@ class ConnectionOptions:
     idle_timeout: float | None = None
     frame_timeout: float | None = None
     send_timeout: float | None = DEFAULT_SEND_TIMEOUT
-    max_queued: int | None = DEFAULT_MAX_QUEUED
+    max_queued: int = DEFAULT_MAX_QUEUED
     log_traffic: bool = False
     reactor: IReactorTime | None = None
     socket: str = ""

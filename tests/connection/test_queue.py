@@ -25,7 +25,7 @@ class Pushing(MessageProtocol):
         pass
 
 
-def slow(protocol: MessageProtocol, max_queued: int | None = 100) -> CountingTransport:
+def slow(protocol: MessageProtocol, max_queued: int = 100) -> CountingTransport:
     """Connect it to a peer that does not read."""
     protocol.options = ConnectionOptions(reactor=Clock(), max_queued=max_queued)
     _, transport = connect(protocol)
@@ -75,13 +75,6 @@ class QueueTests(SynchronousTestCase):
         with self.assertRaises(MessageTooLong):
             protocol.sendMessage(bytes(256))
         self.assertEqual(transport.value(), b"\x01a")
-
-    def test_any_number_may_wait_where_there_is_no_limit(self) -> None:
-        protocol = Pushing()
-        slow(protocol, max_queued=None)
-        for _ in range(100):
-            protocol.sendMessage(bytes(200))
-        self.assertEqual(protocol.queued, 100 * 201)
 
     def test_a_channel_tells_what_waits_and_refuses_more(self) -> None:
         channels: list[Channel] = []

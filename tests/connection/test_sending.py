@@ -31,7 +31,7 @@ class Written(MessageProtocol):
 
     made: Written
     told: list[str]
-    options = ConnectionOptions(max_queued=None)
+    options = ConnectionOptions(max_queued=1 << 30)
 
     def connectionMade(self) -> None:
         type(self).made = self
