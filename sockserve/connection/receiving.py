@@ -248,9 +248,10 @@ class Receiving:
         self._at_border = False
         self._input = b""
         self._used = 0
-        # After a few reads without one it is as if there had been none.
-        self._changes >>= 1
-        self._piece = _FIRST_PIECE
+        if self._changes:
+            # After a few reads without one it is as if there had been none.
+            self._changes >>= 1
+            self._piece = _FIRST_PIECE
         return False
 
     def _next_piece(self) -> bytes:
