@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sockserve.client.reconnecting import reconnecting
     from sockserve.connection.channel import Channel
     from sockserve.connection.factory import MessageFactory
-    from sockserve.connection.failures import Refused
+    from sockserve.connection.failures import QueueFull, Refused
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.server.sockets import Server, SocketServer
 
@@ -41,6 +41,7 @@ __all__ = [
     "Channel",
     "MessageFactory",
     "MessageProtocol",
+    "QueueFull",
     "Refused",
     "Server",
     "SocketServer",
@@ -53,6 +54,7 @@ _HOMES = {
     "Channel": "sockserve.connection.channel",
     "MessageFactory": "sockserve.connection.factory",
     "MessageProtocol": "sockserve.connection.protocol",
+    "QueueFull": "sockserve.connection.failures",
     "Refused": "sockserve.connection.failures",
     "Server": "sockserve.server.sockets",
     "SocketServer": "sockserve.server.sockets",

@@ -146,7 +146,10 @@ class LayeringTests(SynchronousTestCase):
             "assert 'twisted.internet.reactor' not in sys.modules\n"
             "print(*sockserve.__all__)"
         )
-        names = "Channel MessageFactory MessageProtocol Refused Server SocketServer connect disconnect reconnecting"
+        names = (
+            "Channel MessageFactory MessageProtocol QueueFull Refused Server SocketServer"
+            " connect disconnect reconnecting"
+        )
         self.assertEqual(run_python(program).strip(), names)
 
     def test_a_name_that_the_package_has_not_is_an_attribute_error(self) -> None:

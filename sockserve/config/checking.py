@@ -19,7 +19,7 @@ from sockserve.fields import (
     setting,
     settings_of,
 )
-from sockserve.limits.memory import MemoryBudget
+from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, budget_of
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
@@ -50,7 +50,7 @@ class ProgramSettings:
         SIZE_VALUE,
         "Program",
         "How many bytes are held for all clients together before the largest are not read from.",
-        256 * 1024 * 1024,
+        DEFAULT_MEMORY_BUDGET,
         whole=True,
     )
     socket: Mapping[str, Any] = field(
@@ -80,7 +80,7 @@ class Config:
 
     def server(self, reactor: object = None) -> Server:
         """The service that runs all sockets, not started. reactor: None: the global one."""
-        memory = MemoryBudget(self.memory_budget, reactor)
+        memory = budget_of(reactor, self.memory_budget)
         return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
 
 

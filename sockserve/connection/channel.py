@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from sockserve.connection.coroutine import wait
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError, TruncatedMessage
+from sockserve.limits.memory import OBJECT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -60,6 +61,9 @@ class Connection(Protocol):
     def closing(self) -> bool: ...
 
     @property
+    def queued(self) -> int: ...
+
+    @property
     def sendingEnded(self) -> bool: ...
 
     def sendMessage(self, message: bytes) -> None: ...
@@ -105,6 +109,11 @@ class Channel:
         """Nothing can be written any more."""
         return self._protocol.closing
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait, in this process, for the peer to take them; the kernel has more."""
+        return self._protocol.queued
+
     def __aiter__(self) -> Self:
         return self
 
@@ -130,16 +139,21 @@ class Channel:
         return await wait(protocol.read(timeout))
 
     async def write(self, message: bytes) -> None:
-        """Send one message; waits while the peer does not read.
+        """Send one message; waits while the peer does not read. Where each write is awaited, QueueFull is never raised.
 
         Raises FramingError for a message that the framing cannot carry, ChannelClosed when the channel was closed or
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
         self.send(message)
+        # This frame waits longer than the message needs to be kept.
+        del message
         await wait(self._protocol.whenWritable())
 
     def send(self, message: bytes) -> None:
-        """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
+        """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here.
+
+        Raises QueueFull, and keeps nothing, when the peer does not read and more than max_queued bytes would wait.
+        """
         protocol = self._protocol
         if protocol.lossReason is not None:
             # Raised many times, it would collect a traceback of all of them.
@@ -182,6 +196,9 @@ class Channel:
 class ReadProtocol(MessageProtocol):
     """Keeps its messages until they are read; reading from the socket waits for that too."""
 
+    # Bytes of memory that the messages take which had arrived when the connection was lost.
+    _kept = 0
+
     def connectionMade(self) -> None:
         self._readers: deque[Deferred[bytes]] = deque()
         # Messages that had arrived when the connection was lost.
@@ -194,7 +211,7 @@ class ReadProtocol(MessageProtocol):
     def read(self, timeout: float | None = None) -> Deferred[bytes]:
         """The next message; see Channel.read."""
         if self._left:
-            return succeed(self._left.popleft())
+            return succeed(self._take_left())
         error = self._error or self._ended_with
         if error is not None:
             self._error = None
@@ -238,6 +255,41 @@ class ReadProtocol(MessageProtocol):
 
     def _connectionOver(self) -> None:
         self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
+        memory = self._engine.options.memory
+        if self._left and memory is not None:
+            self._kept = OBJECT * len(self._left) + sum(map(len, self._left))
+            memory.join(self._engine)
+            memory.grow(self._kept)
+
+    @property
+    def keptBytes(self) -> int:
+        return self._kept
+
+    def _dropKept(self) -> None:
+        if self._left:
+            # Whoever reads must not take this for the end of the stream.
+            self._error, self._ended_with = None, ConnectionLost("what had arrived was dropped (memory_budget)")
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the messages that nobody is going to read."""
+        self._left.clear()
+        self._leave()
+
+    def _take_left(self) -> bytes:
+        message = self._left.popleft()
+        if self._kept:
+            self._kept -= OBJECT + len(message)
+            if not self._left:
+                self._leave()
+        return message
+
+    def _leave(self) -> None:
+        """Nothing is left of a connection that is lost."""
+        self._kept = 0
+        memory = self._engine.options.memory
+        if self._engine.over and memory is not None:
+            memory.leave(self._engine)
 
     def writingPaused(self) -> None:
         """The peer does not read; it is still read from, when somebody wants to: `Channel.write` is what waits."""

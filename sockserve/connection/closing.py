@@ -22,6 +22,9 @@ class Owner(Protocol):
     def taken(self) -> int:
         """Bytes that the peer has taken so far."""
 
+    def blocked(self, blocked: bool) -> None:
+        """The peer does not read, or reads again."""
+
     def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall: ...
 
     def close_timed_out(self) -> None:
@@ -71,12 +74,14 @@ class Closing:
     def stalled(self) -> None:
         """The peer does not read. `moving` undoes it."""
         self._stalled = True
+        self._owner.blocked(True)
         if self._deadline is None:
             self._wait(self._look)
 
     def moving(self) -> None:
         """The peer reads again."""
         self._stalled = False
+        self._owner.blocked(False)
         if self.state.outgoing is Outgoing.ENDING and not self.state.closing:
             self._end_stream()
 

@@ -32,11 +32,15 @@ class ConversationProtocol(ReadProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
+        run(self._converse()).addErrback(self._talk_failed).addCallback(self._done)
 
     async def _converse(self) -> None:
         # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
         await self._talk(Channel(self))
+
+    def _done(self, _: object) -> None:
+        self.loseConnection()
+        self.forget()
 
     def _talk_failed(self, failure: Failure) -> None:
         if failure.check(TruncatedMessage):

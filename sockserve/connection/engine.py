@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from sockserve.addresses import format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
-from sockserve.connection.failures import Refused, reason_of, users_failure
+from sockserve.connection.failures import QueueFull, Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
@@ -28,6 +28,7 @@ from sockserve.connection.state import Cause, Incoming, State, Wire
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
+from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
@@ -69,6 +70,9 @@ class Receiver(MessageReceiver, WritingReceiver, Protocol):
 
     def _connectionNotStarted(self, failure: Failure) -> None:
         """It could not begin, and is being aborted."""
+
+    def _dropKept(self) -> None:
+        """Give up what keptBytes counts, at once: the connection is aborted."""
 
     def _connectionOver(self) -> None:
         """It is lost; called before the gate may start another one."""
@@ -154,6 +158,11 @@ class Engine:
         return self.state.incoming is not Incoming.WAITING
 
     @property
+    def over(self) -> bool:
+        """The connection is lost."""
+        return self.state.wire is Wire.LOST
+
+    @property
     def flushed(self) -> bool:
         """It is closing, and nothing is owed any more."""
         return self.state.flushed
@@ -191,7 +200,9 @@ class Engine:
 
     def connect(self) -> None:
         """The connection is there: begin, now or when the gate says so."""
-        gate = self.options.gate
+        gate, memory = self.options.gate, self.options.memory
+        if memory is not None:
+            memory.join(self)
         if gate is None or gate.enter(self):
             self.start()
 
@@ -216,15 +227,13 @@ class Engine:
         """Begin: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting."""
         options = self.options
         self.state.start()
-        if not self._reading:
+        if not self._reading and not self._holds:
             # First, because the program may hold up reading again.
             self._reading = True
             transports.resume(self.transport)
         transports.register(self.transport, self.sending)
         if options.idle_timeout is not None or options.frame_timeout is not None:
             self._watch()
-        if options.memory is not None:
-            options.memory.join(self)
         self._call(self.receiver._connectionStarted)
         if self._early:
             early, self._early = self._early, b""
@@ -237,12 +246,12 @@ class Engine:
             return
         options = self.options
         self.bytes_received += len(data)
-        if options.memory is not None:
-            options.memory.grow(len(data))
         if options.log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         receiving = self.receiving
         receiving.receive(data)
+        if options.memory is not None:
+            options.memory.grow(len(data))
         if receiving.held:
             self._adjust_reading()
         elif not receiving.running:
@@ -297,8 +306,9 @@ class Engine:
             self.unwatch()
             self.closing.over()
             self.sending.wake()
-            if options.memory is not None:
-                options.memory.leave(self)
+        if options.memory is not None:
+            options.memory.leave(self)
+        if started:
             self._call(self.receiver._connectionOver)
         if options.gate is not None:
             options.gate.leave(self)
@@ -323,7 +333,7 @@ class Engine:
         if self._holds:
             return
         self.receiving.held = False
-        if not self.receiving.running:
+        if self.started and not self.receiving.running:
             self._run()
 
     def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
@@ -344,9 +354,10 @@ class Engine:
         """Deliver what was received; then send the answers."""
         receiving, encoder, state = self.receiving, self.encoder, self.state
         encoder.batch = _BATCH_SIZE
+        decoded = 0
         try:
             if state.incoming is _OPEN or state.incoming is _ENDING:
-                receiving.run()
+                decoded = receiving.run()
         except BaseException:
             self._callback_failed()
         if self.skipped:
@@ -366,6 +377,8 @@ class Engine:
         elif state.incoming is _ENDING and not receiving.held:
             self._end()
         self._adjust_reading()
+        if decoded:
+            self.grow(decoded)
 
     def _end(self) -> None:
         """No more messages come, and all that came are delivered: say so, once."""
@@ -435,7 +448,7 @@ class Engine:
             self.transport.write(data)
         if options.memory is not None:
             # After the write: it may let delivery go on, and the answers must not overtake this.
-            options.memory.grow(len(data))
+            options.memory.grow(len(data) + OBJECT)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""
@@ -528,11 +541,33 @@ class Engine:
 
     @property
     def held(self) -> int:
-        """Bytes that are held for this connection: received and not delivered, or not taken by the peer."""
+        """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
+        footprint = transports.footprint(self.transport)
         if not self.started:
-            return len(self._early)
-        waiting = self.receiving.pending + self.encoder.size + transports.unsent(self.transport)
-        return waiting + self.receiver.keptBytes
+            return len(self._early) + footprint
+        return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes
+
+    def grow(self, count: int) -> None:
+        """So many bytes of memory more are held now."""
+        if self.options.memory is not None:
+            self.options.memory.grow(count)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait here for the peer to take them."""
+        return self.encoder.size + transports.unsent(self.transport)
+
+    def blocked(self, blocked: bool) -> None:
+        """The peer does not read, or reads again: a program may not send it more than max_queued meanwhile."""
+        self.encoder.check(self._check_queue if blocked else None)
+
+    def _check_queue(self, size: int) -> None:
+        limit, queued = self.options.max_queued, self.queued
+        if queued + size > limit:
+            raise QueueFull(
+                f"{self.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does not read;"
+                f" accepted: {limit} together (max_queued)"
+            )
 
     @property
     def taken(self) -> int:
@@ -583,9 +618,14 @@ class Engine:
             self.drain()
 
     def abort_for(self, limit: str, text: str) -> None:
-        """Close at once because of a limit."""
+        """Close at once because of a limit. What is held is given up before this returns."""
         self.tell(limit, text)
-        self.abort()
+        if self.started:
+            self.abort()
+            self._call(self.receiver._dropKept)
+        else:
+            self._early = b""
+            transports.abort(self.transport)
 
     def warn(self, kind: str, text: str) -> None:
         """One line about the peer. kind: see FloodGuard."""

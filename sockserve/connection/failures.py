@@ -15,6 +15,13 @@ class Refused(Exception):
     """
 
 
+class QueueFull(Exception):
+    """A message is refused, and nothing of it queued: too much waits already for a peer that does not read.
+
+    Who pushes to several peers leaves such a one out, or drops it; `await channel.write(...)` waits instead.
+    """
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sockserve.fields import BOOLEAN, DURATION_OR_NEVER, DURATION_VALUE, check_fields, setting
+from sockserve.fields import BOOLEAN, DURATION_OR_NEVER, DURATION_VALUE, SIZE_VALUE, check_fields, setting
 from sockserve.limits.events import Events
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ConnectionOptions:
     reactor: the clock of the time limits; None: the global reactor.
     socket: the name of the named socket.
     gate: asked before a connection starts.
-    memory: the budget that the bytes held for connections count for.
+    memory: the budget that what is held for the connections counts for.
     events: told when a limit ends a connection.
     """
 
@@ -69,6 +69,12 @@ class ConnectionOptions:
         "Time",
         "Abort a connection whose client reads nothing of what waits for it for this long.",
         60.0,
+    )
+    max_queued: int = setting(
+        SIZE_VALUE,
+        "Limits",
+        "How many bytes may wait for a client that does not read; what a program pushes beyond them is refused.",
+        8 * 1024 * 1024,
     )
     log_traffic: bool = setting(
         BOOLEAN,

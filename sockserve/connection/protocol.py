@@ -103,7 +103,10 @@ class MessageProtocol(Protocol):
         self.loseConnection()
 
     def writingPaused(self) -> None:
-        """The peer does not read: more than 64 KiB wait for it. Holds up reading from it."""
+        """The peer does not read: more than 64 KiB wait for it. Holds up reading from it.
+
+        Until it reads again, a program may not send it more than `max_queued` in all.
+        """
         self.holdReading("writing")
 
     def writingResumed(self) -> None:
@@ -112,10 +115,18 @@ class MessageProtocol(Protocol):
 
     @property
     def keptBytes(self) -> int:
-        """Bytes that this protocol itself keeps for its peer, such as messages it works on; for memory_budget."""
+        """Bytes of memory that this protocol itself keeps for its peer, such as messages it works on.
+
+        For memory_budget, which asks often: let it be known, not counted. An object of two bytes takes about sixty.
+        """
         return 0
 
     # What a user calls.
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait, in this process, for the peer to take them; the kernel has more."""
+        return self._engine.queued
 
     @property
     def id(self) -> int:
@@ -154,13 +165,16 @@ class MessageProtocol(Protocol):
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
 
+        Raises QueueFull, and sends nothing, when the peer does not read (`writingPaused`) and more than `max_queued`
+        bytes would wait for it. A peer that reads is sent a message of any size.
+
         Does nothing once the connection is closing, or after `endMessages`.
         """
         # The encoder's own method takes the place of this one when the connection starts: it is every message's way.
         self._engine.encoder.send(message)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
-        """Send several messages at once: all, or none when one of them raises FramingError."""
+        """Send several messages at once: all, or none when one of them raises FramingError, or all QueueFull."""
         self._engine.encoder.send_all(messages)
 
     def endMessages(self) -> None:
@@ -290,6 +304,9 @@ class MessageProtocol(Protocol):
 
     def _connectionNotStarted(self, failure: Failure) -> None:
         """The connection could not begin; that was logged, and it is being aborted."""
+
+    def _dropKept(self) -> None:
+        """Give up what keptBytes counts, at once: the connection is aborted."""
 
     def _connectionOver(self) -> None:
         """The connection is lost; called before the gate may start another one."""

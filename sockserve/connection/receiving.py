@@ -13,11 +13,19 @@ from typing import Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
+from sockserve.framing.raw import Raw
+from sockserve.limits.memory import OBJECT
 
 # A program that changes the framing at every message must not make us decode the rest of the read every time: after
 # a few changes small pieces are decoded at once, each twice as large as the one before, until the next change.
 _FEW_CHANGES = 4
 _SMALL_PIECE = 16
+
+# Who takes messages one by one, or stops between them, is not to have thousands decoded that wait: as objects they take
+# 20 times as much as on the wire. When a read, or one of a few before it, was interrupted, less is decoded at once. As
+# that is taken, the pieces grow too.
+_INTERRUPTED = 1 << 6
+_FIRST_PIECE = 1024
 
 
 class Receiver(Protocol):
@@ -66,6 +74,7 @@ class Receiving:
         "_transport",
         "_undelivered",
         "_used",
+        "_weighed",
         "count",
         "framing",
         "held",
@@ -85,12 +94,14 @@ class Receiving:
         # Bytes received; those before _used were fed to the decoder.
         self._input = b""
         self._used = 0
-        # Changes of framing within these bytes, and how many bytes to decode next.
+        # Changes of framing within these bytes, or _INTERRUPTED; and how many bytes to decode next.
         self._changes = 0
-        self._piece = 0
+        self._piece = _FIRST_PIECE
         # Decoded messages of an interrupted batch; and those that an override handed on behind the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] = []
+        # What they take in memory, and which ones that were.
+        self._weighed: tuple[Iterator[bytes], int] | None = None
         # Everything up to the last message is delivered, and nothing behind it counts as begun.
         self._at_border = False
         # Delivery is to stop behind the current message.
@@ -107,8 +118,9 @@ class Receiving:
 
     @property
     def pending(self) -> int:
-        """Bytes received, and not delivered."""
-        return self._decoder.pending + len(self._input)
+        """Bytes of memory that is taken by what was received, and not delivered."""
+        pending = self._decoder.pending + len(self._input)
+        return pending if self._weighed is None else pending + self._weighed[1]
 
     def receive(self, data: bytes) -> None:
         """Take what one read has brought; `run` delivers it."""
@@ -118,13 +130,14 @@ class Receiving:
     def interrupt(self) -> None:
         """Stop behind the message that is being delivered, if any, and look at what has changed."""
         self._stop = True
+        self._changes |= _INTERRUPTED
 
     def drop(self) -> None:
         """Forget everything received and not delivered, for good."""
         self.held = self._stop = True
         self._input = b""
         self._used = 0
-        self._undelivered = None
+        self._undelivered = self._weighed = None
         self._later = []
         if not self.failed:
             self._decoder = self.framing.decoder()
@@ -151,10 +164,11 @@ class Receiving:
         if not self.running and (self._at_border or self._decoder.state == "idle"):
             self._switch_now()
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Deliver what was received, until all is delivered or something stops it.
 
-        Raises what the callbacks raise.
+        Gives the bytes of memory that are taken anew by messages which are decoded and not delivered. Raises what the
+        callbacks raise.
         """
         self.running = True
         try:
@@ -162,6 +176,20 @@ class Receiving:
                 pass
         finally:
             self.running = False
+        if self._undelivered is not None:
+            return self._weigh(self._undelivered)
+        self._weighed = None
+        return 0
+
+    def _weigh(self, undelivered: Iterator[bytes]) -> int:
+        if self._weighed is not None and self._weighed[0] is undelivered:
+            return 0
+        # Those that were delivered go.
+        messages = [*undelivered]
+        weight = OBJECT * len(messages) + sum(map(len, messages))
+        self._undelivered = iter(messages)
+        self._weighed = self._undelivered, weight
+        return weight
 
     def finish(self) -> None:
         """The peer sends no more, and `run` has delivered everything: report an unfinished frame."""
@@ -234,11 +262,15 @@ class Receiving:
             return True
         self._at_border = False
         self._input = b""
-        self._used = self._changes = 0
+        self._used = 0
+        if self._changes:
+            # After a few reads without one it is as if there had been none.
+            self._changes >>= 1
+            self._piece = _FIRST_PIECE
         return False
 
     def _next_piece(self) -> bytes:
-        if self._changes <= _FEW_CHANGES:
+        if self._changes <= _FEW_CHANGES or isinstance(self.framing, Raw):
             self._used, start = len(self._input), self._used
             return self._input[start:] if start else self._input
         start = self._used

@@ -34,6 +34,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sockserve.limits.memory import OBJECT
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 if TYPE_CHECKING:
@@ -153,7 +154,12 @@ def close(transport: Any) -> None:  # noqa: ANN401
 
 
 def abort(transport: Any) -> None:  # noqa: ANN401
-    """Close at once."""
+    """Close at once, and give up what was written."""
+    lowest = _lowest(transport)
+    if isinstance(lowest, Connection):
+        # The connection itself ends in the next turn of the reactor only.
+        lowest.dataBuffer, lowest.offset = b"", 0
+        lowest._tempDataBuffer, lowest._tempDataLen = [], 0
     if hasattr(transport, "abortConnection"):
         transport.abortConnection()
     elif _is_stdio(transport) and not transport.disconnected:
@@ -203,6 +209,29 @@ def unsent(transport: object) -> int:
 def tells_untaken(transport: object) -> bool:
     """Whether `untaken` can be more than 0: not for a transport in memory, which has taken what it was given."""
     return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")
+
+
+def footprint(transport: object) -> int:
+    """Bytes of memory that a transport takes for what was written to it: more than `unsent`.
+
+    A socket of Twisted's keeps each write as an object, and what it is sending until nearly all of it is sent.
+    """
+    count = 0
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        waiting = getattr(transport, "_appSendBuffer", ())
+        count += OBJECT * len(waiting) + sum(map(len, waiting))
+        if isinstance(transport, TLSTransport):
+            count += transport.unsent + transport.unread
+        transport = beneath
+    if isinstance(transport, Connection):
+        return count + len(transport.dataBuffer) + transport._tempDataLen + OBJECT * len(transport._tempDataBuffer)
+    return count + unsent(transport)
+
+
+def _lowest(transport: object) -> object:
+    while (beneath := getattr(transport, "transport", None)) is not None:
+        transport = beneath
+    return transport
 
 
 def untaken(transport: object) -> int:

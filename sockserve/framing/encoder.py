@@ -33,6 +33,7 @@ class Encoder:
         self.count = 0
         self._write = write
         self._closed = False
+        self._check: Callable[[int], object] | None = None
         # So many frames that wait, and behind them messages that have passed the check.
         self._framed = 0
         self._waiting: list[bytes] = []
@@ -46,19 +47,27 @@ class Encoder:
     def framing(self, framing: Framing) -> None:
         self._pack()
         self._framing = framing
-        # The check: up to so many bytes, and not these in them. Every message of other framings is framed by itself.
+        # What is sure to be right: up to so many bytes, and not these in them. Every message of other framings is
+        # framed by itself, and so is every one while `check` is set.
         self._limit = -1
         self._delimiter = b""
+        if self._check is not None:
+            return
         if isinstance(framing, Standard) and not framing.overlaps:
             self._limit = framing.max_length
             self._delimiter = framing.delimiter
         elif isinstance(framing, PrefixedFraming):
             self._limit = framing.max_length
 
+    def check(self, check: Callable[[int], object] | None) -> None:
+        """From now on, call it with the bytes of each message that is to be sent: what it raises refuses them."""
+        self._check = check
+        self.framing = self._framing
+
     def send(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
 
-        Raises TypeError for what is not bytes.
+        Raises TypeError for what is not bytes, and what `check` raises.
         """
         if self._closed:
             return
@@ -69,6 +78,8 @@ class Encoder:
         delimiter = self._delimiter
         # find, because `in` would first try whether the delimiter is a number.
         if length > self._limit or (delimiter and message.find(delimiter) >= 0):
+            if self._check is not None:
+                self._check(length)
             self.send_frames(self._framing.encode(message), 1)
             return
         self._waiting.append(message)
@@ -79,8 +90,15 @@ class Encoder:
             self.flush()
 
     def send_all(self, messages: Iterable[bytes]) -> None:
-        """Send several messages: all, or none when one of them raises FramingError or TypeError."""
+        """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does."""
         messages = list(messages)
+        need_messages(messages)
+        if self._check is not None:
+            self._check(sum(map(len, messages)))
+        self.answer_all(messages)
+
+    def answer_all(self, messages: list[bytes]) -> None:
+        """The same without `check`."""
         need_messages(messages)
         self.send_frames(self._framing.encode_all(messages), len(messages))
 

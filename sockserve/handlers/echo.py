@@ -22,4 +22,4 @@ class Echo(MessageProtocol):
         self._engine.encoder.send_frames(frames, count)
 
     def messagesReceived(self, messages: list[bytes]) -> None:
-        self.sendMessages(messages)
+        self._engine.encoder.answer_all(messages)

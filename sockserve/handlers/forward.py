@@ -38,7 +38,8 @@ class Bridged(MessageProtocol):
             # Lost before the target was there.
             return
         try:
-            other.sendMessages(messages)
+            # Whatever waits there: this side is read no further meanwhile.
+            other._engine.encoder.answer_all(messages)
         except FramingError:
             self._pass_each(messages, other)
 
@@ -71,7 +72,7 @@ class Bridged(MessageProtocol):
         """Some message cannot cross: pass on the others, up to there or, with on_bad_frame "skip", all of them."""
         for message in messages:
             try:
-                other.sendMessage(message)
+                other._engine.encoder.answer_all([message])
             except FramingError as error:
                 skip = self.info.framing.on_bad_frame == "skip"
                 action = "skipping it" if skip else "closing"

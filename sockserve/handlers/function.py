@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from sockserve.connection.channel import Channel
 from sockserve.connection.coroutine import run
+from sockserve.connection.failures import QueueFull
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.handlers.threads import Threads
 
@@ -29,22 +30,23 @@ Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 
 DEFAULT_MAX_PENDING = 100
 
+# Bytes of memory that an answer takes while it is under way: a coroutine, its frame, the Deferreds and the timer that
+# it waits for; what its variables hold is not known. And those of one that waits for others before it.
+UNDER_WAY = 3584
+_WAITING = 192
+
 
 class _Slot:
     """The place of one answer in the order."""
 
-    __slots__ = ("answer", "deferred", "message")
+    __slots__ = ("answer", "deferred", "held")
 
-    def __init__(self, deferred: Deferred[object] | None, answer: object, message: bytes) -> None:
+    def __init__(self, deferred: Deferred[object] | None, answer: object, held: int) -> None:
         # What is waited for; None: the answer is there.
         self.deferred = deferred
         self.answer = answer
-        self.message = message
-
-    @property
-    def held(self) -> int:
-        """Bytes of the message, and of its answer."""
-        return len(self.message) + (len(self.answer) if isinstance(self.answer, bytes) else 0)
+        # Bytes of memory that all of it takes.
+        self.held = held
 
 
 class Answering(MessageProtocol):
@@ -55,8 +57,12 @@ class Answering(MessageProtocol):
         they do with their channel must go through `reactor.callFromThread`.
 
     An exception of the function, or an answer that cannot be sent, is logged and closes this connection, behind the
-    answers to earlier messages.
+    answers to earlier messages. Answers are never refused because of max_queued: no more messages are read from a peer
+    that does not take them.
     """
+
+    # Bytes of memory that the slots take.
+    _kept = 0
 
     def __init__(
         self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: Threads | None = None
@@ -75,11 +81,14 @@ class Answering(MessageProtocol):
             answer = Failure()
             self.holdReading("failed")
         if isinstance(answer, Deferred):
-            slot = _Slot(answer, None, message)
-            self._slots.append(slot)
+            slot = _Slot(answer, None, UNDER_WAY + len(message))
+            self._keep(slot)
             answer.addBoth(self._answered, slot)
+            self._engine.grow(slot.held)
         elif self._slots:
-            self._slots.append(_Slot(None, answer, message))
+            slot = _Slot(None, answer, _weight(answer))
+            self._keep(slot)
+            self._engine.grow(slot.held)
         else:
             self._give(answer)
         if len(self._slots) >= self._max_pending:
@@ -91,20 +100,41 @@ class Answering(MessageProtocol):
             self.loseConnection()
 
     def _connectionOver(self) -> None:
+        self._dropKept()
+
+    def _dropKept(self) -> None:
         slots, self._slots = self._slots, deque()
-        for slot in slots:
+        self._kept = 0
+        while slots:
+            # One by one, all of it: the traceback of a cancelled coroutine keeps what is in this frame.
+            slot = slots.popleft()
+            slot.held, slot.answer = 0, None
             if slot.deferred is not None:
                 slot.deferred.cancel()
 
     @property
     def keptBytes(self) -> int:
-        return sum(slot.held for slot in self._slots)
+        return self._kept
+
+    def _keep(self, slot: _Slot) -> None:
+        self._slots.append(slot)
+        self._kept += slot.held
 
     def _answered(self, answer: object, slot: _Slot) -> None:
-        slot.deferred, slot.message, slot.answer = None, b"", answer
+        slot.deferred = None
+        if not slot.held:
+            # Given up.
+            return
         slots = self._slots
+        weight = _weight(answer)
+        self._kept += weight - slot.held
+        slot.answer, slot.held = answer, weight
+        if slots[0] is not slot:
+            self._engine.grow(weight)
         while slots and slots[0].deferred is None:
-            self._give(slots.popleft().answer)
+            first = slots.popleft()
+            self._kept -= first.held
+            self._give(first.answer)
         if not self.closing:
             if self._all_received and not slots:
                 self.loseConnection()
@@ -117,9 +147,20 @@ class Answering(MessageProtocol):
         try:
             answer = checked(answer)
             if answer is not None:
-                self.sendMessage(answer)
+                self._send(answer)
         except BaseException:
             self._engine.failed("the handler", Failure())
+
+    def _send(self, answer: bytes) -> None:
+        try:
+            self.sendMessage(answer)
+        except QueueFull:
+            self._engine.encoder.answer_all([answer])
+
+
+def _weight(answer: object) -> int:
+    """Bytes of memory that an answer takes which waits for others."""
+    return _WAITING + (len(answer) if isinstance(answer, bytes) else 0)
 
 
 def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:

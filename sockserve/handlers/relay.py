@@ -1,6 +1,6 @@
 """relay: every message goes to all other clients of the same named socket, in one order for all.
 
-A client that does not read is dropped once more than `backlog` bytes wait for it: its slowness is never the others'
+A client that does not read is dropped once more than `max_queued` bytes wait for it: its slowness is never the others'
 problem.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
+from sockserve.connection.failures import QueueFull
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError
 
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-DEFAULT_BACKLOG = 1024 * 1024
-
 
 class Relay:
-    """The clients of one named socket. backlog: bytes that may wait for one that does not read."""
+    """The clients of one named socket."""
 
-    def __init__(self, backlog: int = DEFAULT_BACKLOG) -> None:
-        self.backlog = backlog
+    def __init__(self) -> None:
         # In the order of their arrival.
         self.clients: dict[RelayProtocol, None] = {}
 
@@ -46,8 +44,6 @@ class RelayProtocol(MessageProtocol):
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        # Bytes sent since this client stopped reading; None while it reads.
-        self._waiting: int | None = None
 
     def connectionMade(self) -> None:
         self._relay.clients[self] = None
@@ -61,35 +57,32 @@ class RelayProtocol(MessageProtocol):
 
     def writingPaused(self) -> None:
         """It does not read; what it says is still passed on."""
-        self._waiting = 0
 
     def writingResumed(self) -> None:
-        self._waiting = None
+        """Nothing was held up."""
 
     def pass_on(self, messages: list[bytes]) -> None:
         """Send what another client said."""
         if self.closing:
             return
-        # What fills the transport is not counted: a client that reads must have time to take a long message.
-        reads = self._waiting is None
         try:
             self.sendMessages(messages)
+        except QueueFull:
+            self._drop()
         except FramingError:
             self._pass_on_each(messages)
-        if reads or self._waiting is None:
-            return
-        self._waiting += sum(map(len, messages))
-        if self._waiting > self._relay.backlog:
-            log.warn(
-                "{peer}: dropped, it does not read and more than {backlog} bytes wait for it",
-                peer=self.peer,
-                backlog=self._relay.backlog,
-            )
-            self.abortConnection()
 
     def _pass_on_each(self, messages: list[bytes]) -> None:
         for message in messages:
             try:
                 self.sendMessage(message)
+            except QueueFull:
+                self._drop()
+                return
             except FramingError as error:
                 log.warn("{peer}: not passed on to this client: {error}", peer=self.peer, error=error)
+
+    def _drop(self) -> None:
+        limit, queued = self.options.max_queued, self.queued
+        text = f"dropped, it does not read: {queued} bytes wait for it, and {limit} may (max_queued)"
+        self._engine.abort_for("max_queued", text)

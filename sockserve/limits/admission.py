@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import typing
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from sockserve.addresses import Host, Network, host_of, peer_of
+from sockserve.limits.peers import PeerCount
 
 if TYPE_CHECKING:
     pass
@@ -62,6 +62,7 @@ class Admission(Generic[C]):
         when none does any more.
 
     running: the connections that run, by their id.
+    peers: how many connections each peer has.
     """
 
     def __init__(
@@ -72,18 +73,14 @@ class Admission(Generic[C]):
         *,
         per_peer: int | None = None,
     ) -> None:
-        for name, value in (("max_connections", limit), ("max_connections_per_peer", per_peer)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"max_connections must be at least 1, not {limit}")
         if when_full not in ("wait", "refuse"):
             raise ValueError(f"when_full must be 'wait' or 'refuse', not {when_full!r}")
         self._limit = limit
         self._when_full = when_full
         self._accepting = accepting
-        self._per_peer = per_peer
-        # The peer of each connection that is here, and how many each peer has.
-        self._peers: dict[C, Host | Network] = {}
-        self._counts: Counter[Host | Network] = Counter()
+        self.peers = PeerCount(per_peer)
         self._waiting: deque[C] = deque()
         self._last_id = 0
         self._open = True
@@ -119,11 +116,7 @@ class Admission(Generic[C]):
         self._check_drained()
 
     def leave(self, connection: C) -> None:
-        peer = self._peers.pop(connection, None)
-        if peer is not None:
-            self._counts[peer] -= 1
-            if not self._counts[peer]:
-                del self._counts[peer]
+        self.peers.leave(connection)
         if self.running.pop(connection.id, None) is None:
             if connection in self._waiting:
                 self._waiting.remove(connection)
@@ -160,15 +153,8 @@ class Admission(Generic[C]):
 
     def _welcome(self, connection: C) -> bool:
         """Whether its peer may have one connection more; that is counted here."""
-        host = None if self._per_peer is None else host_of(connection.address)
-        if self._per_peer is not None and host is not None:
-            peer = peer_of(host)
-            if self._counts[peer] >= self._per_peer:
-                text = f"refused, {peer} has {self._per_peer} connections already (max_connections_per_peer)"
-                return self._refuse(connection, "max_connections_per_peer", text)
-            self._counts[peer] += 1
-            self._peers[connection] = peer
-        return True
+        text = self.peers.take(connection, connection.address)
+        return not text or self._refuse(connection, "max_connections_per_peer", text)
 
     def _refuse(self, connection: C, limit: str, text: str) -> Literal[False]:
         connection.tell(limit, text)

@@ -26,6 +26,9 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Seconds.
 _REST = 1.0
 _BETWEEN_LINES = 60.0
+# Connections that a port accepts in one turn of the reactor. Twisted goes on for as long as more come, and whoever is
+# served already waits meanwhile.
+_IN_A_TURN = 16
 
 
 class Accepting:
@@ -47,7 +50,7 @@ class Accepting:
     def add(self, port: IListeningPort) -> None:
         """A port was opened."""
         if isinstance(port, Port):
-            port.socket = _Listener(port.socket, self)
+            port.socket = _Listener(port.socket, self, self._reactor)
         self.ports.append(port)
 
     def accept(self, wanted: bool) -> None:
@@ -96,20 +99,31 @@ class Accepting:
 
 
 class _Listener:
-    """A listening socket for which a lack of descriptors looks as if nobody had connected."""
+    """A listening socket for which a lack of descriptors looks as if nobody had connected; so does enough in a turn."""
 
-    def __init__(self, listener: socket.socket, accepting: Accepting) -> None:
+    def __init__(self, listener: socket.socket, accepting: Accepting, reactor: IReactorTime) -> None:
         self._listener = listener
         self._accepting = accepting
+        self._reactor = reactor
+        self._in_turn = 0
 
     def accept(self) -> tuple[socket.socket, object]:
+        if self._in_turn == _IN_A_TURN:
+            raise BlockingIOError(errno.EAGAIN, "enough in this turn")
         try:
-            return cast("tuple[socket.socket, object]", self._listener.accept())
+            accepted = cast("tuple[socket.socket, object]", self._listener.accept())
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
             self._accepting.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
+        if not self._in_turn:
+            self._reactor.callLater(0, self._next_turn)
+        self._in_turn += 1
+        return accepted
+
+    def _next_turn(self) -> None:
+        self._in_turn = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
         return getattr(self._listener, name)

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
 from sockserve.addresses import Network, format_address, host_of, is_in, parse_network
+from sockserve.limits.arrivals import Arrivals
 from sockserve.limits.deadlines import Deadline
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
@@ -61,6 +62,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         "handshake_timeout" and "proxy_protocol". One that ends without a byte is the look of a monitor, and nothing
         is wrong.
     reactor: None: the global one.
+    arrivals: what bounds the headers that are under way; see sockserve.limits.arrivals.
 
     A transport that has passed here has an attribute `proxy`, a ProxyInfo; its getPeer and getHost are the addresses
     in the header, where that has any.
@@ -75,6 +77,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         timeout: float = DEFAULT_TIMEOUT,
         report: Report = warn,
         reactor: IReactorTime | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -84,6 +87,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         self.timeout = timeout
         self.report = report
         self.reactor = reactor
+        self.arrivals = Arrivals() if arrivals is None else arrivals
         self.waiting: set[HeaderProtocol] = set()
         self._proxies = tuple(proxies)
 
@@ -122,10 +126,14 @@ class HeaderProtocol(Protocol):
         self._address = self.transport.getPeer()
         self._deadline = Deadline(self._proxy.reactor, self._proxy.timeout, self._late)
         self._proxy.waiting.add(self)
+        # The client's address is not known yet.
+        self._proxy.arrivals.enter(self)
         if getattr(self.transport, "protocol", None) is not self:
             self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)")
 
     def dataReceived(self, data: bytes) -> None:
+        if self not in self._proxy.waiting:
+            return
         self._data += data
         try:
             header = parse(self._data)
@@ -134,15 +142,33 @@ class HeaderProtocol(Protocol):
         else:
             if header is not None:
                 self._make_way(header)
+            else:
+                self._proxy.arrivals.grow(len(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._leave() and self._data:
             count = len(self._data)
             self._report("proxy_protocol", f"it ended inside its PROXY header, {count} bytes came (proxy_protocol)")
 
+    # What bounds it; see sockserve.limits.
+
+    @property
+    def held(self) -> int:
+        return len(self._data)
+
+    def hold_reading(self, reason: str) -> None:
+        self.transport.pauseProducing()
+
+    def release_reading(self, reason: str) -> None:
+        self.transport.resumeProducing()
+
+    def abort_for(self, limit: str, text: str) -> None:
+        self._refuse(limit, text)
+
     def drop(self) -> None:
         """Close the connection, whatever has come."""
         self._leave()
+        self._data = self._data[:0]
         self.transport.abortConnection()
 
     def _make_way(self, header: Header) -> None:
@@ -180,5 +206,6 @@ class HeaderProtocol(Protocol):
         if self not in self._proxy.waiting:
             return False
         self._proxy.waiting.remove(self)
+        self._proxy.arrivals.leave(self)
         self._deadline.cancel()
         return True

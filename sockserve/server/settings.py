@@ -195,6 +195,7 @@ class SocketSettings:
     proxy_from: Networks | None = setting(
         NETWORKS, "TLS and PROXY", "The networks of the proxies; who else connects is refused.", None, none="loopback"
     )
+    max_queued: Size = setting_of(ConnectionOptions, "max_queued")
     log_traffic: bool = setting_of(ConnectionOptions, "log_traffic")
     answers: Handler = field(init=False, repr=False, compare=False)
     listens: tuple[Listening, ...] = field(init=False, repr=False, compare=False)

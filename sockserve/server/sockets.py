@@ -20,11 +20,12 @@ from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
+from sockserve.limits.arrivals import Arrivals
 from sockserve.limits.descriptors import Accepting
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
-from sockserve.limits.memory import MemoryBudget
+from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SocketSettings
@@ -50,7 +51,7 @@ log = Logger()
 class SocketArguments(SocketSettings):
     """What SocketServer takes: the settings of the socket, and what it shares with others.
 
-    memory: the budget that the connections count for; one budget may be for several sockets.
+    memory: the budget that the connections count for; None: that of the process, see sockserve.limits.memory.
     reactor: None: the global one.
     """
 
@@ -83,7 +84,7 @@ class SocketServer(Service):
     those of Python: numbers are seconds and bytes; a handler, a conversation or a framing may be the object itself;
     `listen` takes endpoints too, and a Listen for one that has a framing of its own; `tls` takes a TLSConfig.
 
-    memory: the budget that the connections count for; one budget may be for several sockets.
+    memory: the budget that the connections count for; None: that of the process, see sockserve.limits.memory.
     reactor: None: the global one.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
@@ -122,6 +123,7 @@ class SocketServer(Service):
         self.setName(name)
         self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
+        self._memory = budget_of(reactor) if memory is None else memory
         self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
         self._accepting = Accepting(name, self._reactor)
         self._admission: Admission[Engine] = Admission(
@@ -132,6 +134,7 @@ class SocketServer(Service):
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
         self.events = Events(self._lines)
+        self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
@@ -150,7 +153,7 @@ class SocketServer(Service):
                 reactor=self._reactor,
                 socket=name,
                 gate=self._admission,
-                memory=memory,
+                memory=self._memory,
                 events=self.events,
             )
             self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
@@ -237,13 +240,14 @@ class SocketServer(Service):
                 handshake_timeout=cast("float", self.settings.handshake_timeout),
                 report=self._report,
                 name=str(self.name),
+                arrivals=self._arrivals,
             )
         if self._access != EVERYONE:
             layered = AccessFactory(layered, self._access, self._report)
         if self.settings.proxy_protocol:
             proxies = cast("tuple[Network, ...]", self.settings.proxy_from or LOOPBACK)
             timeout = cast("float", self.settings.handshake_timeout)
-            layered = ProxyFactory(layered, proxies, timeout, self._report, self._reactor)
+            layered = ProxyFactory(layered, proxies, timeout, self._report, self._reactor, self._arrivals)
         return layered
 
     def _datagrams(self, framing: Framing) -> DatagramSocket:
@@ -259,6 +263,7 @@ class SocketServer(Service):
             max_pending=settings.max_pending,
             threads=settings.threads,
             log_traffic=settings.log_traffic,
+            memory=self._memory,
         )
 
     def _report(self, reason: str, peer: str, text: str) -> None:

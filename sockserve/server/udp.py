@@ -22,7 +22,7 @@ from sockserve.connection.failures import Refused, reason_of, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
-from sockserve.handlers.function import Function, call, checked
+from sockserve.handlers.function import UNDER_WAY, Function, call, checked
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
 from sockserve.limits.flood import FloodGuard
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from twisted.internet.udp import Port
 
     from sockserve.framing import Framing
+    from sockserve.limits.memory import MemoryBudget
 
 log = Logger()
 
@@ -49,6 +50,7 @@ class DatagramSocket(DatagramProtocol):
     framing: its max_length bounds datagrams in both directions; longer ones are dropped.
     access: whose datagrams are answered; those of others are dropped.
     max_pending: answers under way; datagrams beyond them are dropped, as the network does.
+    memory: the budget that the answers under way count for. While it is exceeded datagrams may be dropped, too.
     info: of the last sender; None before the first datagram.
     """
 
@@ -65,6 +67,7 @@ class DatagramSocket(DatagramProtocol):
         max_pending: int,
         threads: bool = False,
         log_traffic: bool = False,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self.name = name
         self.framing = framing
@@ -74,7 +77,11 @@ class DatagramSocket(DatagramProtocol):
         self._max_pending = max_pending
         self._threads = Threads() if threads else None
         self._log_traffic = log_traffic
-        self._pending = 0
+        self._memory = memory
+        # Answers under way, and the bytes of memory that they take.
+        self._pending: dict[Deferred[object], int] = {}
+        self._kept = 0
+        self._held_up = False
         self._last: Sender | None = None
 
     @property
@@ -94,12 +101,15 @@ class DatagramSocket(DatagramProtocol):
         self._last = sender
         if self._log_traffic:
             log.info("{peer}: Bytes received: {count}", peer=sender.peer, count=len(datagram))
-        if self._pending >= self._max_pending:
+        if self._held_up:
+            self.drop("memory_budget", sender, "too much is held for all peers (memory_budget)")
+            return
+        if len(self._pending) >= self._max_pending:
             self.drop("max_pending", sender, f"{self._max_pending} answers are under way (max_pending)")
             return
-        self._pending += 1
-        answering = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
-        answering.addBoth(self._answered, sender)
+        answering: Deferred[object] = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
+        self._keep(answering, UNDER_WAY + len(datagram))
+        answering.addBoth(self._answered, answering, sender)
 
     def send(self, datagram: bytes, sender: Sender) -> None:
         """Send one datagram. Raises MessageTooLong.
@@ -121,8 +131,51 @@ class DatagramSocket(DatagramProtocol):
         """Note that a datagram, or the answer to one, goes no further. kind: of such lines, see FloodGuard."""
         self._lines.warn(kind, "{peer}: dropped, {why}", peer=sender.peer, why=printable(why))
 
-    def _answered(self, answer: object, sender: Sender) -> None:
-        self._pending -= 1
+    # What bounds it; see sockserve.limits.memory.
+
+    def startProtocol(self) -> None:
+        if self._memory is not None:
+            self._memory.join(self)
+
+    def stopProtocol(self) -> None:
+        if self._memory is not None:
+            self._memory.leave(self)
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that answers under way take."""
+        return self._kept
+
+    def hold_reading(self, reason: str) -> None:
+        """Datagrams are dropped from now on."""
+        self._held_up = True
+
+    def release_reading(self, reason: str) -> None:
+        self._held_up = False
+
+    def abort_for(self, limit: str, text: str) -> None:
+        """Give up the answers under way."""
+        self._lines.warn(limit, "{name}: {text}", name=self.name, text=text)
+        pending, self._pending = self._pending, {}
+        self._kept = 0
+        while pending:
+            pending.popitem()[0].cancel()
+        if self._memory is not None:
+            # It goes on.
+            self._memory.join(self)
+
+    def _keep(self, answering: Deferred[object], size: int) -> None:
+        self._pending[answering] = size
+        self._kept += size
+        if self._memory is not None and not answering.called:
+            self._memory.grow(size)
+
+    def _answered(self, answer: object, answering: Deferred[object], sender: Sender) -> None:
+        size = self._pending.pop(answering, 0)
+        if not size:
+            # Given up.
+            return
+        self._kept -= size
         try:
             datagram = checked(answer)
             if datagram is not None and self.transport.connected:
@@ -180,6 +233,11 @@ class Sender:
     @property
     def sendingEnded(self) -> bool:
         return self.closing
+
+    @property
+    def queued(self) -> int:
+        """Datagrams do not wait."""
+        return 0
 
     def sendMessage(self, message: bytes) -> None:
         self._socket.send(message, self)

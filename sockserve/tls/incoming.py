@@ -32,6 +32,10 @@ class Incoming:
         """The transport below has brought this."""
         self._raw = self._raw + data if self._raw else data
 
+    def drop(self) -> None:
+        """Forget what is here."""
+        self._raw, self._plain = b"", []
+
     def shake(self) -> bool:
         """Go on with the handshake. False: it needs more from the peer. Raises TLSError."""
         session = self._session

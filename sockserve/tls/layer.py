@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from sockserve.limits.arrivals import Arrivals
 from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT, IHalfCloseableTLS, TLSTransport
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class TLSFactory(Factory["TLSTransport"]):
         there is no connection or TLS has failed in it. None: a warning in the log. One that leaves without having sent
         anything is the look of a monitor, and nothing is wrong.
     name: of the named socket, for the log.
+    arrivals: what bounds the handshakes that are under way; see sockserve.limits.arrivals.
 
     handshakes: the connections whose handshakes are under way.
     """
@@ -52,12 +54,14 @@ class TLSFactory(Factory["TLSTransport"]):
         handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
         report: Report | None = None,
         name: str = "",
+        arrivals: Arrivals | None = None,
     ) -> None:
         self.wrapped = wrapped
         self.handshake_timeout = handshake_timeout
         self.report = report or _log
         self.name = name
         self.handshakes: set[TLSTransport] = set()
+        self._arrivals = Arrivals() if arrivals is None else arrivals
         self._certificates = certificates
         self._reactor = reactor
 
@@ -69,6 +73,7 @@ class TLSFactory(Factory["TLSTransport"]):
             self._failed,
             handshake_timeout=self.handshake_timeout,
             name=self.name,
+            arrivals=self._arrivals,
         )
         self.handshakes.add(transport)
         return transport

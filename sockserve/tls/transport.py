@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
     from twisted.internet.tcp import Connection
 
+    from sockserve.limits.arrivals import Arrivals
+
 log = Logger()
 
 DEFAULT_HANDSHAKE_TIMEOUT = 10.0
@@ -71,6 +73,7 @@ class TLSTransport(Protocol):
     failed: called with the name of the limit ("tls", "handshake_timeout") and one line, when the handshake or TLS
         itself has failed.
     name: of the named socket, for the log.
+    arrivals: what bounds the handshake; None: nothing but its deadline and its length.
 
     wrappedProtocol: the protocol above; None before the handshake is done (but with startTLS).
     certificate: what the peer has shown; None: nothing. Known after the end of the connection too, as is
@@ -118,6 +121,7 @@ class TLSTransport(Protocol):
         *,
         handshake_timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
         name: str = "",
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._session = session
         self._incoming = Incoming(session)
@@ -126,6 +130,7 @@ class TLSTransport(Protocol):
         self._failed = failed
         self._handshake_timeout = handshake_timeout
         self._name = name
+        self._arrivals = arrivals
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport below has
         if name == "transport" or name.startswith("_"):
@@ -170,7 +175,8 @@ class TLSTransport(Protocol):
         super().makeConnection(transport)
         self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
         self._outgoing = Outgoing(self._session, transport, self)
-        self._shake()
+        if self._arrivals is None or self._arrivals.enter(self, self.address):
+            self._shake()
 
     def connect(self, protocol: IProtocol) -> None:
         """Called by `opened`: this is the protocol above."""
@@ -205,6 +211,7 @@ class TLSTransport(Protocol):
             self._disagree(f"the peer's certificate cannot be read: {error}")
             return
         self._stop_clock()
+        self._arrived()
         self.info = self._session.info
         self._open = True
         self._outgoing.begin()
@@ -232,6 +239,7 @@ class TLSTransport(Protocol):
     def _fail(self, reason: str, text: str) -> None:
         """TLS is over: say why, once."""
         self._over = True
+        self._arrived()
         self._outgoing.drop()
         if self._reason is None:
             self._reason = Failure(ConnectionLost(text))
@@ -247,6 +255,31 @@ class TLSTransport(Protocol):
         if self._deadline is None:
             self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
 
+    # What bounds the handshake; see sockserve.limits.arrivals.
+
+    @property
+    def held(self) -> int:
+        """Bytes that the handshake holds: what came for it is here or with OpenSSL, and so is what waits for it."""
+        return 0 if self._over else self.shaken + self._outgoing.size
+
+    def hold_reading(self, reason: str) -> None:
+        self._below("pauseProducing")
+
+    def release_reading(self, reason: str) -> None:
+        self._below("resumeProducing")
+
+    def abort_for(self, limit: str, text: str) -> None:
+        """End it because of a limit."""
+        self._fail(limit, text)
+        self._incoming.drop()
+        self.abortConnection()
+
+    def _arrived(self) -> None:
+        """The handshake is over, one way or the other."""
+        arrivals, self._arrivals = self._arrivals, None
+        if arrivals is not None:
+            arrivals.leave(self)
+
     def _stop_clock(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -261,6 +294,10 @@ class TLSTransport(Protocol):
         self._incoming.receive(data)
         if not self._open:
             self.shaken += len(data)
+            if self._arrivals is not None:
+                self._arrivals.grow(len(data))
+            if self._reported:
+                return
             if not self._shake():
                 longest = _LONGEST_WITH_CERTIFICATE if self._session.expects_certificate else _LONGEST
                 if self.shaken > longest and not self._over:
@@ -415,6 +452,7 @@ class TLSTransport(Protocol):
 
     def abortConnection(self) -> None:
         self._over = self.disconnecting = True
+        self._arrived()
         self._below("abortConnection" if hasattr(self.transport, "abortConnection") else "loseConnection")
 
     def _below(self, method: str) -> None:

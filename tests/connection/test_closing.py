@@ -271,6 +271,9 @@ class StallTests(SynchronousTestCase):
     def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         return self.clock.callLater(seconds, function)
 
+    def blocked(self, blocked: bool) -> None:
+        pass
+
     def close_timed_out(self) -> None:
         self.aborted += 1
 

@@ -108,6 +108,8 @@ class CountingTransport(StringTransport):
 
     slow = False
     producer: IPushProducer
+    # What waits while it is slow.
+    dataBuffer = b""
 
     def __init__(self) -> None:
         super().__init__(peerAddress=PEER)
@@ -117,7 +119,13 @@ class CountingTransport(StringTransport):
         self.writes += 1
         super().write(data)
         if self.slow:
+            self.dataBuffer += data
             self.producer.pauseProducing()
+
+    def take(self) -> None:
+        """The peer reads all that waits."""
+        self.dataBuffer = b""
+        self.producer.resumeProducing()
 
 
 P = TypeVar("P", bound=MessageProtocol)

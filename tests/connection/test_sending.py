@@ -16,6 +16,7 @@ from twisted.internet.tcp import Port
 
 from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
@@ -30,6 +31,7 @@ class Written(MessageProtocol):
 
     made: Written
     told: list[str]
+    options = ConnectionOptions(max_queued=1 << 30)
 
     def connectionMade(self) -> None:
         type(self).made = self

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.connection.options import ConnectionOptions
 from sockserve.framing import Framing, parse
 from sockserve.handlers.relay import Relay, RelayProtocol
 from sockserve.server.sockets import Listen, SocketServer
@@ -13,8 +15,11 @@ from tests.connection.test_protocol import CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn
 
 
-def join(relay: Relay, framing: Framing | str = "windev") -> tuple[RelayProtocol, CountingTransport]:
+def join(
+    relay: Relay, framing: Framing | str = "windev", max_queued: int = 1000
+) -> tuple[RelayProtocol, CountingTransport]:
     client = relay.client()
+    client.options = ConnectionOptions(max_queued=max_queued, reactor=Clock())
     client.framing = framing
     return connect(client)
 
@@ -47,9 +52,9 @@ class RelayTests(SynchronousTestCase):
             self.assertIn("not passed on", line)
 
     def test_a_slow_member_is_dropped_past_its_bound_with_one_line(self) -> None:
-        relay = Relay(backlog=100)
+        relay = Relay()
         sender, _ = join(relay)
-        (_, slow), (_, other) = join(relay), join(relay)
+        (_, slow), (_, other) = join(relay, max_queued=100), join(relay)
         slow.slow = True
         with capturedLogs() as events:
             for _ in range(50):
@@ -59,6 +64,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(other.value(), b"9\r\n123456789" * 50)
         self.assertEqual(len(events), 1)
         self.assertIn("dropped", formatEvent(events[0]))
+        self.assertIn("100 may (max_queued)", formatEvent(events[0]))
 
     def test_a_slow_member_may_go_on_speaking(self) -> None:
         relay = Relay()
@@ -70,21 +76,21 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(transport.producerState, "producing")
 
     def test_a_member_that_reads_again_has_its_whole_bound_again(self) -> None:
-        relay = Relay(backlog=100)
+        relay = Relay()
         sender, _ = join(relay)
-        _, transport = join(relay)
+        _, transport = join(relay, max_queued=100)
         transport.slow = True
         for _ in range(20):
             for _ in range(5):
                 sender.dataReceived(b"9\r\n123456789")
-            transport.producer.resumeProducing()
+            transport.take()
         self.assertFalse(transport.disconnected)
         self.assertEqual(transport.value(), b"9\r\n123456789" * 100)
 
     def test_a_message_longer_than_the_bound_drops_nobody_by_itself(self) -> None:
-        relay = Relay(backlog=100)
+        relay = Relay()
         sender, _ = join(relay)
-        _, transport = join(relay)
+        _, transport = join(relay, max_queued=100)
         transport.slow = True
         sender.dataReceived(b"500\r\n" + bytes(500))
         self.assertFalse(transport.disconnected)

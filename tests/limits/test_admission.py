@@ -270,15 +270,15 @@ class LimitTests(SocketCase):
         self.assertEqual(bytes(client.received), b"1\r\na")
 
     async def test_above_the_memory_budget_the_largest_waits_and_all_is_answered(self) -> None:
-        budget = MemoryBudget(1_500_000)
+        budget = MemoryBudget(1_900_000)
         server = self.serve(SocketServer("echo", LOCAL, "int32", memory=budget))
         large, small = await self.client(server), await self.client(server)
         large.send(b"\0\x10\0\0" + bytes(1_000_000))
-        small.send(b"\0\x10\0\0" + bytes(900_000))
-        while not self.logged("more than 1500000 (memory_budget)"):
+        small.send(b"\0\x10\0\0" + bytes(1_000_000))
+        while not self.logged("more than 1900000 (memory_budget)"):
             await turn()
         large.send(bytes(0x100000 - 1_000_000))
-        small.send(bytes(0x100000 - 900_000))
+        small.send(bytes(0x100000 - 1_000_000))
         await gatherResults([client.until(0x100004) for client in (large, small)])
         self.assertEqual(server.closings, {})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.task import Clock
@@ -16,9 +17,10 @@ from sockserve.connection.factory import MessageFactory
 from sockserve.handlers.echo import Echo
 from sockserve.limits.descriptors import Accepting
 from sockserve.server.sockets import SocketServer
-from tests.support.sockets import LOCAL, SocketCase
+from tests.support.sockets import LOCAL, SocketCase, turn
 
 if TYPE_CHECKING:
+    from twisted.internet.address import IPv4Address
     from twisted.internet.interfaces import IReactorTime
 
 
@@ -102,3 +104,17 @@ class SocketTests(SocketCase):
         self.assertEqual(await client.until(5), b"hello")
         (port,) = server.ports
         self.assertEqual(port.getHost(), client.transport.getPeer())
+
+
+class TurnTests(SocketCase):
+    async def test_a_port_accepts_no_more_than_a_few_in_one_turn_and_the_others_in_the_next_ones(self) -> None:
+        server = self.serve(SocketServer("echo", f"{LOCAL}:backlog=200"))
+        (port,) = server.ports
+        number = cast("IPv4Address", port.getHost()).port
+        clients = [socket.create_connection(("127.0.0.1", number)) for _ in range(50)]
+        for client in clients:
+            self.addCleanup(client.close)
+        cast("Port", port).doRead()
+        self.assertEqual(len(server.channels), 16)
+        while len(server.channels) < 50:
+            await turn()

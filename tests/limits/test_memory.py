@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.limits.memory import MemoryBudget
+from sockserve.limits.memory import MemoryBudget, budget_of
+from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import connect
 
 
@@ -56,21 +59,21 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_above_it_the_largest_are_not_read_from(self) -> None:
-        holders = self.holders(100, 700, 200, 300)
+        holders = self.holders(100, 500, 200, 300)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [False, True, True, True])
 
     def test_a_little_above_it_only_some_are(self) -> None:
-        holders = self.holders(100, 500, 200, 210)
+        holders = self.holders(10, 700, 90, 210)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [False, True, False, True])
         self.assertEqual(self.paused(self.holders(*[0] * 5)), [False] * 5)
 
     def test_one_always_goes_on(self) -> None:
-        holders = self.holders(900, 800)
+        holders = self.holders(560, 540)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [True, False])
-        holders[1].held = 1000
+        holders[1].held = 555
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [True, False])
         holders[1].held = 0
@@ -78,13 +81,13 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.paused(holders), [False, False])
 
     def test_one_that_holds_too_much_alone_is_aborted(self) -> None:
-        (holder,) = self.holders(1200)
+        (holder,) = self.holders(1100)
         self.budget.grow(1001)
         self.clock.pump([1] * 11)
         self.assertEqual(len(holder.aborted), 1)
 
     def test_they_are_read_from_again_when_there_is_room(self) -> None:
-        holders = self.holders(100, 1200)
+        holders = self.holders(10, 1050)
         self.budget.grow(1001)
         self.assertEqual(self.paused(holders), [False, True])
         self.clock.advance(1)
@@ -95,31 +98,86 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_who_grows_while_others_are_held_up_is_held_up_next(self) -> None:
-        holders = self.holders(100, 1200)
+        holders = self.holders(10, 1050)
         self.budget.grow(1001)
-        holders += self.holders(50)
-        holders[0].held = 200
+        holders += self.holders(20)
+        holders[0].held = 40
         self.budget.grow(600)
         self.assertEqual(self.paused(holders), [True, True, False])
 
     def test_what_never_goes_down_is_aborted_the_largest_first(self) -> None:
-        holders = self.holders(100, 900, 700)
+        holders = self.holders(100, 520, 490)
         self.budget.grow(1001)
         self.clock.pump([1] * 10)
         self.assertEqual([len(holder.aborted) for holder in holders], [0, 0, 0])
         self.clock.advance(1)
         self.assertEqual([len(holder.aborted) for holder in holders], [0, 1, 0])
         self.assertIn("memory_budget", holders[1].aborted[0])
-        self.assertEqual(self.paused(holders), [False, False, False])
+        self.assertEqual(self.paused([holders[0], holders[2]]), [False, False])
+
+    def test_above_an_eighth_more_the_largest_are_aborted_at_once_until_the_others_have_room(self) -> None:
+        holders = self.holders(100, 600, 500, 400)
+        self.budget.grow(1001)
+        self.assertEqual([len(holder.aborted) for holder in holders], [0, 1, 0, 0])
+        self.assertEqual(self.paused(holders), [False, False, False, False])
+        self.assertIn("600 bytes are held for it", holders[1].aborted[0])
+
+    def test_who_ends_with_another_is_not_aborted_as_well(self) -> None:
+        budget = self.budget
+
+        class Paired(Holder):
+            def abort_for(self, limit: str, text: str) -> None:
+                super().abort_for(limit, text)
+                holders[1].held = 0
+                budget.leave(holders[1])
+
+        holders: list[Holder] = [Paired(900), Holder(800), Holder(700)]
+        for holder in holders:
+            budget.join(holder)
+        budget.grow(1001)
+        self.assertEqual([len(holder.aborted) for holder in holders], [1, 0, 0])
+
+    def test_its_size_can_change(self) -> None:
+        holders = self.holders(300, 600)
+        self.budget.grow(400)
+        self.assertEqual(self.paused(holders), [False, False])
+        self.budget.resize(800)
+        self.budget.grow(1)
+        self.assertEqual(self.paused(holders), [False, True])
+        with self.assertRaisesRegex(ValueError, "memory_budget must be at least 1, not 0"):
+            self.budget.resize(0)
+
+    def test_the_line_comes_every_ten_seconds_however_often_they_are_held_up(self) -> None:
+        (holder, _) = self.holders(900, 100)
+        with capturedLogs() as events:
+            for _ in range(21):
+                holder.held = 1000
+                self.budget.grow(1001)
+                holder.held = 100
+                self.clock.advance(1)
+        self.assertEqual(len(events), 3)
+        self.assertIn("more than 1000 (memory_budget)", formatEvent(events[0]))
+
+    def test_a_process_has_one_unless_one_is_given(self) -> None:
+        budget = budget_of(self.clock)
+        self.assertEqual(budget.limit, 256 << 20)
+        self.assertIs(budget_of(self.clock), budget)
+        self.assertIs(budget_of(self.clock, 1 << 20), budget)
+        self.assertEqual(budget.limit, 1 << 20)
+        self.assertIsNot(budget_of(Clock()), budget)
+        first, second = (SocketServer(name, "tcp:0", reactor=MemoryReactorClock()) for name in ("a", "b"))
+        self.assertIsNot(first._memory, second._memory)
+        self.assertIs(SocketServer("c", "tcp:0", reactor=first._reactor)._memory, first._memory)
+        self.assertIs(SocketServer("c", "tcp:0", memory=budget)._memory, budget)
 
     def test_the_time_above_the_budget_begins_again_below_it(self) -> None:
-        (holder,) = self.holders(1200)
+        (holder,) = self.holders(1100)
         self.budget.grow(1001)
         for _ in range(5):
             self.clock.pump([1] * 9)
             holder.held = 100
             self.clock.advance(1)
-            holder.held = 1200
+            holder.held = 1100
             self.budget.grow(1001)
         self.assertEqual(holder.aborted, [])
 
@@ -147,12 +205,12 @@ class BudgetTests(SynchronousTestCase):
 
             def release_reading(self, reason: str) -> None:
                 super().release_reading(reason)
-                if not any(each.held > 1000 for each in holders):
+                if not any(each.held == 370 for each in holders):
                     for each in holders:
-                        each.held = 2000
+                        each.held = 370
                     budget.grow(6000)
 
-        holders = [Bursting(900), Bursting(900), Bursting(900)]
+        holders = [Bursting(340), Bursting(340), Bursting(340)]
         small = Holder(1)
         for holder in (*holders, small):
             self.budget.join(holder)

@@ -236,7 +236,7 @@ class DrainTests(SocketCase):
         self.assertLess(reactor.seconds() - began, 5)
 
     async def test_what_is_owed_arrives(self) -> None:
-        piece, count = bytes(1 << 20), 16
+        piece, count = bytes(1 << 20), 7
 
         async def talk(channel: Channel) -> None:
             for _ in range(count):

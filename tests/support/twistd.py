@@ -93,8 +93,15 @@ class Server:
 
     def resident(self) -> int:
         """Resident memory of the process in bytes (Linux)."""
+        return self._memory("VmRSS")
+
+    def peak(self) -> int:
+        """The most resident memory that the process has had, in bytes (Linux)."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        match = re.search(rf"{name}:\s+(\d+) kB", status)
         assert match is not None
         return int(match[1]) * 1024
 

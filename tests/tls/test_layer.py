@@ -283,7 +283,10 @@ class ClosingTests(TLSCase):
             owed.append((unsent(transport), unsent(transport.transport)))
 
         owed: list[tuple[int, int]] = []
-        server = self.serve(SocketServer("orders", LOCAL, conversation=talk, tls=self.config, close_timeout=0.2))
+        server = SocketServer(
+            "orders", LOCAL, conversation=talk, tls=self.config, close_timeout=0.2, max_queued=1 << 26
+        )
+        self.serve(server)
         peer = await self.client(lambda: Peer(self.address(server)))
         await self.until(lambda: not server.channels and self.logged("(close_timeout)"))
         peer.socket.close()

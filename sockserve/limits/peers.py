@@ -1,0 +1,43 @@
+"""How many connections each peer has, in whatever state they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sockserve.addresses import Host, Network, host_of, peer_of
+
+
+class PeerCount:
+    """Counts for max_connections_per_peer.
+
+    limit: connections of one peer; None: any number. A peer is an IPv4 address, or a /64 network of IPv6 (RFC 6177);
+        clients of a unix socket are none.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"max_connections_per_peer must be at least 1, not {limit}")
+        self._limit = limit
+        # The peer of each connection that is here, and how many each peer has.
+        self._peers: dict[object, Host | Network] = {}
+        self._counts: Counter[Host | Network] = Counter()
+
+    def take(self, connection: object, address: object) -> str:
+        """One more, from that address. Gives why that is too many, or "": then it counts until it leaves."""
+        host = None if self._limit is None else host_of(address)
+        if host is None:
+            return ""
+        peer = peer_of(host)
+        if self._counts[peer] >= (self._limit or 0):
+            return f"refused, {peer} has {self._limit} connections already (max_connections_per_peer)"
+        self._counts[peer] += 1
+        self._peers[connection] = peer
+        return ""
+
+    def leave(self, connection: object) -> None:
+        """It is over, or somebody else counts it from now on."""
+        peer = self._peers.pop(connection, None)
+        if peer is not None:
+            self._counts[peer] -= 1
+            if not self._counts[peer]:
+                del self._counts[peer]
