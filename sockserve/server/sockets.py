@@ -20,7 +20,7 @@ from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
-from sockserve.limits.descriptors import Accepting
+from sockserve.limits.descriptors import Ports
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
@@ -122,11 +122,11 @@ class SocketServer(Service):
         self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
         self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
-        self._accepting = Accepting(name, self._reactor)
+        self._ports = Ports(name, self._reactor)
         self._admission: Admission[Engine] = Admission(
             settings.max_connections,
             settings.when_full,
-            self._accepting.accept,
+            self._ports.accept,
             per_peer=settings.max_connections_per_peer,
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
@@ -162,7 +162,7 @@ class SocketServer(Service):
     @property
     def ports(self) -> list[IListeningPort]:
         """The open ports."""
-        return self._accepting.ports
+        return self._ports.ports
 
     @property
     def channels(self) -> dict[int, Channel]:
@@ -199,7 +199,7 @@ class SocketServer(Service):
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
-        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._accepting.close()])
+        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
@@ -268,7 +268,7 @@ class SocketServer(Service):
         self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
 
     def _opened(self, port: IListeningPort) -> None:
-        self._accepting.add(port)
+        self._ports.add(port)
         log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
 
     def _failed(self, failure: Failure) -> None:
