@@ -115,7 +115,7 @@ class HandlerTests(FaultCase):
             client.sendall(b"1\r\nx" * 1000)
         self.assert_goes_on()
         log = self.server.stop()
-        self.assertIn("silent: 20 connections aborted, they were not done within 0.2 seconds (drain_timeout)", log)
+        self.assertIn("silent: 20 connections aborted, not finished within 0.2 seconds (drain_timeout)", log)
 
     def test_handlers_that_block_in_threads_hold_up_neither_others_in_threads_nor_the_end(self) -> None:
         self.serve(
