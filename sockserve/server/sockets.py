@@ -67,7 +67,7 @@ class SocketArguments(SocketSettings):
 P = ParamSpec("P")
 
 
-def takes(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+def accepts(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
     """Tells type checkers that the method's arguments are those of the other callable."""
     return lambda method: method
 
@@ -95,7 +95,7 @@ class SocketServer(Service):
         under "handler", because the handler failed. Logged when the service has stopped.
     """
 
-    @takes(SocketArguments)
+    @accepts(SocketArguments)
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - SocketArguments checks them
         for name in settings:
             if name not in SOCKET_ARGUMENTS:
