@@ -276,7 +276,7 @@ class PeerTests(FaultCase):
         deaf = self.client()
         deaf.sendall(b"%d\r\n%b" % (len(MUCH), MUCH))
         deaf.shutdown(socket.SHUT_WR)
-        self.server.wait_for("for 0.5 seconds (close_timeout)")
+        self.server.wait_for("read nothing of what it was owed (close_timeout)")
         self.assert_goes_on()
         self.assertEqual(self.settled(), before)
 
@@ -324,5 +324,5 @@ class ClockTests(FaultCase):
         deaf = self.deaf()
         self.jump(signal.SIGUSR2)
         deaf.shutdown(socket.SHUT_WR)
-        self.server.wait_for("for 0.5 seconds (close_timeout)")
+        self.server.wait_for("read nothing of what it was owed (close_timeout)")
         self.assert_goes_on()
