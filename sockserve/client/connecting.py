@@ -16,6 +16,7 @@ from zope.interface import alsoProvides, implementer
 from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import DEFAULT_MAX_QUEUED
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.tls.client import DEFAULT_TIMEOUT
 from sockserve.tls.foreign import ForeignTransport
@@ -37,6 +38,7 @@ def connect(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     close_timeout: float = DEFAULT_CLOSE_TIMEOUT,
+    max_queued: int = DEFAULT_MAX_QUEUED,
     reactor: object = None,
 ) -> Deferred[Channel]:
     r"""Connect, and get a channel that can be read.
@@ -46,6 +48,7 @@ def connect(
     framing: a Framing or its name.
     timeout: seconds for the whole of it: the look-up of the name, all addresses, and the TLS handshake.
     close_timeout: seconds in which the peer has to take some of what it is owed when the channel closes.
+    max_queued: bytes that may wait for a peer that does not read, before `Channel.send` raises QueueFull.
     reactor: None: the global one.
 
     Raises ValueError at once, with one line, for an endpoint string or a framing that is none. The Deferred fails with
@@ -55,7 +58,7 @@ def connect(
     """
     reactor = as_reactor(reactor)
     whole = TimedEndpoint(as_endpoint(endpoint, reactor), timeout, reactor)
-    factory = ClientFactory(framing, ClientProtocol, close_timeout=close_timeout)
+    factory = ClientFactory(framing, ClientProtocol, close_timeout=close_timeout, max_queued=max_queued)
     return whole.connect(factory).addCallback(lambda _: Channel(factory.latest))
 
 

@@ -17,6 +17,7 @@ from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.options import DEFAULT_MAX_QUEUED
 from sockserve.tls.client import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def reconnecting(
     retry_policy: RetryPolicy | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     close_timeout: float = DEFAULT_CLOSE_TIMEOUT,
+    max_queued: int = DEFAULT_MAX_QUEUED,
     log_traffic: bool = False,
     reactor: object = None,
 ) -> ClientService:
@@ -47,7 +49,7 @@ def reconnecting(
     The end of the conversation closes its connection, and another one is made; when the connection is lost, the
     conversation's read or write raises, as elsewhere. Stopping the service sends what is owed and closes.
 
-    endpoint, framing, close_timeout, reactor: as of `connect`.
+    endpoint, framing, close_timeout, max_queued, reactor: as of `connect`.
     timeout: seconds for each attempt; one that fails is logged in one line.
     retry_policy: seconds before the next attempt; None: from one second on, by steps to one minute.
     log_traffic: log the number of bytes of every read and write.
@@ -56,7 +58,8 @@ def reconnecting(
     """
     reactor = as_reactor(reactor)
     whole = TimedEndpoint(as_endpoint(endpoint, reactor), timeout, reactor, description=str(endpoint))
-    return _Reconnecting(whole, framing, conversation, retry_policy, close_timeout, log_traffic, reactor)
+    options = {"close_timeout": close_timeout, "max_queued": max_queued, "log_traffic": log_traffic}
+    return _Reconnecting(whole, framing, conversation, retry_policy, reactor, **options)
 
 
 class _ReconnectingProtocol(ClientProtocol, ConversationProtocol):
@@ -85,13 +88,12 @@ class _Reconnecting(ClientService):
         framing: Framing | str,
         conversation: Conversation,
         retry_policy: RetryPolicy | None,
-        close_timeout: float,
-        log_traffic: bool,
         reactor: IReactorTime,
+        **options: float,
     ) -> None:
         self._conversation = conversation
         self._current: _ReconnectingProtocol | None = None
-        factory = MessageFactory(framing, self._make, close_timeout=close_timeout, log_traffic=log_traffic)
+        factory = MessageFactory(framing, self._make, **options)
         super().__init__(endpoint, factory, retry_policy, reactor)
 
     def _make(self) -> _ReconnectingProtocol:

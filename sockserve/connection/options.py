@@ -1,4 +1,4 @@
-"""What a connection is told when it is made: its limits, and whom it belongs to."""
+"""What a connection gets when it is made: its limits, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
 
 class Gate(Protocol):
-    """Who decides when connections start, and counts them; see sockserve.limits.admission."""
+    """Decides when connections start, and counts them; see sockserve.limits.admission."""
 
     def enter(self, connection: Engine) -> bool:
-        """A connection is there. False: it does not start now; the gate calls `start` later, or has closed it."""
+        """A connection has been made. False: it does not start now; the gate calls `start` later, or has closed it."""
 
     def established(self, connection: Engine) -> None:
         """Its first message has arrived."""
 
     def flushed(self, connection: Engine) -> None:
-        """It is closing, and all that was owed is with the kernel."""
+        """It is closing, and the kernel has all that was owed."""
 
     def leave(self, connection: Engine) -> None:
         """It is over, started or not."""
+
+
+DEFAULT_MAX_QUEUED = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
     """One object for all connections of a factory. Raises SettingError, a ValueError, for a value it does not accept.
 
-    Times are seconds, or text with a unit such as "5min"; docs/settings.md tells what each does.
+    Times are seconds, or text with a unit such as "5min"; docs/settings.md describes each.
 
     reactor: the clock of the time limits; None: the global reactor.
     socket: the name of the named socket.
@@ -67,14 +70,14 @@ class ConnectionOptions:
     send_timeout: float | None = setting(
         DURATION_OR_NEVER,
         "Time",
-        "Abort a connection whose client reads nothing of what waits for it for this long.",
+        "Abort a connection whose client reads nothing for this long while data waits for it.",
         60.0,
     )
     max_queued: int = setting(
         SIZE_VALUE,
         "Limits",
         "How many bytes may wait for a client that does not read; what a program pushes beyond them is refused.",
-        8 * 1024 * 1024,
+        DEFAULT_MAX_QUEUED,
     )
     log_traffic: bool = setting(
         BOOLEAN,
@@ -94,7 +97,7 @@ class ConnectionOptions:
 
     @property
     def clock(self) -> IReactorTime:
-        """The reactor, the global one where none was given."""
+        """The reactor; the global one if none was given."""
         if self.reactor is not None:
             return self.reactor
         from twisted.internet import reactor

@@ -29,7 +29,7 @@ class PeerCount:
             return ""
         peer = peer_of(host)
         if self._counts[peer] >= (self._limit or 0):
-            return f"refused, {peer} has {self._limit} connections already (max_connections_per_peer)"
+            return f"refused, {peer} already has {self._limit} connections (max_connections_per_peer)"
         self._counts[peer] += 1
         self._peers[connection] = peer
         return ""

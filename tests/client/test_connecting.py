@@ -231,7 +231,7 @@ class ConnectTests(ClientTestCase):
         async def count(channel: Channel) -> None:
             received.callback(sum([len(message) async for message in channel]))
 
-        channel = await connect(self.address(self.serve(count, "raw")), "raw")
+        channel = await connect(self.address(self.serve(count, "raw")), "raw", max_queued=16 << 20)
         for _ in range(16):
             channel.send(bytes(1 << 20))
         await disconnect(channel)
@@ -599,7 +599,7 @@ class ReconnectingTests(ClientTestCase):
             sent.callback(None)
             await channel.read()
 
-        service = reconnecting(self.address(self.serve(count, "raw")), "raw", talk)
+        service = reconnecting(self.address(self.serve(count, "raw")), "raw", talk, max_queued=16 << 20)
         service.startService()
         await sent
         await service.stopService()
@@ -616,7 +616,7 @@ class ReconnectingTests(ClientTestCase):
             sent.callback(None)
             await channel.read()
 
-        service = reconnecting(f"tcp:127.0.0.1:{port}", "raw", talk, close_timeout=0.2)
+        service = reconnecting(f"tcp:127.0.0.1:{port}", "raw", talk, close_timeout=0.2, max_queued=32 << 20)
         service.startService()
         await sent
         await service.stopService()
