@@ -20,25 +20,25 @@ HEAD = """\
 <!-- Written by docs/reference.py from the code. -->
 
 Each setting has one meaning, whether it is a key of a configuration file, an option of `twistd sockserve` or an argument of
-`SocketServer`, and takes the same values; a wrong one is refused in the same words. An option is the key with dashes:
+`SocketServer`, and accepts the same values; a wrong one is refused in the same words. An option is the key with dashes:
 `--max-length` for `max_length`. In Python it is `SocketServer("orders", "tcp:7000", max_length="64k")`; a handler, a
 conversation, a framing, an endpoint or a `TLSConfig` may be the object itself there, and None is the default where that is
 a word such as never.
 
 `MODULE:NAME` is imported when the settings are checked; the current directory comes first. A framing is a `Framing`, or a
-class or function that gives one when it is called without arguments; it has its own limits, so `max_length` and
-`on_bad_frame` are for the framings given by name. A handler is called with (message, channel); a `MessageProtocol`
+class or function that returns one when it is called without arguments; it has its own limits, so `max_length` and
+`on_bad_frame` apply only to the framings of sockserve. A handler is called with (message, channel); a `MessageProtocol`
 subclass brings the framing of its class, unless `framing` is set. A conversation is a coroutine function of (channel).
 
-A value that would change nothing is refused too: `when_full` without `max_connections`, `proxy_from` without
+A setting that would have no effect is refused too: `when_full` without `max_connections`, `proxy_from` without
 `proxy_protocol`, `threads` or `max_pending` where no function is called, `handshake_timeout` without a handshake.
 """
 
 LISTEN = """\
 ## Endpoints
 
-What `listen` takes; a colon in a value is written `\\:`. Plugins of Twisted add kinds of their own. In a file, an endpoint
-that has a framing of its own is a table, `{ endpoint = "tcp:7001", framing = "windev" }`; in Python, a `Listen`.
+What `listen` accepts; a colon in a value is written `\\:`. Twisted plugins add more kinds. In a file, an endpoint
+with its own framing is a table, `{ endpoint = "tcp:7001", framing = "windev" }`; in Python, a `Listen`.
 
 | kind | how it is written |
 |---|---|
@@ -50,10 +50,10 @@ def cell(text: str) -> str:
 
 
 def rows(settings: Mapping[str, Setting]) -> list[str]:
-    lines = ["| setting | what it takes | unit | default | what it does |", "|---|---|---|---|---|"]
+    lines = ["| setting | what it accepts | unit | default | what it does |", "|---|---|---|---|---|"]
     for name, each in settings.items():
         needed = each.default is None and not each.none
-        default = DEFAULT_LISTEN if name == "listen" else "needed" if needed else each.default_text
+        default = DEFAULT_LISTEN if name == "listen" else "required" if needed else each.default_text
         cells = (f"`{name}`", each.value.accepted, each.value.unit, default, each.help)
         lines.append(f"| {' | '.join(map(cell, cells))} |".replace("|  |", "| |"))
     return lines
@@ -71,7 +71,7 @@ def page() -> str:
             lines += [f"In a file, {' and '.join(whole)} stand at the top, for all sockets.", ""]
         lines += [*rows(settings), ""]
     absent = ", ".join(f"`{name}`" for name in SOCKET_SETTINGS if name not in SETTINGS)
-    lines += ["## The table of tls", "", f"{absent} has no option. Its table takes these:", ""]
+    lines += ["## The table of tls", "", f"{absent} has no option. The keys of its table are:", ""]
     lines += [*rows(settings_of(TLSConfig)), "", LISTEN.rstrip()]
     lines += [f"| `{kind}` | {cell(each.form.accepted)} |" for kind, each in KINDS.items()]
     return "\n".join(lines) + "\n"

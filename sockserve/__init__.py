@@ -1,20 +1,20 @@
 """sockserve: messages over stream sockets, none lost.
 
-The rooms, from the ground up; each imports from those above it in this list only:
+The rooms, from the bottom up; each imports only from those listed before it:
 
 framing     bytes to messages and back; the standard library only
-text        sizes and times as people write them, and values in messages
+text        sizes and times as people write them, and values shown in messages
 addresses   addresses, networks of them, and endpoint strings
 fields      settings as the fields of a dataclass: what each accepts, and its help
-sockets     what sockets of Twisted's can do at once
-limits      what bounds a peer: admission, access, timeouts, memory, descriptors
-proxy       the PROXY protocol: a client's address from the proxy in front
-tls         TLS below the protocols, on both sides, and certificates
+sockets     writing to Twisted's sockets at once
+limits      what a peer may use: admission, access, timeouts, memory, descriptors
+proxy       the PROXY protocol: a client's address, as its proxy sends it
+tls         TLS below the protocols, on both sides of a connection, and certificates
 connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
-client      the other side of a connection: connect, reconnecting
-handlers    what answers: functions, echo, discard, relay, forward
+client      connections that we open: connect, reconnecting
+handlers    what answers messages: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
-config      files and command lines as a whole
+config      files and command lines, checked as a whole
 service     the twistd plugin: options, program, signals, clock
 commands    the command `sockserve`
 
@@ -63,7 +63,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """A public name; PEP 562."""
+    """Load a public name on first use; PEP 562."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)

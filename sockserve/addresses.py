@@ -1,4 +1,4 @@
-"""How addresses are written, in messages and in endpoint strings; networks of them, and what counts as one peer."""
+"""How addresses are written in messages and in endpoint strings; networks; and what counts as one peer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sockserve.text import one_line, printable
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# What one customer of a provider gets at least (RFC 6177): its addresses are one peer.
+# The least that a provider assigns to one customer (RFC 6177): all its addresses are one peer.
 _IPV6_PREFIX = 64
 
 # As the system writes it (inet_ntop).
@@ -26,8 +26,8 @@ _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 def format_address(address: object) -> str:
     """An address as users write it: `127.0.0.1:27015`, `[::1]:27015`, `unix:/run/orders.sock`.
 
-    An IPv4 address that an IPv6 socket shows (`::ffff:192.0.2.7`) is written as the IPv4 address. The client end of a
-    unix socket has no name: `unix:`. What cannot be printed is escaped, see sockserve.text.printable.
+    An IPv4 address as an IPv6 socket shows it (`::ffff:192.0.2.7`) is written as the IPv4 address. The client end of a
+    unix socket has no name: `unix:`. Unprintable characters are escaped, see sockserve.text.printable.
     """
     match address:
         case IPv4Address(host=host, port=port):
@@ -43,8 +43,8 @@ def format_address(address: object) -> str:
 def endpoint_parts(text: str) -> list[tuple[str, str | None]]:
     r"""The parts of an endpoint string, without their escapes: (value, None), or (name, value) of `name=value`.
 
-    As Twisted writes them: colons separate the parts, the first = in a part its name from its value, and `\` stands
-    before a character that means itself. The first part is the kind. Raises ValueError, in one line.
+    As Twisted writes them: colons separate the parts, the first = in a part separates its name from its value, and `\`
+    escapes the next character. The first part is the kind. Raises ValueError, in one line.
     """
     parts: list[tuple[str, str | None]] = []
     name: str | None = None
@@ -76,9 +76,9 @@ class EndpointForm:
     """How the endpoint strings of one kind are written.
 
     accepted: in words, such as tcp:PORT[:interface=ADDRESS].
-    arguments: what there is by name, and what reads each.
-    places: the names of the arguments that may stand without theirs, in order.
-    needed: the names of those that must be there.
+    arguments: what reads each argument, by its name.
+    places: the arguments that may be given without their names, in order.
+    needed: the arguments that are required.
     """
 
     accepted: str
@@ -111,12 +111,12 @@ class EndpointForm:
 
 
 def endpoint_problem(error: Exception) -> str:
-    """What is wrong with an endpoint, in one line, whatever it was that a parser of Twisted or OpenSSL has raised."""
+    """What is wrong with an endpoint, in one line, from whatever a parser of Twisted or OpenSSL has raised."""
     match error:
         case OSError(strerror=str() as reason):
             return f"{error.filename or 'a file'}: cannot be read: {reason}"
         case TypeError():
-            return "its arguments are not those of this kind"
+            return "its arguments do not fit this kind of endpoint"
         case ValueError():
             return one_line(error)
     # OpenSSL's errors are lists of (library, function, reason).
@@ -125,7 +125,7 @@ def endpoint_problem(error: Exception) -> str:
 
 
 def port_from(least: int) -> Callable[[str], int]:
-    """What reads the number of a port, which must not be less."""
+    """What reads the number of a port; `least` is the lowest that is accepted."""
 
     def read(text: str) -> int:
         port = int(text) if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) else -1
@@ -137,14 +137,14 @@ def port_from(least: int) -> Callable[[str], int]:
 
 
 def whole_number(text: str) -> int:
-    """What is counted in an endpoint string, such as its backlog. Raises ValueError."""
+    """Read a number in an endpoint string, such as its backlog. Raises ValueError."""
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
 def switch(text: str) -> bool:
-    """0 or 1 in an endpoint string. Raises ValueError."""
+    """Read a 0 or 1 in an endpoint string. Raises ValueError."""
     if text not in ("0", "1"):
         raise ValueError(f"{text!r} is neither 0 nor 1")
     return text == "1"
@@ -153,11 +153,11 @@ def switch(text: str) -> bool:
 def parse_network(text: str) -> Network:
     """A network such as 10.0.0.0/8 or 2001:db8::/32, or one address. Raises ValueError, in one line.
 
-    A zone (`fe80::1%eth0`) is refused: a host is looked for without it, see host_of.
+    A zone (`fe80::1%eth0`) is refused: clients are compared without theirs, see host_of.
     """
     accepted = "accepted: an address or a network, such as 192.0.2.7, 10.0.0.0/8 or ::1"
     if "%" in text:
-        raise ValueError(f"{text!r} has a zone, which tells no clients apart; {accepted}")
+        raise ValueError(f"{text!r} has a zone, which is ignored in clients' addresses; {accepted}")
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
@@ -170,9 +170,9 @@ def as_network(network: str | Network) -> Network:
 
 
 def host_of(address: object) -> Host | None:
-    """The host in one of Twisted's addresses; None where there is none, as in that of a unix socket.
+    """The host in one of Twisted's addresses; None if it has none, such as a unix socket's.
 
-    An IPv4 address that an IPv6 socket shows (`::ffff:192.0.2.7`) is the IPv4 address.
+    An IPv4 address as an IPv6 socket shows it (`::ffff:192.0.2.7`) becomes the IPv4 address.
     """
     if not isinstance(address, IPv4Address | IPv6Address):
         return None
@@ -181,7 +181,7 @@ def host_of(address: object) -> Host | None:
 
 
 def is_in(host: Host, networks: Iterable[Network]) -> bool:
-    """Whether one of the networks has that host.
+    """Whether one of the networks contains that host.
 
     An IPv4 address is the same host in its IPv6 form (RFC 4291 section 2.5.5.2): 192.0.2.7 is in ::ffff:192.0.2.0/120,
     and in ::/0.

@@ -1,7 +1,7 @@
-"""Settings as the fields of a frozen dataclass: what each accepts, what it defaults to, and the words for it.
+"""Settings as the fields of a frozen dataclass: what each accepts, its default and its help.
 
-Whatever form a setting comes in (a key of a TOML table, an option, an argument in Python), its field checks it, and
-refuses it in the same words. A class whose fields are settings calls `check_fields` in its __post_init__.
+Wherever a setting comes from (a key of a TOML table, an option, an argument in Python), its field checks it and refuses
+it in the same words. A class whose fields are settings calls `check_fields` in its __post_init__.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ COUNTS = range(1, 10**9)
 class SettingError(ValueError):
     """A value that a setting does not accept. str() is one line: the setting, what is wrong, and what is accepted.
 
-    key: the name of the setting, with where in it the value stands: "listen[1].framing", "tls.certificate".
-    reason: the line without it.
+    key: the name of the setting and the place in it: "listen[1].framing", "tls.certificate".
+    reason: the line without the key.
     """
 
     def __init__(self, key: str, reason: object) -> None:
@@ -34,11 +34,14 @@ class SettingError(ValueError):
 class Value:
     """A kind of value.
 
-    accepted: in words, for messages. convert: from a value as TOML or Python has it to the checked one; raises
-        TypeError for a value of another type, and ValueError, with what is accepted, for another value.
-    from_text: from the text of a command line to what TOML would have; never fails. written: a value as help shows it.
-    metavar: what stands for it in help; "": an option without a value, which sets it. unit: of the checked value.
-    repeatable: its option may be given several times; the values make one list.
+    accepted: what is accepted, in words, for messages.
+    convert: turns a value, as TOML or Python has it, into the checked one. Raises TypeError for a wrong type, and for a
+        wrong value ValueError with what is accepted.
+    metavar: stands for the value in help; "": its option has no value, and sets it to true.
+    from_text: turns text from a command line into what TOML would have; never fails.
+    written: a value as help shows it.
+    unit: of the checked value.
+    repeatable: its option may be given several times; the values are collected in one list.
     """
 
     accepted: str
@@ -63,11 +66,14 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: what stands in the metadata of its field.
+    """A setting, kept in the metadata of its field.
 
-    value: its kind. help: one sentence. group: the heading that it has in help. default: None: there is none, and None
-    may be given for it. none: the word for that. short: the letter of its option.
-    whole: it is one of the whole program, not of a named socket. datagrams: it acts on datagrams too.
+    value: its kind of value. group: its heading in help. help: one sentence.
+    default: None with `none` set: no value, and None may be given; None without: the setting is required.
+    none: how help shows a default of None, such as "never".
+    short: the letter of its option.
+    whole: it belongs to the whole program, not to a named socket.
+    datagrams: it applies to datagrams too.
     """
 
     value: Value
@@ -87,7 +93,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """Stands for a value that was not given."""
+    """Marks a value as not given."""
 
     value: object
 
@@ -96,29 +102,29 @@ class Default:
 
 
 def default(value: T) -> T:
-    """What the field of a setting has until `check_fields` puts the default there."""
+    """A marker for the field of a setting, until `check_fields` replaces it by the default."""
     return cast("T", Default(value))
 
 
 def setting(value: Value, group: str, help: str, default_value: T, **more: Any) -> T:  # noqa: A002, ANN401 - as Setting's
-    """The field of a setting that has a default. more: the rest of Setting."""
+    """The field of a setting that has a default. more: other arguments of Setting."""
     about = Setting(value, group, help, default_value, **more)
     return field(default=default(default_value), metadata={"setting": about})
 
 
 def setting_of(kind: type[Any], name: str) -> Any:  # noqa: ANN401 - of the type that it has there
-    """The field of a setting that another class has too."""
+    """The field of a setting that another class defines."""
     about = settings_of(kind)[name]
     return field(default=default(about.default), metadata={"setting": about})
 
 
 def settings_of(kind: type[Any]) -> Mapping[str, Setting]:
-    """The settings of a class, by the names of their fields, in their order."""
+    """The settings of a class by the names of their fields, in order."""
     return {each.name: each.metadata["setting"] for each in fields(kind) if "setting" in each.metadata}
 
 
 def check_fields(instance: object) -> frozenset[str]:
-    """Put the checked values into a frozen instance. Gives the names of those that were given. Raises SettingError."""
+    """Put the checked values into a frozen instance. Returns the names of those given. Raises SettingError."""
     given = set()
     for name, about in settings_of(instance.__class__).items():
         value = getattr(instance, name)
@@ -126,7 +132,7 @@ def check_fields(instance: object) -> frozenset[str]:
             value = about.default
         else:
             value = about.value.check(name, value)
-            # What is off, or says in words that there is none, might as well not be there.
+            # False, or a word such as "never", is the same as not giving the setting.
             if value is not None and value is not False:
                 given.add(name)
         object.__setattr__(instance, name, value)
@@ -136,7 +142,7 @@ def check_fields(instance: object) -> frozenset[str]:
 def from_table(kind: Callable[..., T], table: Mapping[str, object], names: Mapping[str, Setting], **more: object) -> T:
     """An instance with the values of a table, as TOML has them. Raises SettingError.
 
-    names: the settings that may stand there. more: arguments from elsewhere.
+    names: the settings that the table may have. more: further arguments of `kind`.
     """
     for name in table:
         if name not in names:
@@ -152,10 +158,10 @@ def from_table(kind: Callable[..., T], table: Mapping[str, object], names: Mappi
 
 
 def of(*types: type) -> Callable[[object], Any]:
-    """Takes values of these types only."""
+    """Accepts values of these types only."""
 
     def convert(value: object) -> object:
-        # For Python, but not for users, true is a number.
+        # To Python, but not to users, true is a number.
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise TypeError
         return value
@@ -183,7 +189,7 @@ def _count(value: object) -> object:
 
 
 def _number(text: str) -> object:
-    # What is no number is refused as a string is.
+    # Anything but a number stays text, and is refused as text.
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 16 else text
 

@@ -1,5 +1,5 @@
-"""Text for people and from them: sizes and times as they write them, values in messages, the name that was perhaps
-meant, and what a peer says or is called, made fit for a line of a log."""
+"""Text written and read by people: sizes and times, values in messages, suggestions for misspelt names, and what a peer
+sends or is called, made safe for a line of a log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SECONDS = {"ms": 0.001, "s": 1, "": 1, "min": 60}
 _FOREVER = 1e9
 
 PRINTABLE = 200
-"""Characters of what a peer says that a line of the log shows at the most."""
+"""The most characters of a peer's text that a line of the log shows."""
 _CUT = "…"
 
 
 def parse_size(value: str | int, accepted: str = SIZE) -> int:
-    """Bytes: a whole number, at least 1; as text also one with k (1024) or M (1024 * 1024) after it.
+    """A size in bytes: a whole number, at least 1; in text, k (1024) or M (1024 * 1024) may follow it.
 
-    accepted: the words for what is accepted. Raises ValueError.
+    accepted: what is accepted, in words, for the message. Raises ValueError.
     """
     if isinstance(value, str):
         match = _SIZE.fullmatch(value)
@@ -39,10 +39,10 @@ def parse_size(value: str | int, accepted: str = SIZE) -> int:
 
 
 def parse_duration(value: str | float, accepted: str = DURATION) -> float:
-    """Seconds: a number above 0; as text also one with ms, s or min after it.
+    """A time in seconds: a number above 0; in text, ms, s or min may follow it.
 
-    Zero is refused: some would mean "at once" by it, others "never". accepted: the words for what is accepted. Raises
-    ValueError.
+    Zero is refused: to some it means "at once", to others "never". accepted: what is accepted, in words, for the
+    message. Raises ValueError.
     """
     seconds = 0.0
     if not isinstance(value, str):
@@ -55,22 +55,22 @@ def parse_duration(value: str | float, accepted: str = DURATION) -> float:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """Words to put after "unknown" in a message; nothing where no name is near."""
+    """` (did you mean 'NAME'?)`, to follow "unknown" in a message; "" if no name is similar."""
     near = difflib.get_close_matches(name, names, 1, 0.7)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def printable(said: bytes | str | object, limit: int = PRINTABLE) -> str:
-    """What a peer says or is called, for a line of a log or of an error.
+    """What a peer says or is called, for one line of a log or an error.
 
-    said: bytes, which are read as UTF-8; text; or what str() makes text of, such as an error.
-    limit: the characters of the result at the most; what is longer ends with an ellipsis.
+    said: bytes, read as UTF-8; text; or an object, such as an error, whose str() is used.
+    limit: the most characters that the result may have; longer text is cut, and ends with an ellipsis.
 
-    Only printable characters remain. All others, line breaks and the marks that turn the direction of text among them,
-    and bytes that are not UTF-8, become Python's escapes. What is printable and short enough stays as it is.
+    Characters that are not printable, such as line breaks and the marks that change the direction of text, and bytes
+    that are not UTF-8, become Python's escapes. Text that is printable and short enough is returned unchanged.
     """
     if isinstance(said, bytes):
-        # A character has four bytes at the most.
+        # A character has at most four bytes.
         text = said[: 4 * limit + 4].decode(errors="backslashreplace")
     else:
         text = said if isinstance(said, str) else str(said)
@@ -81,21 +81,21 @@ def printable(said: bytes | str | object, limit: int = PRINTABLE) -> str:
 
 
 def one_line(error: object) -> str:
-    """What an error or a text says, in one line."""
+    """The text of an error or another object, in one line."""
     return " ".join(str(error).split())
 
 
 def shown(value: object) -> str:
-    """A value in a message: short, and in one line."""
+    """A value as messages show it: shortened, in one line."""
     try:
         return one_line(reprlib.repr(value))
     except ValueError:
-        # Python writes no whole number of more than some thousand digits.
+        # Python refuses to write a whole number of more than some thousand digits.
         return "a number of very many digits"
 
 
 def described(value: object) -> str:
-    """What a value of a wrong type is, in the words of TOML and Python, and the value where it is short."""
+    """The type of a value of a wrong type, in the words of TOML and Python, with the value where it is short."""
     match value:
         case None:
             return "None"

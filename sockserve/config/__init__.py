@@ -1,1 +1,1 @@
-"""What users write in a file, turned into checked values."""
+"""Files and command lines, turned into checked values."""

@@ -1,4 +1,4 @@
-"""What a file, or a command line, describes as a whole: named sockets, and the settings that they share."""
+"""What a file or a command line describes as a whole: named sockets, and the settings that they share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line
 
 Place = Callable[[str], str]
-"""Where users wrote a setting, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
+"""Where a setting was written, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
 
 
 class ConfigError(ValueError):
@@ -44,12 +44,12 @@ SOCKETS = Value("a table [socket.NAME] for each socket", of(dict), "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSettings:
-    """The settings of a file that are not those of one socket. Raises SettingError."""
+    """The settings of a file that do not belong to one socket. Raises SettingError."""
 
     memory_budget: int = setting(
         SIZE_VALUE,
         "Program",
-        "How many bytes are held for all clients together before the largest are not read from.",
+        "How many bytes may be held for all clients together; beyond that, the largest are not read from.",
         256 * 1024 * 1024,
         whole=True,
     )
@@ -65,27 +65,27 @@ PROGRAM_SETTINGS = {
     **SHARED_SETTINGS,
     **{name: each for name, each in settings_of(ProgramSettings).items() if each.whole},
 }
-"""The settings that a file, or a command line, has once for all its sockets."""
+"""The settings that a file or a command line has once, for all its sockets."""
 
 FILE_SETTINGS = {**PROGRAM_SETTINGS, **settings_of(ProgramSettings)}
-"""What stands at the top of a file."""
+"""The keys at the top level of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """sockets: at least one. memory_budget: bytes that all their connections together may hold."""
+    """sockets: at least one. memory_budget: bytes that may be held for all their connections together."""
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
 
     def server(self, reactor: object = None) -> Server:
-        """The service that runs all sockets, not started. reactor: None: the global one."""
+        """The service that runs all sockets, not started yet. reactor: None: the global one."""
         memory = MemoryBudget(self.memory_budget, reactor)
         return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
 
 
 def check_program(table: Mapping[str, object], place: Place) -> tuple[ProgramSettings, dict[str, object]]:
-    """The settings at the top of a file, and those among them that are every socket's. Raises ConfigError."""
+    """The settings at the top level of a file, and those of them that apply to every socket. Raises ConfigError."""
     try:
         for_sockets: dict[str, object] = {
             name: SHARED_SETTINGS[name].value.check(name, value)
@@ -101,7 +101,7 @@ def check_program(table: Mapping[str, object], place: Place) -> tuple[ProgramSet
 def check_socket(name: str, table: Mapping[str, object], place: Place, **shared: object) -> SocketSettings:
     """The checked settings of one named socket. Raises ConfigError.
 
-    table: see SOCKET_SETTINGS, values as TOML has them. shared: the settings that all sockets of the file have.
+    table: see SOCKET_SETTINGS; values as TOML has them. shared: the settings common to all sockets of the file.
     """
     try:
         return from_table(SocketSettings, table, SOCKET_SETTINGS, name=name, **shared)
@@ -115,9 +115,9 @@ def check_sockets(
     place_of: Callable[[SocketSettings, str], str],
     place: Place,
 ) -> Config:
-    """The whole, when its parts go together. Raises ConfigError.
+    """Check that the parts go together. Raises ConfigError.
 
-    place_of: where a setting of a socket was written. place: where a setting of the whole was.
+    place_of: returns where a setting of a socket was written. place: the same for a setting of the whole program.
     """
     checked = tuple(sockets)
     try:
@@ -129,7 +129,7 @@ def check_sockets(
         if socket.longest > program.memory_budget:
             raise ConfigError(
                 place("memory_budget"),
-                f"{program.memory_budget} bytes are fewer than one message of {socket.name!r} may have, "
+                f"{program.memory_budget} bytes are fewer than the longest message of {socket.name!r} may have, "
                 f"{socket.longest} (max_length)",
             )
     return Config(checked, program.memory_budget)

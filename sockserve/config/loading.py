@@ -1,7 +1,7 @@
-"""What users write, in a file or on the command line, turned into checked values.
+"""Configuration files, turned into checked values.
 
-Checking opens nothing. It imports the modules that handlers name, and it ends with the first thing that is wrong: a
-ConfigError, one line with the place, what is accepted and, where there is one, the nearest known name.
+Checking opens nothing. It imports the modules that handlers name, and stops at the first mistake: a ConfigError, one
+line with the place, what is accepted and, if there is one, a similar known name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str]) -> Config:
             raise ConfigError(here, f"found {described(settings)}; accepted: a table [socket.NAME]")
 
         def place(key: str, here: str = here) -> str:
-            # The name is wrong where the table is.
+            # The name of a socket is in the heading of its table.
             return here if key == "name" else f"{here}.{key}"
 
         sockets.append(check_socket(name, settings, place, **shared))

@@ -1,4 +1,4 @@
-"""The pull side of a connection: a channel to read from and write to, and conversations that own one."""
+"""The pull side of a connection: a channel to read from and write to, and the protocol behind it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = Logger()
 
 
 class ReadTimeout(TimeoutError):
-    """No message arrived within the time that the read was given. The next read goes on where this one was.
+    """No message arrived within the read's timeout. Nothing is lost: the next read waits for the same message.
 
     seconds: that time.
     """
@@ -42,7 +42,7 @@ class ChannelClosed(Exception):
 
 
 class Connection(Protocol):
-    """What a channel needs of the protocol beneath it: a MessageProtocol, or the sender of a datagram."""
+    """What a channel needs of the protocol below it: a MessageProtocol, or the sender of a datagram."""
 
     @property
     def id(self) -> int: ...
@@ -78,8 +78,8 @@ class Connection(Protocol):
 class Channel:
     """One connection, to read messages from and write messages to.
 
-    Only the channel of a conversation, and of `connect`, can be read; the messages of other channels go to their
-    handler. All other methods work on every channel, from anywhere in the program (in the reactor's thread).
+    Only the channel of a conversation or of `connect` can be read; the messages of other channels go to their handler.
+    All other methods work on every channel, from anywhere in the program (in the reactor's thread).
     """
 
     __slots__ = ("_protocol",)
@@ -97,12 +97,12 @@ class Channel:
 
     @property
     def info(self) -> ConnectionInfo:
-        """What is known of the connection now; also after its end."""
+        """What is known of the connection now, even after its end."""
         return self._protocol.info
 
     @property
     def closed(self) -> bool:
-        """Nothing can be written any more."""
+        """Whether the connection is closing or closed."""
         return self._protocol.closing
 
     def __aiter__(self) -> Self:
@@ -117,12 +117,12 @@ class Channel:
     async def read(self, timeout: float | None = None) -> bytes:
         """The next message.
 
-        timeout: seconds to wait at the most; None: as long as the connection lasts.
+        timeout: the most seconds to wait; None: as long as the connection lasts.
 
-        Ends as exactly one of: the message, ReadTimeout, ChannelClosed (the end of the stream, or closed by us),
-        twisted.internet.error.ConnectionLost, or TruncatedMessage (the stream ended inside a frame; then
-        ChannelClosed). Cancelled or timed out, it has taken nothing. Messages that nobody reads stay with the peer:
-        no more than one read of the socket is kept here.
+        Returns the message, or raises exactly one of: ReadTimeout, ChannelClosed (the end of the stream, or closed by
+        us), twisted.internet.error.ConnectionLost, or TruncatedMessage (the stream ended inside a frame; the next read
+        raises ChannelClosed). If cancelled or timed out, it has taken nothing. Messages that nobody reads stay with the
+        peer: at most one read of the socket is kept here.
         """
         protocol = self._protocol
         if not isinstance(protocol, ReadProtocol):
@@ -139,17 +139,17 @@ class Channel:
         await wait(self._protocol.whenWritable())
 
     def send(self, message: bytes) -> None:
-        """Send one message without waiting; the same errors as `write`. What the peer does not read is kept here."""
+        """Send one message without waiting; raises what `write` raises. What the peer does not read is kept here."""
         protocol = self._protocol
         if protocol.lossReason is not None:
-            # Raised many times, it would collect a traceback of all of them.
+            # Raised many times, it would collect the tracebacks of all of them.
             raise protocol.lossReason.with_traceback(None)
         if protocol.sendingEnded:
             raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
         protocol.sendMessage(message)
 
     def set_framing(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
-        """Change the framing from the next message on, also when its bytes are here already.
+        """Change the framing from the next message on, even if its bytes have already arrived.
 
         Raises ValueError for an unknown name. See MessageProtocol.setFraming.
         """
@@ -167,11 +167,11 @@ class Channel:
         return protocol.startTLS(context, server_hostname)
 
     def end(self) -> None:
-        """Send no more messages; reading goes on. The peer sees the end of the stream behind what is owed."""
+        """Send no more messages; reading goes on. The peer sees the end of the stream after what is owed."""
         self._protocol.endMessages()
 
     def close(self) -> None:
-        """Send what is owed, then close. It is given up when the peer takes nothing for close_timeout seconds."""
+        """Send what is owed, then close. Gives up if the peer takes nothing for close_timeout seconds."""
         self._protocol.loseConnection()
 
     def abort(self) -> None:
@@ -180,13 +180,13 @@ class Channel:
 
 
 class ReadProtocol(MessageProtocol):
-    """Keeps its messages until they are read; reading from the socket waits for that too."""
+    """Keeps its messages until they are read, and reads from the socket only when a read waits."""
 
     def connectionMade(self) -> None:
         self._readers: deque[Deferred[bytes]] = deque()
-        # Messages that had arrived when the connection was lost.
+        # Messages that arrived when no read waited for them.
         self._left: deque[bytes] = deque()
-        # What the next read raises; what all others raise.
+        # What the next read raises, and what all later ones raise.
         self._error: Exception | None = None
         self._ended_with: Exception | None = None
         self.holdReading("reader")
@@ -212,7 +212,7 @@ class ReadProtocol(MessageProtocol):
             return
         reading = self._readers.popleft()
         if not self._readers:
-            # Before the callback: it may read again.
+            # Before the callback, which may read again.
             self.holdReading("reader")
         reading.callback(message)
 
@@ -240,10 +240,10 @@ class ReadProtocol(MessageProtocol):
         self._finish_reading(self.lossReason or ChannelClosed("the connection is closed"))
 
     def writingPaused(self) -> None:
-        """The peer does not read; it is still read from, when somebody wants to: `Channel.write` is what waits."""
+        """The peer does not read. It can still be read from: only `Channel.write` waits."""
 
     def writingResumed(self) -> None:
-        """Nothing was held up."""
+        """Nothing was held."""
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""

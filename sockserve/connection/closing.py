@@ -1,4 +1,4 @@
-"""How a connection closes: everything owed is sent, and the peer has a bounded time to take it."""
+"""How a connection closes: everything owed is sent, and the peer has a limited time to take it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Owner(Protocol):
     def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall: ...
 
     def close_timed_out(self) -> None:
-        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
+        """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
 
 
 class Closing:
     """Our end of stream, and the deadline after it.
 
     transport, state: of the connection.
-    owner: has the time limit and a clock, and is told when the limit is exceeded.
+    owner: provides the time limit and a clock; its `close_timed_out` is called when the limit is exceeded.
     """
 
     __slots__ = ("_deadline", "_owner", "_stalled", "_taken", "_transport", "state")
@@ -41,14 +41,14 @@ class Closing:
         self.state = state
         self._transport = transport
         self._owner = owner
-        # Of the close; before that, of a look at a peer that does not read.
+        # The deadline of the close; before that, of the next look at a peer that does not read.
         self._deadline: IDelayedCall | None = None
         self._stalled = False
-        # Bytes that the peer had taken when its time began.
+        # Bytes that the peer had taken when the deadline was set.
         self._taken = 0
 
     def end_sending(self) -> None:
-        """Send our end of stream after what is owed; reading goes on. Where that cannot be, it waits for `close`."""
+        """Send our end of stream after what is owed; reading goes on. If the transport cannot, `close` sends it."""
         if self.state.end_sending() and not self._stalled:
             self._end_stream()
 
@@ -69,7 +69,7 @@ class Closing:
             close(transport)
 
     def stalled(self) -> None:
-        """The peer does not read. `moving` undoes it."""
+        """The peer does not read. Undone by `moving`."""
         self._stalled = True
         if self._deadline is None:
             self._wait(self._look)
@@ -107,13 +107,13 @@ class Closing:
             # It reads, if slowly.
             self._wait(self._give_up)
         elif self.state.outgoing is Outgoing.FLUSHED:
-            # All is with the kernel, which goes on delivering it.
+            # The kernel has all of it, and goes on delivering it.
             close(self._transport)
         else:
             self._owner.close_timed_out()
 
     def _look(self) -> None:
-        """The peer has perhaps not read for `close_timeout` seconds. If it has ended its stream too, it is closing."""
+        """If the peer has read nothing for `close_timeout` seconds and has ended its stream, give up."""
         if self._stalled and not self.state.closing:
             if self._owner.taken <= self._taken and peer_has_ended(self._transport):
                 self._owner.close_timed_out()

@@ -35,7 +35,7 @@ class ConversationProtocol(ReadProtocol):
         run(self._converse()).addErrback(self._talk_failed).addCallback(lambda _: self.loseConnection())
 
     async def _converse(self) -> None:
-        # Awaited here, so that a callable which makes no coroutine fails as a conversation does.
+        # Awaited here, so that a callable that returns no coroutine fails as a conversation does.
         await self._talk(Channel(self))
 
     def _talk_failed(self, failure: Failure) -> None:

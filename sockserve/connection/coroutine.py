@@ -1,4 +1,4 @@
-"""Running a coroutine that awaits Deferreds and, under the asyncio reactor, asyncio's awaitables too."""
+"""Running coroutines that await Deferreds and, under the asyncio reactor, asyncio's awaitables too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _mixed_tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Start it. The Deferred fires with its result or its exception; cancelling the Deferred cancels what it awaits."""
+    """Start a coroutine. The Deferred fires with its result or exception; cancelling it cancels what is awaited."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -26,7 +26,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
 
 
 async def wait(deferred: Deferred[T]) -> T:
-    """Its result, in any coroutine: one of Twisted's, one of `run`, or one that an asyncio task drives by itself."""
+    """The Deferred's result, in any coroutine: one of Twisted's, one of `run`, or one in an asyncio task."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -43,8 +43,8 @@ async def _result(deferred: Deferred[T]) -> T:
 class _Mixed:
     """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a future.
 
-    Who cancels the task, asyncio.timeout for one, is shown asyncio's CancelledError, whatever the coroutine awaits.
-    Who cancels the Deferred of `run` is shown Twisted's at a Deferred, as without asyncio.
+    If the task is cancelled, by asyncio.timeout for example, the coroutine gets asyncio's CancelledError, whatever it
+    awaits. If the Deferred of `run` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class _Mixed:
         loop: asyncio.AbstractEventLoop,
         task: asyncio.Task[Any] | None = None,
     ) -> None:
-        """task: that awaits this; None: one of its own."""
+        """task: the one that awaits this; None: a new one."""
         self._coroutine = coroutine
         self._loop = loop
         # The Deferred of `run` was cancelled.
         self._given_up = False
-        # A cancellation that met a result: the next await shows it, if it still holds then.
+        # A cancellation that came after a result: the next await raises it, if it is still in force then.
         self._postponed: asyncio.CancelledError | None = None
         if task is None:
             task = loop.create_task(self._drive())
@@ -80,7 +80,7 @@ class _Mixed:
         except (Exception, asyncio.CancelledError):
             raise
         except BaseException:
-            # SystemExit and KeyboardInterrupt would end asyncio's loop. A Deferred takes this for what was raised.
+            # SystemExit and KeyboardInterrupt would end asyncio's loop. To a Deferred, this is the same as raising.
             return Failure()
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -104,13 +104,13 @@ class _Mixed:
                 try:
                     value = yield awaited
                     continue
-                except BaseException as raised:  # an asyncio cancellation too is the coroutine's business
+                except BaseException as raised:  # an asyncio cancellation too is for the coroutine
                     error = raised
             if error is not None:
                 step, value = coroutine.throw, error
 
     def _wait(self, deferred: Deferred[Any]) -> Generator[Any, Any, asyncio.CancelledError | None]:
-        """Wait until it has a result, which stays there for the coroutine to take; or return a cancellation."""
+        """Wait until it has a result, which is left for the coroutine to take; or return a cancellation."""
         cancelled: asyncio.CancelledError | None = None
         while True:
             future = self._future(deferred)
@@ -119,7 +119,7 @@ class _Mixed:
                 break
             except asyncio.CancelledError as error:
                 if not future.cancelled():
-                    # The result was there first, and must not be lost.
+                    # The result came first, and must not be lost.
                     self._postponed = error
                     break
                 if not self._given_up:

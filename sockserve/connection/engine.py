@@ -1,6 +1,6 @@
-"""The private half of a MessageProtocol: receiving, sending, closing and the state of one connection, together.
+"""The private half of a MessageProtocol: it joins receiving, sending, closing and the state of one connection.
 
-The way of a message: data_received -> Receiving -> messagesReceived -> messageReceived, the user's; sendMessage ->
+The path of a message: data_received -> Receiving -> messagesReceived -> messageReceived, the user's; sendMessage ->
 Encoder -> Sending -> transport. What is sent while messages are being delivered leaves as one write.
 """
 
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
 
-# The names of rooms, not of modules, stand in the log.
+# The log shows the names of rooms, not of modules.
 log = Logger("sockserve.connection")
 
-# Found faster than in their class.
+# Looked up faster than in their class.
 _OPEN, _ENDING, _ENDED = Incoming.OPEN, Incoming.ENDING, Incoming.ENDED
 
-# frozenset() makes one each time.
+# One for all; frozenset() would make a new one each time.
 _NO_HOLDS: frozenset[str] = frozenset()
 
-# Bytes of answers to one read that may wait for its end, to leave as one write.
+# Bytes of answers to one read that are collected, to be sent in one write.
 _BATCH_SIZE = 256 * 1024
 
 
@@ -65,22 +65,22 @@ class Receiver(MessageReceiver, WritingReceiver, Protocol):
     def loseConnection(self) -> None: ...
 
     def _connectionStarted(self) -> None:
-        """The connection begins."""
+        """The connection has started."""
 
     def _connectionNotStarted(self, failure: Failure) -> None:
-        """It could not begin, and is being aborted."""
+        """It could not start, and is being aborted."""
 
     def _connectionOver(self) -> None:
-        """It is lost; called before the gate may start another one."""
+        """It is lost. Called before the gate may start another one."""
 
 
 class Engine:
-    """One connection, from its making to its loss. It counts itself with what bounds it (see sockserve.limits).
+    """One connection, from its creation to its loss. It registers with what limits it (see sockserve.limits).
 
-    receiver: what is called. transport: see transports. options: see ConnectionOptions.
+    receiver: the user's half, whose methods are called. transport: see transports. options: see ConnectionOptions.
 
     id: the connection's number within its named socket; 0 outside one.
-    loss: why it was lost, when that was not a close of ours or the peer's.
+    loss: why it was lost; None if we or the peer closed it.
     skipped: bad frames skipped in this read.
     """
 
@@ -116,17 +116,17 @@ class Engine:
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
-        # A sweep looks at it. None: it need not, whatever is sent.
+        # Whether a sweep watches it. None: sending never needs one.
         self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
         # Seconds since the epoch.
         self._since = time.time()
         self._established: float | None = None
         self._local = transports.shared(transports.host_of(transport))
-        # Why reading is held up, and whether the transport reads.
+        # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
         self._reading = True
-        # Bytes that came before the start: a layer beneath had read them together with its own.
+        # Bytes that came before the start: a lower layer had read them together with its own.
         self._early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
@@ -150,17 +150,17 @@ class Engine:
 
     @property
     def started(self) -> bool:
-        """The gate has let it in."""
+        """Whether the gate has let it in."""
         return self.state.incoming is not Incoming.WAITING
 
     @property
     def flushed(self) -> bool:
-        """It is closing, and nothing is owed any more."""
+        """Whether it is closing and nothing is owed any more."""
         return self.state.flushed
 
     @property
     def echoes(self) -> bool:
-        """What is received can be sent as it stands on the wire: both directions have one framing."""
+        """Whether received frames can be sent back as they are: both directions have the same framing."""
         return self.encoder.framing is self.receiving.framing
 
     def info(self) -> ConnectionInfo:
@@ -171,7 +171,7 @@ class Engine:
             id=self.id,
             socket=self.options.socket,
             peer=self.address,
-            # Twisted's sockets forget it when the connection is lost.
+            # Twisted's sockets forget their address when the connection is lost.
             local=self._local if local is transports.NO_ADDRESS else local,
             framing=self.receiving.framing,
             sending=self.encoder.framing,
@@ -183,20 +183,20 @@ class Engine:
             messages_sent=self.encoder.count,
             bytes_received=self.bytes_received,
             bytes_sent=self.bytes_sent,
-            # From sockserve.proxy; a transport with TLS hands on what it does not have itself.
+            # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
             proxy=getattr(transport, "proxy", None),
         )
 
     # The beginning.
 
     def connect(self) -> None:
-        """The connection is there: begin, now or when the gate says so."""
+        """Twisted has made the connection: start it, now or when the gate says so."""
         gate = self.options.gate
         if gate is None or gate.enter(self):
             self.start()
 
     def fail(self, failure: Failure) -> None:
-        """Something has raised before the connection could begin: say so, and close at once."""
+        """Something raised before the connection could start: log it, and abort."""
         what = type(self.receiver).__name__
         log.failure("{peer}: {what} could not start; closing", users_failure(failure), peer=self.peer, what=what)
         self._stop()
@@ -213,11 +213,11 @@ class Engine:
         self.transport.loseConnection()
 
     def start(self) -> None:
-        """Begin: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting."""
+        """Start: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting."""
         options = self.options
         self.state.start()
         if not self._reading:
-            # First, because the program may hold up reading again.
+            # First, because the program may hold reading again.
             self._reading = True
             transports.resume(self.transport)
         transports.register(self.transport, self.sending)
@@ -230,7 +230,7 @@ class Engine:
             early, self._early = self._early, b""
             self.data_received(early)
 
-    # What the transport brings.
+    # Events from the transport.
 
     def data_received(self, data: bytes) -> None:
         if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
@@ -316,7 +316,7 @@ class Engine:
             self._adjust_reading()
 
     def release_reading(self, reason: str) -> None:
-        """Undo hold_reading for this reason. Messages that have arrived already are delivered before this returns."""
+        """Undo hold_reading for this reason. Messages that have already arrived are delivered before this returns."""
         if self.state.closing or reason not in self._holds:
             return
         self._holds -= {reason}
@@ -368,7 +368,7 @@ class Engine:
         self._adjust_reading()
 
     def _end(self) -> None:
-        """No more messages come, and all that came are delivered: say so, once."""
+        """No more messages come, and all that came are delivered: report it, once."""
         state = self.state
         if not state.delivered():
             return
@@ -390,7 +390,7 @@ class Engine:
         if wanted is None or wanted is self._reading:
             return
         if not wanted and handshaking(self.transport):
-            # What comes after it is held up.
+            # Only what comes after the handshake is held.
             return
         self._reading = wanted
         if wanted:
@@ -408,9 +408,9 @@ class Engine:
         self.failed(type(self.receiver).__name__, Failure())
 
     def failed(self, what: str, failure: Failure) -> None:
-        """The user's code has failed, or refused what came: log it, and close.
+        """The user's code has failed, or refused a message: log it, and close.
 
-        what: that code, for the log.
+        what: names that code in the log.
         """
         if isinstance(failure.value, Refused):
             self.tell("handler", f"refused: {reason_of(failure.value)}; closing")
@@ -431,10 +431,10 @@ class Engine:
         if self.encoder.batch:
             self.sending.write(data)
         else:
-            # Many messages that a program sends one by one are one write of the transport's.
+            # The transport joins what a program sends message by message into one write.
             self.transport.write(data)
         if options.memory is not None:
-            # After the write: it may let delivery go on, and the answers must not overtake this.
+            # After the write: this may resume delivery, and its answers must not overtake what was written.
             options.memory.grow(len(data))
 
     def end_messages(self) -> None:
@@ -481,7 +481,7 @@ class Engine:
     def drain(self) -> None:
         """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now.
 
-        Does nothing when it has: that end is the one that counts, with the unfinished frame before it.
+        Does nothing if the peer has ended it: then that end counts, with an unfinished frame before it.
         """
         if self.state.incoming is not _OPEN:
             return
@@ -508,7 +508,7 @@ class Engine:
         self.sending.wake()
         self.unwatch()
 
-    # What bounds it; see sockserve.limits and sockserve.connection.closing.
+    # What limits it; see sockserve.limits and sockserve.connection.closing.
 
     @property
     def close_timeout(self) -> float:
@@ -544,18 +544,18 @@ class Engine:
         watch_of(self.options.clock).join(self)
 
     def unwatch(self) -> None:
-        """No sweep looks at it any more."""
+        """Let no sweep watch it any more."""
         if self._watched:
             self._watched = False
             watch_of(self.options.clock).leave(self)
 
     def unwatched(self) -> None:
-        """The peer has taken all that was sent; until more is, there is nothing to watch."""
+        """The peer has taken all that was sent; until more is sent, there is nothing to watch."""
         self._watched = False
 
     @property
     def unfinished(self) -> int | None:
-        """The number of the frame that is received in part; None: there is none, or we do not read."""
+        """The number of the frame that is partly received; None: there is none, or we are not reading."""
         waits = self.receiving.partial and not self.receiving.held and self.state.incoming < _ENDED
         return self.receiving.count if waits else None
 
@@ -564,10 +564,10 @@ class Engine:
         return self.options.clock.callLater(seconds, function)
 
     def close_timed_out(self) -> None:
-        """For close_timeout seconds the peer has taken nothing of what is owed at the end."""
+        """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
         seconds = self.options.close_timeout
         self.abort_for(
-            "close_timeout", f"aborted, it has read nothing of what was owed for {seconds:g} seconds (close_timeout)"
+            "close_timeout", f"aborted, in {seconds:g} seconds it read nothing of what it was owed (close_timeout)"
         )
 
     def timed_out(self, limit: Limit) -> None:
@@ -576,7 +576,7 @@ class Engine:
             self.tell(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
             self.receiver.loseConnection()
         elif limit == "send_timeout":
-            text = f"aborted, it has read nothing of what waits for it for {self.send_timeout:g} seconds (send_timeout)"
+            text = f"aborted, in {self.send_timeout:g} seconds it read nothing of what waits for it (send_timeout)"
             self.abort_for(limit, text)
         else:
             self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
@@ -588,16 +588,16 @@ class Engine:
         self.abort()
 
     def warn(self, kind: str, text: str) -> None:
-        """One line about the peer. kind: see FloodGuard."""
+        """Log one line about the peer. kind: see FloodGuard."""
         self.options.events.warn(kind, "{peer}: {text}", peer=self.peer, text=text)
 
     def tell(self, limit: str, text: str = "") -> None:
-        """A limit ends this connection. text: what happened, for the log."""
+        """Report that a limit ends this connection. text: what happened, for the log."""
         self.options.events.tell(LimitEvent(limit, self.peer, text))
 
 
 def _loss(reason: Failure) -> ConnectionLost:
-    """A ConnectionLost of this connection's own: Twisted has one for all."""
+    """A ConnectionLost for this connection alone: Twisted uses one object for all."""
     if isinstance(reason.value, ConnectionLost):
         return ConnectionLost(*reason.value.args)
     return ConnectionLost(reason.getErrorMessage())

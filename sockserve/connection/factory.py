@@ -22,7 +22,7 @@ class MessageFactory(Factory[MessageProtocol]):
 
     framing: a Framing or its name; raises ValueError for an unknown name.
     protocol: a MessageProtocol subclass, or anything that returns one when called without arguments.
-    options: by their names, those of ConnectionOptions that differ from what the protocol class says.
+    options: those of ConnectionOptions, by name, that differ from the protocol class's own `options`.
     """
 
     noisy = False
@@ -36,7 +36,7 @@ class MessageFactory(Factory[MessageProtocol]):
         self.framing = as_framing(framing)
         self._make = protocol
         self._changes = options
-        # For protocols with the options that were seen last: nearly always those of one class.
+        # The result for the options seen last: nearly always those of one class.
         self._base: ConnectionOptions | None = None
         self._options = self._changed(MessageProtocol.options)
 

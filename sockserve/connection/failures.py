@@ -1,4 +1,4 @@
-"""What a user's code raises: how it is shown, and how it refuses a message on purpose."""
+"""Exceptions from a user's code: how they are shown, and the one that refuses a message on purpose."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from twisted.python.failure import Failure
 
 
 class Refused(Exception):
-    """A handler or a conversation refuses what its peer sent: `raise Refused("unknown article")`.
+    """Raised by a handler or a conversation to refuse what its peer sent: `raise Refused("unknown article")`.
 
-    The log has one line with the reason, and no traceback. The connection closes, after the answers to the messages
+    The log gets one line with the reason, and no traceback. The connection closes after the answers to the messages
     before that one.
     """
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """The message of an exception in one line, or else the name of its type."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def users_failure(failure: Failure) -> Failure:
-    """The same with the user's frames first: what called them is of no use to the reader."""
+    """The same failure with a traceback that starts in the user's code, not in ours."""
     value = failure.value
     trace = value.__traceback__ if isinstance(value, BaseException) else None
     while trace is not None and _is_ours(trace.tb_frame):

@@ -17,19 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionInfo:
-    """A snapshot, taken when it was asked for; what SocketClientInfo tells in WINDEV, and more.
+    """A snapshot of what is known of a connection; what SocketClientInfo returns in WINDEV, and more.
 
     id: the connection's number within its named socket, from 1; 0 outside one.
     socket: the name of the named socket, or "".
-    peer, local: both addresses; of a datagram socket the last sender's.
-    framing: of what the peer sends; sending: of what is sent to it.
-    proxy: the proxy's own address, and what its PROXY header says; peer and local are then those of the header. None:
-        no proxy.
+    peer, local: both addresses; for a datagram socket, those of the last datagram.
+    framing: that of what the peer sends. sending: that of what is sent to it.
+    proxy: the proxy's own address, and its PROXY header, from which peer and local are taken; None: there is no proxy.
     certificate: the peer's TLS certificate, if it has shown one.
-    tls: what was agreed on in TLS; None: there is none.
-    connected: when the connection was made, with time zone.
+    tls: what was agreed on in TLS; None: there is no TLS.
+    connected: when the connection was made, in UTC.
     established: when its first message arrived; None before that.
-    messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes with their framing bytes.
+    messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes include framing bytes.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""What a connection is told when it is made: its limits, and whom it belongs to."""
+"""What a connection gets when it is made: its limits, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Gate(Protocol):
-    """Who decides when connections start, and counts them; see sockserve.limits.admission."""
+    """Decides when connections start, and counts them; see sockserve.limits.admission."""
 
     def enter(self, connection: Engine) -> bool:
-        """A connection is there. False: it does not start now; the gate calls `start` later, or has closed it."""
+        """A connection has been made. False: it does not start now; the gate calls `start` later, or has closed it."""
 
     def established(self, connection: Engine) -> None:
         """Its first message has arrived."""
 
     def flushed(self, connection: Engine) -> None:
-        """It is closing, and all that was owed is with the kernel."""
+        """It is closing, and the kernel has all that was owed."""
 
     def leave(self, connection: Engine) -> None:
         """It is over, started or not."""
@@ -35,13 +35,13 @@ class Gate(Protocol):
 class ConnectionOptions:
     """One object for all connections of a factory. Raises SettingError, a ValueError, for a value it does not accept.
 
-    Times are seconds, or text with a unit such as "5min"; docs/settings.md tells what each does.
+    Times are seconds, or text with a unit such as "5min"; docs/settings.md describes each.
 
     reactor: the clock of the time limits; None: the global reactor.
     socket: the name of the named socket.
     gate: asked before a connection starts.
-    memory: the budget that the bytes held for connections count for.
-    events: told when a limit ends a connection.
+    memory: the budget that the bytes held for connections count towards.
+    events: where limits report the connections that they end.
     """
 
     close_timeout: float = setting(
@@ -67,7 +67,7 @@ class ConnectionOptions:
     send_timeout: float | None = setting(
         DURATION_OR_NEVER,
         "Time",
-        "Abort a connection whose client reads nothing of what waits for it for this long.",
+        "Abort a connection whose client reads nothing for this long while data waits for it.",
         60.0,
     )
     log_traffic: bool = setting(
@@ -88,7 +88,7 @@ class ConnectionOptions:
 
     @property
     def clock(self) -> IReactorTime:
-        """The reactor, the global one where none was given."""
+        """The reactor; the global one if none was given."""
         if self.reactor is not None:
             return self.reactor
         from twisted.internet import reactor

@@ -1,4 +1,4 @@
-"""MessageProtocol: what users override and call. What is behind it is the engine; see sockserve.connection.engine."""
+"""MessageProtocol: what users override and call. The engine does the work; see sockserve.connection.engine."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ classImplements(Sending, IPushProducer)
 
 @implementer(IHalfCloseableProtocol)
 class MessageProtocol(Protocol):
-    """Messages over one connection, either side of it.
+    """Messages over one connection, on either side of it.
 
     Subclass it, override `messageReceived`, call `sendMessage`. Use it with MessageFactory; or set `framing` in the
     class and use it with any Twisted factory. Write with `sendMessage` only: `transport.write` would overtake it. A
-    subclass that overrides `makeConnection` or `connectionLost` must call these here too.
+    subclass that overrides `makeConnection` or `connectionLost` must call the inherited method too.
 
-    Reading pauses by itself while the peer does not read what we send. When the peer has shut down its sending side,
-    everything owed is still sent before the connection closes.
+    Reading pauses automatically while the peer does not read what we send. When the peer has shut down its sending
+    side, everything owed is still sent before the connection closes.
 
     framing: a Framing or its name, see sockserve.framing.parse.
     options: time limits, log, clock; see ConnectionOptions.
@@ -60,34 +60,34 @@ class MessageProtocol(Protocol):
     def messagesReceived(self, messages: list[bytes]) -> None:
         """All messages that one read has completed; calls messageReceived for each.
 
-        Override it to take them at once. A change of framing, a pause or a close then takes effect after the last.
+        Override it to get them all at once. A change of framing, a pause or a close then takes effect after the last.
         """
         self._engine.receiving.deliver_each(messages)
 
     @property
     def takesFrames(self) -> bool:
-        """Whether `framesReceived` is called, and not `messagesReceived`. Asked at every read."""
+        """Whether `framesReceived` is called instead of `messagesReceived`. Asked at every read."""
         return False
 
     def framesReceived(self, frames: bytes, count: int) -> None:
-        """All frames that one read has completed, as they stand on the wire; for what needs no messages.
+        """All frames that one read has completed, as they stand on the wire; for protocols that need no messages.
 
-        count: how many they are.
+        count: the number of frames.
         """
         raise NotImplementedError(f"{type(self).__name__} must override framesReceived")
 
     def framingFailed(self, error: FramingError) -> None:
-        """The peer sent a bad frame, or ended its stream inside one. Logs it in one line; several in a read, in two.
+        """The peer sent a bad frame, or ended its stream inside a frame. Logs one line, or two for several in one read.
 
-        When this returns, the messages have ended (`messagesEnded`), and the connection closes with everything flushed;
-        only with on_bad_frame "skip", and where the end of the bad frame can be found, it goes on.
+        After this, the messages end (`messagesEnded`), and the connection closes once everything is flushed. With
+        on_bad_frame "skip", it goes on instead, if the end of the bad frame can be found.
         """
         engine = self._engine
         over = isinstance(error, TruncatedMessage) or engine.receiving.failed
         if not over:
             engine.skipped += 1
             if engine.skipped > 1:
-                # A peer that sends nothing else must not fill the log: the rest of the read is counted.
+                # A peer that sends only bad frames must not fill the log: the others of this read are counted.
                 return
         action = "closing" if over else "skipping it"
         self._engine.warn("on_bad_frame", f"{printable(error)}; {action}")
@@ -95,15 +95,15 @@ class MessageProtocol(Protocol):
     def messagesEnded(self) -> None:
         """No more messages come, and all that came were delivered. Called once, unless we close first.
 
-        The peer has shut down its sending side, or sent a bad frame; or the server drains; or the connection is lost,
-        and then nothing can be sent any more (`lossReason` says whether it was cut off).
+        The peer has shut down its sending side, or sent a bad frame; or the server is draining; or the connection is
+        lost, and nothing can be sent any more (`lossReason` says whether it was cut off).
 
         Closes the connection; override it to send more first, and call `loseConnection` when done.
         """
         self.loseConnection()
 
     def writingPaused(self) -> None:
-        """The peer does not read: more than 64 KiB wait for it. Holds up reading from it."""
+        """The peer does not read: more than 64 KiB wait for it. Holds reading from it."""
         self.holdReading("writing")
 
     def writingResumed(self) -> None:
@@ -112,7 +112,7 @@ class MessageProtocol(Protocol):
 
     @property
     def keptBytes(self) -> int:
-        """Bytes that this protocol itself keeps for its peer, such as messages it works on; for memory_budget."""
+        """Bytes that this protocol itself keeps for its peer, such as messages in progress; for memory_budget."""
         return 0
 
     # What a user calls.
@@ -134,21 +134,21 @@ class MessageProtocol(Protocol):
 
     @property
     def closing(self) -> bool:
-        """The connection is closing or closed: nothing is delivered any more, and nothing can be sent."""
+        """Whether the connection is closing or closed: nothing is delivered any more, and nothing can be sent."""
         return self._engine.state.closing
 
     @property
     def sendingEnded(self) -> bool:
-        """Nothing can be sent any more."""
+        """Whether nothing can be sent any more."""
         return self._engine.state.sending_ended
 
     @property
     def lossReason(self) -> ConnectionLost | None:
-        """Why the connection was lost, when that was not a close of ours or the peer's."""
+        """Why the connection was lost; None while it lasts, and if we or the peer closed it."""
         return self._engine.loss
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
-        """Call `function` after this many seconds of this protocol's clock; the same name as in TimeoutMixin."""
+        """Call `function` after this many seconds of this protocol's clock; named as in TimeoutMixin."""
         return self._engine.call_later(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
@@ -156,31 +156,31 @@ class MessageProtocol(Protocol):
 
         Does nothing once the connection is closing, or after `endMessages`.
         """
-        # The encoder's own method takes the place of this one when the connection starts: it is every message's way.
+        # The encoder's own method replaces this one when the connection starts: every message comes through here.
         self._engine.encoder.send(message)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
-        """Send several messages at once: all, or none when one of them raises FramingError."""
+        """Send several messages at once: all of them, or none if one raises FramingError."""
         self._engine.encoder.send_all(messages)
 
     def endMessages(self) -> None:
         """Send no more messages: our end of stream follows what is owed, and reading goes on.
 
-        What shutdown(SD_SEND) is in Winsock. Where the transport cannot half-close (Twisted's own TLS, SSH channels,
-        stdio), the peer sees it when the connection closes.
+        The same as shutdown(SD_SEND) in Winsock. If the transport cannot half-close (Twisted's own TLS, SSH channels,
+        stdio), the peer sees the end when the connection closes.
         """
         self._engine.end_messages()
 
     def whenWritable(self) -> Deferred[None]:
-        """Fires when the peer reads: at once, or when all that waits for it has gone, or when the connection ends."""
+        """Fires when the peer reads: at once, or when all that waits for it is sent, or when the connection ends."""
         return self._engine.sending.when_writable()
 
     def setFraming(self, framing: Framing | str, *, incoming: bool = True, outgoing: bool = True) -> None:
-        """Change the framing, of both directions or one of them. Raises ValueError for an unknown name.
+        """Change the framing of both directions, or of one. Raises ValueError for an unknown name.
 
         outgoing: from the next message that is sent.
-        incoming: from the byte after the message that is being delivered, even when more bytes of the same read are
-        here already. Called elsewhere with part of a frame received, it takes effect after that frame.
+        incoming: from the byte after the message that is being delivered, even if that byte came with the same read.
+        Called at another time, when part of a frame has been received, it takes effect after that frame.
         """
         self._engine.set_framing(framing, incoming=incoming, outgoing=outgoing)
 
@@ -212,16 +212,16 @@ class MessageProtocol(Protocol):
     def holdReading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered.
 
-        Each reason holds for itself, until it is released.
+        Each reason holds independently, until it is released.
         """
         self._engine.hold_reading(reason)
 
     def releaseReading(self, reason: str) -> None:
-        """Undo holdReading for this reason. Messages that have arrived already are delivered before this returns."""
+        """Undo holdReading for this reason. Messages that have already arrived are delivered before this returns."""
         self._engine.release_reading(reason)
 
     def pauseProducing(self) -> None:
-        """Hold up reading, as Twisted names it."""
+        """Hold reading, under the name that IPushProducer gives it."""
         self.holdReading("paused")
 
     def resumeProducing(self) -> None:
@@ -229,13 +229,13 @@ class MessageProtocol(Protocol):
         self.releaseReading("paused")
 
     def stopProducing(self) -> None:
-        """The same as loseConnection: the name that IPushProducer gives it."""
+        """The same as loseConnection, under the name that IPushProducer gives it."""
         self.loseConnection()
 
     def loseConnection(self) -> None:
         """Send what is owed, then close. Delivers no more messages.
 
-        The connection is given up when the peer takes nothing for `close_timeout` seconds.
+        Gives up if the peer takes nothing for `close_timeout` seconds.
         """
         self._engine.close()
 
@@ -254,7 +254,7 @@ class MessageProtocol(Protocol):
         try:
             self._engine = Engine(self, transport, self.options)
         except Exception:
-            # With a framing that there is not, for example. Whoever calls later finds a connection that is closing.
+            # For example, the framing does not exist. Later calls find a connection that is closing.
             failure = Failure()
             self.framing = "raw"
             self._engine = Engine(self, transport, DEFAULT)
@@ -289,7 +289,7 @@ class MessageProtocol(Protocol):
         self.connectionMade()
 
     def _connectionNotStarted(self, failure: Failure) -> None:
-        """The connection could not begin; that was logged, and it is being aborted."""
+        """The connection could not start; that was logged, and it is being aborted."""
 
     def _connectionOver(self) -> None:
-        """The connection is lost; called before the gate may start another one."""
+        """The connection is lost. Called before the gate may start another one."""

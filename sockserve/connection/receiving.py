@@ -1,8 +1,8 @@
 """Reads in, messages out: the loop between a decoder and the callbacks of a protocol.
 
-It stops after any message (pause, change of framing, close) and goes on from there, with nothing lost and nothing
-delivered twice. Messages that are decoded and not delivered yet stay in an iterator; at a change of framing the decoder
-takes them back, as the very bytes that came: it finds the place in its last input where the last delivered message
+It can stop after any message (pause, change of framing, close) and go on from there, with nothing lost and nothing
+delivered twice. Messages that are decoded but not delivered yet stay in an iterator; at a change of framing the decoder
+takes them back, as exactly the bytes that came: it finds the place in its last input where the last delivered message
 ended. So a framing may understand several wire forms of one message.
 """
 
@@ -14,8 +14,8 @@ from typing import Protocol
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
 
-# A program that changes the framing at every message must not make us decode the rest of the read every time: after
-# a few changes small pieces are decoded at once, each twice as large as the one before, until the next change.
+# A program that changes the framing at every message must not make us decode the rest of the read each time: after a
+# few changes we decode small pieces, each twice as large as the one before, until the next change.
 _FEW_CHANGES = 4
 _SMALL_PIECE = 16
 
@@ -38,7 +38,7 @@ class Receiver(Protocol):
 
 
 class Transport(Protocol):
-    """What delivery must know of a transport: whether the program has closed it."""
+    """What delivery needs of a transport: whether the program has closed it."""
 
     @property
     def disconnecting(self) -> int: ...
@@ -47,10 +47,10 @@ class Transport(Protocol):
 class Receiving:
     """The receiving side of one connection.
 
-    framing: of the bytes behind the last delivered message.
-    count: messages handed to the receiver.
+    framing: that of the bytes after the last delivered message.
+    count: messages passed to the receiver.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
-    failed: a bad frame has ended it.
+    failed: whether a bad frame has ended it.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class Receiving:
         self._receiver = receiver
         self._transport = transport
         self._decoder = framing.decoder()
-        # A framing that waits for the next frame border.
+        # A framing that takes effect at the next border between frames.
         self._change: Framing | None = None
         # Bytes received; those before _used were fed to the decoder.
         self._input = b""
@@ -88,12 +88,12 @@ class Receiving:
         # Changes of framing within these bytes, and how many bytes to decode next.
         self._changes = 0
         self._piece = 0
-        # Decoded messages of an interrupted batch; and those that an override handed on behind the interruption.
+        # Decoded messages of an interrupted batch; and those that an override passed on after the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] = []
-        # Everything up to the last message is delivered, and nothing behind it counts as begun.
+        # Everything up to the last message is delivered, and nothing after it counts as begun.
         self._at_border = False
-        # Delivery is to stop behind the current message.
+        # Delivery is to stop after the current message.
         self._stop = False
 
     @property
@@ -102,21 +102,21 @@ class Receiving:
 
     @property
     def partial(self) -> bool:
-        """A frame has begun, and its end has not arrived."""
+        """Whether a frame has begun and its end has not arrived."""
         return self._decoder.state in ("partial", "skipping")
 
     @property
     def pending(self) -> int:
-        """Bytes received, and not delivered."""
+        """Bytes received and not delivered."""
         return self._decoder.pending + len(self._input)
 
     def receive(self, data: bytes) -> None:
-        """Take what one read has brought; `run` delivers it."""
+        """Accept the bytes of one read; `run` delivers them."""
         self._input = self._input[self._used :] + data if self._input else data
         self._used = 0
 
     def interrupt(self) -> None:
-        """Stop behind the message that is being delivered, if any, and look at what has changed."""
+        """Stop after the message that is being delivered, if any, to look at what has changed."""
         self._stop = True
 
     def drop(self) -> None:
@@ -145,7 +145,7 @@ class Receiving:
         self.interrupt()
 
     def set_framing(self, framing: Framing) -> None:
-        """Change it at the next frame border: behind the message being delivered, or behind the one half received."""
+        """Change it at the next border: after the message being delivered, or after the frame partly received."""
         self._change = framing
         self._stop = True
         if not self.running and (self._at_border or self._decoder.state == "idle"):
@@ -171,7 +171,7 @@ class Receiving:
             self._receiver.framingFailed(error)
 
     def deliver_each(self, messages: list[bytes]) -> None:
-        """Hand on the messages one by one; those behind an interruption are kept for later."""
+        """Deliver the messages one by one; those after an interruption are kept for later."""
         if self._undelivered is None:
             self._undelivered = iter(messages)
             self._deliver()
@@ -215,7 +215,7 @@ class Receiving:
         if count:
             self._at_border = True
             if self._change is not None:
-                # It waited for the end of the frame that comes first.
+                # The change waited for the end of this frame.
                 taken = self._switch(count - 1)
                 if messages is None:
                     frames = frames[: len(frames) - taken]
@@ -248,22 +248,22 @@ class Receiving:
         return piece
 
     def _switch_now(self) -> None:
-        """Decode what follows the last delivered message with the framing that waits."""
+        """Decode what follows the last delivered message with the new framing."""
         undelivered = [*(self._undelivered or ()), *self._later]
         self._undelivered, self._later = None, []
         self._switch(len(undelivered), undelivered)
 
     def _switch(self, back: int, undelivered: list[bytes] | None = None) -> int:
-        """The same, where `back` messages have been decoded too many. Returns the number of bytes in their frames.
+        """The same, taking back the last `back` decoded messages. Returns the number of bytes in their frames.
 
-        undelivered: these messages, where they went through an override.
+        undelivered: these messages, if they went through an override.
         """
         assert self._change is not None
         decoder = self._decoder
         held = decoder.pending
         rest = decoder.take(back)
         if undelivered and not _gives(decoder, rest, undelivered):
-            # An override handed on others than it was given: they are delivered as they are.
+            # An override passed on other messages than it was given: they are delivered as they are.
             self._undelivered = iter(undelivered)
             rest = rest[len(rest) - held :]
         elif undelivered:
@@ -281,7 +281,7 @@ class Receiving:
 
 
 def _gives(decoder: Decoder, data: bytes, messages: list[bytes]) -> bool:
-    """Whether these are the messages in `data`."""
+    """Whether `data` decodes to exactly these messages."""
     try:
         return decoder.decode(data) == messages
     except FramingError:

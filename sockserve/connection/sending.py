@@ -1,4 +1,4 @@
-"""What leaves, a peer that does not read, and who waits for it."""
+"""Writing to the transport, and waiting for a peer that does not read."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Receiver(Protocol):
 
 
 class Sending:
-    """Writes, and is told by the transport that the peer does not read, or reads again: an IPushProducer.
+    """Writes to the transport, which pauses it while the peer does not read: an IPushProducer.
 
-    It is the transport's producer, and not the protocol: that one's pauseProducing is the user's, and neither must undo
-    the other.
+    The transport's producer is this object, not the protocol: the protocol's pauseProducing belongs to the user, and
+    neither must undo the other.
 
-    blocked: the peer does not read.
+    blocked: whether the peer is not reading.
     """
 
     __slots__ = ("_closing", "_direct", "_receiver", "_transport", "_waiting", "blocked")
@@ -37,11 +37,11 @@ class Sending:
         self._closing = closing
         self._receiver = receiver
         self.blocked = False
-        # Who waits for a peer that reads.
+        # What waits for the peer to read.
         self._waiting: list[Deferred[None]] | None = None
 
     def write(self, data: bytes) -> None:
-        """Send the answers to a read: what the kernel takes, at once."""
+        """Send the answers to a read: what the kernel takes is sent at once."""
         if self._direct:
             data = write_now(self._transport, data)
             if not data:
@@ -49,7 +49,7 @@ class Sending:
         self._transport.write(data)
 
     def when_writable(self) -> Deferred[None]:
-        """Fires when the peer reads: at once, or when all that waits for it has gone, or at `wake`."""
+        """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""
         if not self.blocked or self._closing.state.closing:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -59,14 +59,14 @@ class Sending:
         return waiting
 
     def wake(self) -> None:
-        """Nobody is to wait any longer."""
+        """Let nothing wait any longer."""
         waiting, self._waiting = self._waiting, None
         for each in waiting or ():
             each.callback(None)
 
     def pauseProducing(self) -> None:
         if self.blocked:
-            # Twisted's transports say it again at every write.
+            # Twisted's transports repeat this at every write.
             return
         self.blocked = True
         self._closing.stalled()
@@ -76,9 +76,9 @@ class Sending:
         self.blocked = False
         self._closing.moving()
         self.wake()
-        # A writer may have filled the transport again.
+        # What was woken may have filled the transport again.
         if not self.blocked:
             self._receiver.writingResumed()
 
     def stopProducing(self) -> None:
-        """The connection is lost; connectionLost tells the protocol."""
+        """The connection is lost; the protocol learns it from connectionLost."""

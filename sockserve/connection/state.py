@@ -1,6 +1,6 @@
-"""Where one connection stands. Everything that moves a state is here; nothing here does I/O.
+"""The state of one connection. Every change of state is here; nothing here does I/O.
 
-Three staircases, walked one way only:
+Three sequences, followed in one direction only:
 
     incoming   WAITING > OPEN > ENDING > ENDED > DROPPED      the peer's messages
     outgoing   OPEN > ENDING > ENDED > FLUSHED                ours
@@ -15,9 +15,9 @@ from enum import Enum, IntEnum
 class Incoming(IntEnum):
     """The messages of the peer.
 
-    WAITING: the gate has not let the connection in; bytes are kept.
+    WAITING: the gate has not let the connection in yet; bytes are kept.
     OPEN: messages are delivered as they come.
-    ENDING: no more come; those that came are delivered.
+    ENDING: no more come; those that came are still delivered.
     ENDED: all are delivered, and messagesEnded was called.
     DROPPED: nothing is delivered any more.
     """
@@ -29,31 +29,31 @@ class Outgoing(IntEnum):
     """Our messages.
 
     OPEN: messages can be sent.
-    ENDING: no more can be sent; the peer has to read before our end of stream goes out.
+    ENDING: no more can be sent; our end of stream goes out once the peer reads.
     ENDED: our end of stream follows what is owed.
-    FLUSHED: all of it is with the kernel.
+    FLUSHED: the kernel has all of it.
     """
 
     OPEN, ENDING, ENDED, FLUSHED = range(4)
 
 
 class Wire(IntEnum):
-    """What carries both. ENDED: the peer's end of stream has come. LOST: the connection is over."""
+    """The connection that carries both. ENDED: the peer's end of stream has come. LOST: the connection is over."""
 
     OPEN, ENDED, LOST = range(3)
 
 
 class Cause(Enum):
-    """Why no more messages come: the end of the stream, a bad frame, or our own wish to drain."""
+    """Why no more messages come: the end of the stream, a bad frame, or our own drain."""
 
     STREAM, BAD_FRAME, DRAIN = range(3)
 
 
 class State:
-    """Begins with a connection that waits to be let in.
+    """Starts as that of a connection that waits to be let in.
 
     cause: why no more messages come; None while they do.
-    discarded: bytes that came when nothing was delivered any more.
+    discarded: bytes that came after delivery had ended.
     """
 
     __slots__ = ("cause", "discarded", "incoming", "outgoing", "wire")
@@ -79,7 +79,7 @@ class State:
     def flushed(self) -> bool:
         """The connection is closing, and nothing is owed any more.
 
-        Not while the peer goes on sending: the end of the process would reset the connection, and that could destroy
+        False while the peer goes on sending: the end of the process would reset the connection, and that could destroy
         what the peer has not read yet.
         """
         return self.closing and self.outgoing is Outgoing.FLUSHED and not self.discarded
@@ -90,12 +90,12 @@ class State:
             self.incoming = Incoming.OPEN
 
     def no_more(self, cause: Cause) -> None:
-        """No more messages come. A bad frame counts before any other cause: it stands before their end."""
+        """No more messages come. A bad frame replaces any other cause: it came before that end."""
         if self.incoming is Incoming.OPEN or (self.incoming is Incoming.ENDING and cause is Cause.BAD_FRAME):
             self.incoming, self.cause = Incoming.ENDING, cause
 
     def delivered(self) -> bool:
-        """All that came is delivered. True: that is the end of the messages, to be told now and never again."""
+        """All that came is delivered. True, only once: the messages have ended, which is to be reported now."""
         if self.incoming is not Incoming.ENDING:
             return False
         self.incoming = Incoming.ENDED
@@ -107,14 +107,14 @@ class State:
         self.end_sending()
 
     def end_sending(self) -> bool:
-        """Send no more messages. False: that was so before."""
+        """Send no more messages. False: sending had ended before."""
         if self.outgoing is not Outgoing.OPEN:
             return False
         self.outgoing = Outgoing.ENDING
         return True
 
     def end_stream(self) -> bool:
-        """Our end of stream goes out. False: it did before, and must not do so twice."""
+        """Our end of stream goes out. False: it went out before, and must not go out twice."""
         if self.outgoing >= Outgoing.ENDED:
             return False
         self.outgoing = Outgoing.ENDED
@@ -141,7 +141,7 @@ class State:
     def wants_reading(self, held: bool) -> bool | None:
         """Whether the transport should read; None: leave it as it is.
 
-        held: something holds up the delivery of messages.
+        held: delivery of messages is held.
         """
         if self.incoming is Incoming.DROPPED or self.incoming is Incoming.WAITING or self.wire is not Wire.OPEN:
             return None

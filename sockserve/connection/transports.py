@@ -1,16 +1,16 @@
-"""All that Twisted's transports do not tell, or cannot do: nothing else here or above touches their private parts.
+"""What Twisted's transports do not say or cannot do: no other module here or above touches their private attributes.
 
-What a connection needs of a transport is ITransport's `write` and `loseConnection`. The rest is used where it is there:
+A connection needs only ITransport's `write` and `loseConnection` of a transport. The rest is used where it exists:
 
-getPeer, getHost                  the pipes of a process have neither; then the address is NO_ADDRESS
-registerProducer                  tells that the peer does not read; an SSH channel tells it in its own way; without
-                                  either, what the peer does not read is kept and nobody is told
-pauseProducing, resumeProducing   hold up the peer; without them what it sends is kept until it is wanted
-loseWriteConnection               our end of stream while reading goes on (TCP, unix sockets, our TLS; for a process it
-                                  is the end of its standard input); without it (Twisted's own TLS, SSH channels, stdio)
-                                  the peer sees our end when the connection closes
-abortConnection                   closes at once; without it loseConnection does
-disconnecting                     whether a program has called the transport's own loseConnection
+getPeer, getHost                  the pipes of a process have neither; their address is NO_ADDRESS
+registerProducer                  reports that the peer does not read; an SSH channel does so in its own way; without
+                                  either, what the peer does not read is kept, and nothing reports it
+pauseProducing, resumeProducing   make the peer wait; without them, what it sends is kept until it is wanted
+loseWriteConnection               sends our end of stream while reading goes on (TCP, unix sockets, our TLS; a process's
+                                  standard input is closed); without it (Twisted's own TLS, SSH channels, stdio) the
+                                  peer sees our end when the connection closes
+abortConnection                   closes at once; without it, loseConnection is used
+disconnecting                     says whether a program has called the transport's own loseConnection
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import select
 import sys
 from array import array
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -36,12 +36,9 @@ from zope.interface import implementer
 
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
-if TYPE_CHECKING:
-    pass
-
 
 class Producer(Protocol):
-    """What is told that the peer does not read, or reads again."""
+    """An IPushProducer: paused when the peer does not read, resumed when it reads again."""
 
     def pauseProducing(self) -> None: ...
 
@@ -50,36 +47,36 @@ class Producer(Protocol):
 
 @implementer(IAddress)
 class _NoAddress:
-    """Of a transport that has none."""
+    """The address of a transport that has none."""
 
     def __repr__(self) -> str:
         return "pipe"
 
 
 NO_ADDRESS = cast("IAddress", _NoAddress())
-"""The address of what has none, such as the pipes of a process."""
+"""The address of a transport that has none, such as the pipes of a process."""
 
 
 def prepare(transport: Any) -> None:  # noqa: ANN401 - whatever it has
-    """Give a transport what is asked after every message, where it has not got it."""
+    """Give a transport the attribute `disconnecting`, which is read after every message, if it has none."""
     disconnecting = getattr(transport, "disconnecting", False)
     with contextlib.suppress(AttributeError):
-        # Found faster in an object than in its class.
+        # Looked up faster in an object than in its class.
         transport.disconnecting = disconnecting
 
 
 def peer_of(transport: Any) -> IAddress:  # noqa: ANN401
-    """The peer's address; NO_ADDRESS where there is none."""
+    """The peer's address; NO_ADDRESS if it has none."""
     return _address(transport, "getPeer")
 
 
 def host_of(transport: Any) -> IAddress:  # noqa: ANN401
-    """Our own address; NO_ADDRESS where there is none. Twisted's sockets forget it when the connection is lost."""
+    """Our own address; NO_ADDRESS if we have none. Twisted's sockets forget it when the connection is lost."""
     return _address(transport, "getHost")
 
 
 def shared(address: IAddress) -> IAddress:
-    """The same address; that of an internet host is one object for all connections to it."""
+    """An equal address; for IP, the same object for all connections with that address, which saves memory."""
     return _first(address) if isinstance(address, IPv4Address | IPv6Address) else address
 
 
@@ -92,12 +89,12 @@ def _address(transport: object, getter: str) -> IAddress:
     try:
         return cast("IAddress", getattr(transport, getter)())
     except Exception:
-        # There is no address, or none any more; whatever a transport makes of that.
+        # There is no address, or no longer one; transports report this in different ways.
         return NO_ADDRESS
 
 
 def register(transport: Any, producer: Producer) -> None:  # noqa: ANN401
-    """Have the producer told when the peer does not read."""
+    """Let the producer be paused while the peer does not read."""
     if hasattr(transport, "registerProducer"):
         transport.registerProducer(producer, True)
     elif hasattr(transport, "stopWriting"):
@@ -105,19 +102,19 @@ def register(transport: Any, producer: Producer) -> None:  # noqa: ANN401
 
 
 def unregister(transport: Any) -> None:  # noqa: ANN401
-    """A transport with a producer waits for more from it before it ends."""
+    """Undo `register`: a transport with a producer waits for more from it, and does not end."""
     if hasattr(transport, "unregisterProducer"):
         transport.unregisterProducer()
 
 
 def pause(transport: Any) -> None:  # noqa: ANN401
-    """Read no more, where that can be."""
+    """Stop reading, if the transport can."""
     if hasattr(transport, "pauseProducing"):
         transport.pauseProducing()
 
 
 def resume(transport: Any) -> None:  # noqa: ANN401
-    """Read again."""
+    """Read again, if the transport can stop."""
     if hasattr(transport, "resumeProducing"):
         transport.resumeProducing()
 
@@ -125,13 +122,13 @@ def resume(transport: Any) -> None:  # noqa: ANN401
 def can_half_close(transport: object) -> bool:
     """Whether our end of stream can go out while reading goes on.
 
-    Twisted's own TLS has the interface of what is below it, and cannot. A wrapper of twisted.protocols.policies has it
-    too, and does not tell us of the peer's end.
+    Twisted's own TLS provides the interface of the transport below it, but cannot. A wrapper of
+    twisted.protocols.policies provides it too, but does not report the peer's end.
     """
     if ISSLTransport.providedBy(transport):
         return IHalfCloseableTLS.providedBy(transport)
     if _is_stdio(transport):
-        # It says so, and leaves the descriptor open.
+        # It claims so, but leaves the descriptor open.
         return False
     return IHalfCloseableDescriptor.providedBy(transport) or IProcessTransport.providedBy(transport)
 
@@ -145,10 +142,10 @@ def end_stream(transport: Any) -> None:  # noqa: ANN401
 
 
 def close(transport: Any) -> None:  # noqa: ANN401
-    """Close, after what was written."""
+    """Close after what was written is sent."""
     transport.loseConnection()
     if _is_stdio(transport) and transport._writer is None and not transport.disconnected:
-        # Its other end has gone already, and it would not say so.
+        # Its other end has already gone, and it would not report the loss.
         transport.connectionLost(Failure(ConnectionDone()))
 
 
@@ -169,8 +166,8 @@ def _is_stdio(transport: object) -> bool:
 def peer_has_ended(transport: object) -> bool:
     """Whether the peer has shut down its sending side, perhaps after bytes that were not read yet.
 
-    A transport whose reading is paused does not find out by itself. False where the platform cannot tell (poll(2)
-    has POLLRDHUP on Linux only).
+    A transport whose reading is paused does not notice. False where the platform cannot tell (poll(2) has POLLRDHUP on
+    Linux only).
     """
     if not hasattr(select, "POLLRDHUP"):
         return False
@@ -185,9 +182,9 @@ def peer_has_ended(transport: object) -> bool:
 
 
 def unsent(transport: object) -> int:
-    """Bytes that were written to a transport, and that the kernel has not taken: those of a peer that does not read."""
+    """Bytes written to a transport that the kernel has not taken, because the peer does not read."""
     count = 0
-    # TLS has another transport beneath, and lends it all that this has; nothing public tells what waits where.
+    # TLS has a transport below it and passes on its attributes; no public interface says how much waits where.
     while (beneath := getattr(transport, "transport", None)) is not None:
         count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
         if isinstance(transport, TLSTransport):
@@ -201,15 +198,15 @@ def unsent(transport: object) -> int:
 
 
 def tells_untaken(transport: object) -> bool:
-    """Whether `untaken` can be more than 0: not for a transport in memory, which has taken what it was given."""
+    """Whether `untaken` can be more than 0: it cannot for a transport in memory, which takes everything at once."""
     return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")
 
 
 def untaken(transport: object) -> int:
-    """Bytes that the peer has not taken: `unsent`, and what the kernel holds, where it can tell (Linux).
+    """Bytes that the peer has not taken: `unsent`, and what the kernel holds, where it says so (Linux).
 
-    The kernel wants more from us only when a third of what it holds has left, often a megabyte: long after a peer
-    that reads slowly has begun to take it.
+    The kernel asks for more only when a third of what it holds is gone, often a megabyte: long after a slow peer has
+    begun to read.
     """
     return unsent(transport) + _queued(transport)
 

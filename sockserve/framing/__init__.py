@@ -1,7 +1,7 @@
-"""Messages to frames and back: the contract of a framing, and the names that users give it.
+"""Messages to frames and back: the contract of a framing, and the names of framings.
 
-A framing is an immutable value; it encodes messages and makes decoders. A decoder is the state of one direction of one
-connection. Neither knows a socket: this package needs the standard library only.
+A framing is an immutable value; it encodes messages and makes decoders. A decoder holds the state of one direction of
+one connection. Neither knows about sockets: this package needs the standard library only.
 
     framing = parse("windev")
     framing.encode(b"Hello World")             b"11\\r\\nHello World"

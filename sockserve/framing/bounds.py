@@ -1,4 +1,4 @@
-"""What every framing has: a limit for a message, and what a bad frame leads to."""
+"""What every framing has: a limit on the length of a message, and a choice of what happens after a bad frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DEFAULT_MAX_LENGTH = 1024 * 1024
 class BoundedFraming:
     """max_length: the largest payload in bytes, framing bytes not counted. At least 1.
 
-    on_bad_frame: "close" makes the first bad frame the last one; "skip" goes on at the next frame where the framing
-    can find it.
+    on_bad_frame: "close": the first bad frame ends the connection. "skip": decoding goes on with the next frame, where
+    the framing can find it.
 
-    Raises ValueError for values that are not accepted, TypeError for those of another type; all framings do.
+    Like every framing, raises ValueError for values that are not accepted, and TypeError for other types.
     """
 
     max_length: int = DEFAULT_MAX_LENGTH
@@ -38,13 +38,13 @@ class BoundedFraming:
             raise ValueError(f"on_bad_frame must be 'close' or 'skip', not {self.on_bad_frame!r}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For copy and pickle: it is made anew of what it was made of, whichever form it is loaded by."""
-        # By a dataclass's own way each field would be set, which a frozen compiled class refuses.
+        """For copy and pickle: makes it anew from its arguments, in whichever form (compiled or pure) loads it."""
+        # A dataclass's own way would set each field, which a frozen compiled class refuses.
         return partial(type(self), **{each.name: getattr(self, each.name) for each in fields(self) if each.init}), ()
 
     def check_length(self, message: bytes) -> int:
-        """The message's length in bytes. Raises MessageTooLong, and TypeError for what is not bytes."""
-        # Not always a call: this is on the way of every message.
+        """The message's length in bytes. Raises MessageTooLong, and TypeError for anything but bytes."""
+        # Every message comes through here: avoid a call where there is nothing to raise.
         if type(message) is not bytes:
             need_bytes(message, "a message")
         length = len(message)
@@ -53,7 +53,7 @@ class BoundedFraming:
         return length
 
     def encode(self, message: bytes) -> bytes:
-        """The frame of one message. Raises FramingError for one that cannot be sent, TypeError for no bytes."""
+        """The frame of one message. Raises FramingError if it cannot be sent, TypeError if it is not bytes."""
         raise NotImplementedError
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:

@@ -1,13 +1,13 @@
 """windev and netstring: the payload's length in bytes as ASCII digits, a mark, then the payload.
 
-    11\\r\\nHello World      windev: CR LF behind the digits, nothing behind the payload
-    11:Hello World,        netstring: a colon behind the digits, a comma behind the payload
+    11\\r\\nHello World      windev: CR LF after the digits, nothing after the payload
+    11:Hello World,        netstring: a colon after the digits, a comma after the payload
 
 Origins: windev is the default transmission mode of PC SOFT's WINDEV sockets (page 3070001 of its documentation, which
-shows ten bytes, `HelloWorld`, under a count of eleven; here the count is the number of payload bytes, exactly).
+shows ten bytes, `HelloWorld`, with a count of eleven; here the count is exactly the number of payload bytes).
 netstring is D. J. Bernstein's, https://cr.yp.to/proto/netstrings.txt, and Twisted's NetstringReceiver.
 
-The digits are 1 to len(str(max_length)), without leading zeros, sign or space.
+There are 1 to len(str(max_length)) digits, without leading zeros, sign or space.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ZERO: Final = 0x30
 
 @dataclass(frozen=True, slots=True)
 class DecimalFraming(PrefixedFraming):
-    # By the header: a look-up takes less time than reading digits, unless that is compiled.
+    # Payload lengths by their headers: a look-up is faster than reading digits, unless that is compiled.
     lengths: dict[bytes, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
@@ -61,7 +61,7 @@ class Netstring(DecimalFraming):
 
 
 class DecimalDecoder(FrameDecoder):
-    """mark: one or two bytes behind the digits. trailer: no byte or one behind the payload."""
+    """mark: the one or two bytes after the digits. trailer: the byte after the payload, or none."""
 
     def __init__(self, framing: DecimalFraming, mark: bytes, trailer: bytes) -> None:
         super().__init__(framing)
@@ -76,10 +76,10 @@ class DecimalDecoder(FrameDecoder):
         limit = self._limit
         digits = self._digits
         first, last = self._mark[0], self._mark[-1]
-        behind_mark = len(self._mark)
-        behind_payload = len(self._trailer)
+        mark_size = len(self._mark)
+        trailer_size = len(self._trailer)
         lengths = self._lengths
-        # Bytes of the header before: the next one is probably as long.
+        # Bytes of the previous header: the next one is probably as long.
         width = 0
         start = 0
         while start < size:
@@ -95,7 +95,7 @@ class DecimalDecoder(FrameDecoder):
                         break
                     length = length * 10 + digit
                     at += 1
-                payload = at + behind_mark
+                payload = at + mark_size
                 if (
                     payload > size
                     or data[at] != first
@@ -103,22 +103,22 @@ class DecimalDecoder(FrameDecoder):
                     or at == start
                     or (data[start] == ZERO and at > start + 1)
                 ):
-                    self._error = self._malformed(data[start : start + digits + behind_mark])
+                    self._error = self._malformed(data[start : start + digits + mark_size])
                     self._needed = size - start + 1
                     break
                 if length > limit:
                     self._error = MessageTooLong(limit, length)
-                    self._bad_length = payload + length + behind_payload - start
+                    self._bad_length = payload + length + trailer_size - start
                     break
                 if lengths is not None and length < SHORT:
                     lengths[data[start:payload]] = length
                     width = payload - start
             stop = payload + length
-            end = stop + behind_payload
+            end = stop + trailer_size
             if end > size:
                 self._needed = end - start
                 break
-            if behind_payload and data[stop] != self._trailer[0]:
+            if trailer_size and data[stop] != self._trailer[0]:
                 self._error = MalformedHeader(data[stop:end], f"{self._trailer!r} must follow the payload")
                 break
             if messages is not None:
@@ -132,7 +132,7 @@ class DecimalDecoder(FrameDecoder):
         at = 0
         while at < len(header) and header[at : at + 1].isdigit():
             if at == self._digits:
-                rule = f"more digits than max_length ({self._limit}) needs, which is {at}"
+                rule = f"more digits than the {at} that max_length ({self._limit}) needs"
                 return MalformedHeader(header[: at + 1], rule)
             if at == 1 and header[0] == ZERO:
                 return MalformedHeader(header[:2], "leading zero")

@@ -1,16 +1,16 @@
-"""What all decoders share: they hold an unfinished frame, report a bad one, and skip it.
+"""What all decoders share: holding an unfinished frame, and reporting and skipping a bad one.
 
 Strategy: a framing's decoder supplies `_walk`, the fast loop over complete frames in one bytes object, and this class
-does the rest. Bytes behind the last complete frame are kept in one bytearray that grows with what really arrived,
-never by an announced length. They are put in front of the next read as long as they are no longer than it; a longer
-frame is looked at again only when `_ready` says that it can be whole. So the work stays linear in the bytes received,
-however they were split.
+does the rest. Bytes after the last complete frame are kept in one bytearray that grows with what really arrived,
+never by an announced length. While they are no longer than the next read, they are prepended to it; a longer frame is
+looked at again only when `_ready` says that it may be complete. So the work stays linear in the bytes received, however
+they were split.
 
 A bad frame is found in one call and raised in the next (or at once, when no message came before it), so that good
-messages in front of it are never lost.
+messages before it are never lost.
 
-What the last call walked over is kept until the next one: no copy, but the very objects. `take` finds in them the place
-where a message ended, by walking over less and less of them; so the loops over frames need not note it.
+What the last call walked over is kept until the next one, without a copy. `take` finds the place where a message ended
+by walking over less and less of it; so the loops over frames need not record such places.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import need_bytes
 
-# Bytes; no less than a usual read.
+# Bytes; at least as many as a usual read.
 _PIECE = 64 * 1024
 
 State = Literal["idle", "partial", "skipping", "failed"]
@@ -30,26 +30,25 @@ State = Literal["idle", "partial", "skipping", "failed"]
 class FrameDecoder:
     """One direction of one connection: bytes in, messages out. See `sockserve.framing.Decoder` for the contract.
 
-    The defaults here are those of a framing with a length in front; the others override `_ready`, `_recover`
-    and `_skip`.
+    The defaults here suit a framing with a length prefix; others override `_ready`, `_recover` and `_skip`.
     """
 
     def __init__(self, framing: BoundedFraming) -> None:
-        # Kept up to date where it changes: it is read more often.
+        # Set wherever it changes, not computed: it is read more often.
         self.state: State = "idle"
         self._limit = framing.max_length
         self._may_skip = framing.on_bad_frame == "skip"
-        # Bytes received and not yet given out.
+        # Bytes received, of no message returned yet.
         self._held = bytearray()
-        # _held cannot complete a frame before it has this many bytes.
+        # _held cannot contain a complete frame until it has this many bytes.
         self._needed = 0
-        # A bad frame that is known and not raised yet; it starts at _held[0].
+        # The error of a bad frame, found and not raised yet; the frame starts at _held[0].
         self._error: FramingError | None = None
-        # Bytes of the whole bad frame, where they are known.
+        # The length of the bad frame in bytes, where it is known.
         self._bad_length = 0
         self._to_skip = 0
-        # What the last call walked over: one object, of which _held is the end; or pieces, each with how many of its
-        # bytes are frames.
+        # What the last call walked over: one object, of which _held is the end; or pieces, each with the number of
+        # its bytes that are frames.
         self._walked: bytes | list[tuple[bytes, int]] = b""
 
     @property
@@ -83,17 +82,17 @@ class FrameDecoder:
         return taken
 
     def skip(self, data: bytes) -> bool:
-        need_bytes(data, "what is decoded")
+        need_bytes(data, "the input")
         self._walked = b""
         found = self._skip(data)
         self._settle()
         return found
 
-    # Below, `messages` is the list to fill, or None to count only.
+    # Below, `messages` is the list to fill, or None to only count.
 
     def _feed(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
-        """The frames that `data` completes and their number; where messages are collected, only those."""
-        need_bytes(data, "what is decoded")
+        """The frames that `data` completes, b"" where messages are collected, and their number."""
+        need_bytes(data, "the input")
         if self.state != "idle":
             if self._error is not None or self._to_skip or len(self._held) > len(data):
                 return self._resume(data, messages)
@@ -111,7 +110,7 @@ class FrameDecoder:
         return data[:used] if messages is None else b"", count
 
     def _resume(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
-        """The same behind a bad frame, or inside a long one."""
+        """The same after a bad frame, or inside a long one."""
         self._walked = b""
         due = self._error
         if self.state == "failed":
@@ -131,7 +130,7 @@ class FrameDecoder:
         return found
 
     def _walk_held(self, messages: list[bytes] | None) -> tuple[bytes, int]:
-        """Walk over what is held, in pieces: behind a bad frame we have to come back for the rest, perhaps often."""
+        """Walk over what is held, in pieces: after a bad frame we have to come back for the rest, perhaps often."""
         held = self._held
         pieces: list[tuple[bytes, int]] = []
         total = 0
@@ -151,7 +150,7 @@ class FrameDecoder:
         self._walked = pieces
         frames = self._frames() if messages is None else b""
         if pieces and pieces[0][1] == needed:
-            # A long frame by itself: its end is known, and it need not be kept.
+            # A long frame on its own: its end is known, so it need not be kept.
             del pieces[0]
         return frames, total
 
@@ -176,18 +175,18 @@ class FrameDecoder:
         walked = self._walked
         if isinstance(walked, bytes):
             return walked[: len(walked) - len(self._held)]
-        # A slice of all would be a copy, where this is compiled.
+        # Where this is compiled, even a slice of the whole is a copy.
         return b"".join([piece if used == len(piece) else piece[:used] for piece, used in walked])
 
     def _border(self, frames: bytes, back: int) -> int:
-        """Where the message that `back` others follow ends in `frames`: the fewest bytes that give it."""
-        # So many messages end in frames[start:high], and fewer in frames[start:low].
+        """Where in `frames` the message ends after which `back` others come: the fewest bytes that contain it."""
+        # `wanted` messages end in frames[start:high], and fewer in frames[start:low].
         wanted = self._walk(frames, None)[1] - back
         if wanted <= 0:
             return 0
         start = low = 0
         high = len(frames)
-        # At the end of the last frame, or of the one just found, it mostly is: with one byte less it is not there.
+        # Mostly it is at the end of the last frame, or of the one just found: with one byte fewer it is incomplete.
         last_byte = not back
         while high - low > 1:
             stop = high - 1 if last_byte else (low + high) // 2
@@ -207,15 +206,15 @@ class FrameDecoder:
     # What a framing supplies.
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
-        """The bytes that the complete frames at the start of `data` have, and the number of these frames.
+        """The number of bytes in the complete frames at the start of `data`, and the number of these frames.
 
-        Sets `_error` (and `_bad_length`) when a bad frame starts behind them, else `_needed` when it is unfinished.
-        What stands between two frames and is ignored counts as complete too.
+        Sets `_error` (and `_bad_length`) when a bad frame follows them, and `_needed` when an unfinished one does.
+        What is ignored between two frames counts as complete too.
         """
         raise NotImplementedError
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
-        """The error for a stream that ends behind `held`, the start of a good frame."""
+        """The error for a stream that ends after `held`, the start of a good frame."""
         raise NotImplementedError
 
     def _ready(self) -> bool:
@@ -230,7 +229,7 @@ class FrameDecoder:
         return True
 
     def _skip(self, data: bytes) -> bool:
-        """Drop what is held and `data`, no further than the end of the bad frame. True: it has come."""
+        """Drop what is held and `data`, up to the end of the bad frame. True: that end was found."""
         self._held += data
         count = min(self._to_skip, len(self._held))
         del self._held[:count]

@@ -1,10 +1,10 @@
-"""standard and buffered: a delimiter stands behind every message.
+"""standard and buffered: a delimiter ends every message.
 
     Hello World<EOF>       standard: the five bytes <EOF>, unless another delimiter is given
     Hello World\\r\\n        buffered: CR LF, unless another delimiter is given
 
 Origin: PC SOFT's transmission modes 2 (SocketEndTag) and 3 (SocketEndTagBuffer, for the usual Internet protocols). Both
-put the same kind of frame on the wire. Its documentation does not say which bytes its default end tag is, so every
+put the same kind of frame on the wire. Its documentation does not say which bytes the default end tag is, so any
 delimiter can be set.
 
 A delimiter is exact: with CR LF, a lone CR or LF is data. The leftmost match ends the message.
@@ -24,7 +24,7 @@ from sockserve.framing.form import need_bytes, need_messages
 
 @dataclass(frozen=True, slots=True)
 class Standard(BoundedFraming):
-    """delimiter: the bytes behind every message, at least one. overlaps: see `may_overlap`."""
+    """delimiter: the bytes that end every message, at least one. overlaps: see `may_overlap`."""
 
     delimiter: bytes = b"<EOF>"
     overlaps: bool = field(init=False, repr=False, compare=False)
@@ -46,7 +46,7 @@ class Standard(BoundedFraming):
         messages = list(messages)
         need_messages(messages)
         frames = self.delimiter.join([*messages, b""])
-        # With no more delimiters in it than were put there, it needs no look at each message.
+        # If it has no more delimiters than were put there, no message contains one.
         if len(frames) <= self.max_length and not self.overlaps and frames.count(self.delimiter) == len(messages):
             return frames
         return b"".join([self.encode(message) for message in messages])
@@ -57,7 +57,7 @@ class Standard(BoundedFraming):
 
 @dataclass(frozen=True, slots=True)
 class Buffered(Standard):
-    """delimiter: the bytes behind every message, at least one."""
+    """delimiter: the bytes that end every message, at least one."""
 
     delimiter: bytes = b"\r\n"
 
@@ -71,7 +71,7 @@ def may_overlap(delimiter: bytes) -> bool:
 
 
 def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
-    """`message`, of `length` bytes, with its delimiter. Raises InvalidMessage when a reader would find it earlier."""
+    """`message`, of `length` bytes, with its delimiter. Raises InvalidMessage if a reader would find one earlier."""
     frame = message + delimiter
     found = frame.find(delimiter)
     if found != length:
@@ -80,9 +80,9 @@ def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
 
 
 def may_still_end(payload: bytes | bytearray, delimiter: bytes, limit: int) -> bool:
-    """Whether `payload`, with no delimiter in it so far, can become a message of at most `limit` bytes.
+    """Whether `payload`, in which no delimiter was found, can still become a message of at most `limit` bytes.
 
-    The bytes over the limit must then be the start of a delimiter.
+    It can if the bytes over the limit are the start of a delimiter.
     """
     excess = len(payload) - limit
     if excess <= 0:
@@ -102,14 +102,14 @@ class DelimitedDecoder(FrameDecoder):
         self._held += data
         return self._skip_to(self._delimiter, len(self._delimiter))
 
-    def _skip_to(self, mark: bytes, behind: int) -> bool:
-        """Drop all up to the next `mark` and `behind` bytes more. False: it has not come, only its start is kept."""
+    def _skip_to(self, mark: bytes, more: int) -> bool:
+        """Drop everything before the next `mark`, and `more` bytes. False: not found; its possible start is kept."""
         end = self._find(mark)
         if end < 0:
             del self._held[: self._searched]
             self._searched = 0
             return False
-        del self._held[: end + behind]
+        del self._held[: end + more]
         self._to_skip = self._searched = 0
         return True
 
@@ -123,7 +123,7 @@ class DelimitedDecoder(FrameDecoder):
         self._searched = 0
         delimiter = self._delimiter
         size = len(data)
-        # What ends within so many bytes is not too long: often all that there is, and then it is taken apart at once.
+        # A message that ends within this many bytes is not too long. Often all of data does: then one split is enough.
         longest = self._limit + len(delimiter)
         count = 0
         start = 0

@@ -1,7 +1,7 @@
-"""Messages that wait to leave as one write.
+"""Messages that wait to be sent in one write.
 
-Strategy: a message is checked when it is sent, so that an error is raised where the mistake is, and framed with all
-others that wait, in one loop, when they leave.
+Strategy: a message is checked at the call that sends it, so that an error is raised where the mistake is, and framed
+later together with all others that wait, in one loop.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Encoder:
-    """The sending direction of one connection: messages in, frames out, as many at once as `batch` lets wait.
+    """The sending direction of one connection: messages in, frames out; up to `batch` bytes wait for one write.
 
-    framing: of the messages to come; it may change at any time.
+    framing: that of the messages to come; it may be changed at any time.
     write: called with the frames.
-    batch: bytes that may wait for `flush`; with more of them they are written at once.
-    size: bytes that wait, more or less. count: messages sent so far.
+    batch: how many bytes may wait for `flush`; with more, all are written at once.
+    size: how many bytes wait, approximately. count: messages sent so far.
     """
 
     def __init__(self, framing: Framing, write: Callable[[bytes], object]) -> None:
@@ -33,7 +33,7 @@ class Encoder:
         self.count = 0
         self._write = write
         self._closed = False
-        # So many frames that wait, and behind them messages that have passed the check.
+        # What waits: first this many pieces that are framed, then messages that have passed the check.
         self._framed = 0
         self._waiting: list[bytes] = []
         self.framing = framing
@@ -46,7 +46,7 @@ class Encoder:
     def framing(self, framing: Framing) -> None:
         self._pack()
         self._framing = framing
-        # The check: up to so many bytes, and not these in them. Every message of other framings is framed by itself.
+        # The check: at most _limit bytes, and no _delimiter in them. Other framings frame each message at once.
         self._limit = -1
         self._delimiter = b""
         if isinstance(framing, Standard) and not framing.overlaps:
@@ -58,11 +58,11 @@ class Encoder:
     def send(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.
 
-        Raises TypeError for what is not bytes.
+        Raises TypeError for anything but bytes.
         """
         if self._closed:
             return
-        # When it leaves, it is too late to say so.
+        # When it is framed, it is too late to say so.
         if type(message) is not bytes:
             need_bytes(message, "a message")
         length = len(message)
@@ -73,19 +73,19 @@ class Encoder:
             return
         self._waiting.append(message)
         self.count += 1
-        # One byte more at least: an empty message is not nothing.
+        # At least one byte, so that an empty message counts too.
         self.size += length + 1
         if self.size > self.batch:
             self.flush()
 
     def send_all(self, messages: Iterable[bytes]) -> None:
-        """Send several messages: all, or none when one of them raises FramingError or TypeError."""
+        """Send several messages: all of them, or none if one raises FramingError or TypeError."""
         messages = list(messages)
         need_messages(messages)
         self.send_frames(self._framing.encode_all(messages), len(messages))
 
     def send_frames(self, frames: bytes, count: int) -> None:
-        """Send frames of this framing as they stand on the wire; so many messages are in them."""
+        """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
         if self._closed:
             return
         need_bytes(frames, "frames")
@@ -113,7 +113,7 @@ class Encoder:
         self._framed = self.size = 0
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Send nothing from now on; calls to send are ignored."""
         self._closed = True
 
     def _pack(self) -> None:
@@ -123,7 +123,7 @@ class Encoder:
             return
         messages = self._waiting[framed:] if framed else self._waiting
         if self._delimiter:
-            # None of them has it inside.
+            # No message contains the delimiter: that was checked.
             messages.append(b"")
             frames = self._delimiter.join(messages)
         elif len(messages) == 1:

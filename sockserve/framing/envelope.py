@@ -1,9 +1,9 @@
-"""envelope:START:END: every message stands between a start mark and an end mark.
+"""envelope:START:END: every message is between a start mark and an end mark.
 
     \\x02Hello World\\x03          STX and ETX: scales, scanners
     \\x0bHello World\\x1c\\r        MLLP, HL7 version 2 (its Transport Specification, appendix C)
 
-Nothing may stand between two frames. The leftmost end mark ends the message; a start mark inside it is data.
+There must be nothing between two frames. The leftmost end mark ends the message; a start mark inside it is data.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class EnvelopeDecoder(DelimitedDecoder):
         # Its own walk goes from mark to mark.
         super().__init__(framing, framing.end, overlaps=True)
         self._start = framing.start
-        # Skipping bytes that stand between two frames, up to the next start mark.
+        # Skipping garbage between two frames, up to the next start mark.
         self._in_garbage = False
 
     def _skip(self, data: bytes) -> bool:
@@ -81,7 +81,7 @@ class EnvelopeDecoder(DelimitedDecoder):
         return start, count
 
     def _malformed(self, header: bytes) -> MalformedHeader | None:
-        """What is wrong with bytes where a start mark should be, or None when the rest of it may come."""
+        """What is wrong with the bytes where a start mark should be, or None if they are the beginning of one."""
         for at in range(len(header)):
             if header[at] != self._start[at]:
                 return MalformedHeader(header[: at + 1], f"a message starts with {self._start!r}")
@@ -90,11 +90,11 @@ class EnvelopeDecoder(DelimitedDecoder):
     def _ready(self) -> bool:
         width = len(self._start)
         if not self._held.startswith(self._start):
-            # Short, and perhaps wrong: the walk tells.
+            # Short, and perhaps wrong: the walk finds out.
             return True
         if self._find(self._delimiter) >= 0:
             return True
-        # A payload within the limit is not looked at: the slice copies it.
+        # Only look at a payload over the limit: the slice copies it.
         over = len(self._held) - width > self._limit
         if over and not may_still_end(self._held[width:], self._delimiter, self._limit):
             self._error = MessageTooLong(self._limit)

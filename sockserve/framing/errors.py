@@ -1,8 +1,8 @@
 """What can be wrong with a frame or a message.
 
 FramingError
- +-- MessageTooLong     longer than the framing's limit, received or about to be sent
- +-- MalformedHeader    bytes where a frame should begin, or end, that cannot be one
+ +-- MessageTooLong     longer than the framing's limit, received or to be sent
+ +-- MalformedHeader    bytes that cannot be a header, or the mark after a payload
  +-- TruncatedMessage   the peer ended its stream inside a frame
  +-- InvalidMessage     a message that this framing cannot put on the wire
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 
 class FramingError(Exception):
-    """Bytes that are no frame, or a message that cannot become one."""
+    """Bytes that are not a frame, or a message that cannot become one."""
 
 
 class MessageTooLong(FramingError):
@@ -35,7 +35,7 @@ class MessageTooLong(FramingError):
 
 
 class MalformedHeader(FramingError):
-    """The framing bytes themselves are wrong: a header, or the mark that must stand behind a payload.
+    """The framing bytes themselves are wrong: a header, or the mark that must follow a payload.
 
     header: the bytes from the start of the header to the first one that breaks the rule.
     rule: the rule, in words.
@@ -53,9 +53,9 @@ class MalformedHeader(FramingError):
 class TruncatedMessage(FramingError):
     """The stream ended inside a frame.
 
-    expected: payload bytes announced, or None where no header had announced any.
-    received: payload bytes that arrived; with `expected` None, all bytes of the unfinished frame.
-    missing: what should have come, in words, where no length was announced.
+    expected: payload bytes announced by the header; None if no length was known.
+    received: payload bytes that arrived; if `expected` is None, all bytes of the unfinished frame.
+    missing: what should have come next, in words; "" if it was the rest of the payload.
     """
 
     def __init__(self, expected: int | None, received: int, missing: str = "") -> None:
@@ -72,7 +72,7 @@ class TruncatedMessage(FramingError):
 
 
 class InvalidMessage(FramingError):
-    """A message that the receiver could not tell from another one, so it is not sent.
+    """A message that its receiver would misread, so it is not sent.
 
     rule: the rule it breaks, in words.
     """

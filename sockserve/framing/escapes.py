@@ -1,4 +1,4 @@
-"""Delimiters in the name of a framing: bytes as text, with the escapes of a Python bytes literal."""
+"""Delimiters in the name of a framing: bytes written as text, with the escapes of a Python bytes literal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ESCAPE = re.compile(r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<
 
 
 def unescape(text: str) -> bytes:
-    """The bytes that `text` stands for. Raises ValueError for an escape or a character that a bytes literal lacks."""
+    """The bytes that `text` stands for. Raises ValueError for what a bytes literal cannot have."""
     result = bytearray()
     at = 0
     while at < len(text):
@@ -34,7 +34,7 @@ def unescape(text: str) -> bytes:
 
 
 def escape(data: bytes, special: bytes = b"") -> str:
-    """The text that `unescape` turns into `data` again; the bytes in `special` are escaped too."""
+    """The text that `unescape` turns back into `data`; the bytes in `special` are escaped too."""
     return "".join(
         NAMES[byte] if byte in NAMES else chr(byte) if 0x20 <= byte < 0x7F and byte not in special else f"\\x{byte:02x}"
         for byte in data

@@ -1,4 +1,4 @@
-"""fixed:N: every message has exactly N bytes and no framing bytes at all.
+"""fixed:N: every message has exactly N bytes; there are no framing bytes.
 
 Origin: industrial devices with records of one size; Netty's FixedLengthFrameDecoder.
 """
@@ -15,7 +15,7 @@ from sockserve.framing.form import need, need_bytes
 
 @dataclass(frozen=True, slots=True)
 class Fixed(BoundedFraming):
-    """size: bytes of every message, from 1 to max_length."""
+    """size: the length of every message in bytes, from 1 to max_length."""
 
     size: int
 

@@ -1,4 +1,4 @@
-"""The form that this package was installed in: compiled by mypyc, or the Python files as they are. Both do the same."""
+"""The form in which this package was installed: compiled by mypyc, or plain Python files. Both behave the same."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def _function() -> None:
 
 
 compiled = not isinstance(_function, FunctionType)
-"""In Python files every operation has its price, in compiled ones every call: a loop may choose its way by this."""
+"""Python files pay for every operation, compiled ones for every call: a loop may choose its way by this."""
 
 
 def need(kind: type, value: object, what: str) -> None:
-    """Raises TypeError for a value of another type, as compiled code does by itself where a type is declared."""
+    """Raise TypeError unless the value is of that type, as compiled code does by itself where a type is declared."""
     if not isinstance(value, kind):
-        raise TypeError(f"{what} is {kind.__name__}, not {type(value).__name__}")
+        raise TypeError(f"{what} must be {kind.__name__}, not {type(value).__name__}")
 
 
 def need_bytes(value: object, what: str) -> None:
@@ -25,7 +25,8 @@ def need_bytes(value: object, what: str) -> None:
 
 
 def need_messages(messages: list[bytes]) -> None:
-    """The same for many messages. One look at their types is faster, where that is Python."""
+    """The same for many messages."""
+    # In Python, one look at all types is faster than a loop.
     if compiled or set(map(type, messages)) != {bytes}:
         for message in messages:
             need_bytes(message, "a message")

@@ -20,7 +20,7 @@ from sockserve.framing.prefixed import PrefixedFraming
 
 ByteOrder = Literal["big", "little"]
 
-# Reads a length quicker than its bytes one by one, but not where those are compiled.
+# Faster than reading a length byte by byte, unless that is compiled.
 _UNPACK: dict[tuple[int, str], Callable[[bytes, int], tuple[int]]] = (
     {}
     if compiled
@@ -34,9 +34,9 @@ _UNPACK: dict[tuple[int, str], Callable[[bytes, int], tuple[int]]] = (
 
 @dataclass(frozen=True, slots=True)
 class Integer(PrefixedFraming):
-    """size: bytes of the length field: 1, 2 or 4. byteorder: "big" or "little".
+    """size: of the length field in bytes: 1, 2 or 4. byteorder: "big" or "little".
 
-    A max_length over the largest length that the field can hold is lowered to it.
+    max_length is lowered to the largest length that the field can hold.
     """
 
     size: int = 4
@@ -79,19 +79,19 @@ class IntegerDecoder(FrameDecoder):
         # From the most significant byte of a length to the least.
         step = 1 if self._byteorder == "big" else -1
         first = 0 if step > 0 else field - 1
-        behind = field * step
+        span = field * step
         start = 0
         payload = field
         while payload <= size:
             if unpack is not None:
                 (length,) = unpack(data, start)
             elif usual:
-                # Of all lengths the most usual; by hand it takes half the time.
+                # The most usual kind of length; written out it takes half the time.
                 length = ((data[start] * 256 + data[start + 1]) * 256 + data[start + 2]) * 256 + data[start + 3]
             else:
                 length = 0
                 at = start + first
-                end = at + behind
+                end = at + span
                 while at != end:
                     length = length << 8 | data[at]
                     at += step

@@ -1,4 +1,4 @@
-"""The names that users give framings: those of this package, by a table of kinds, and their own, as MODULE:NAME."""
+"""The names of framings: those of this package, from a table of kinds, and users' own, as MODULE:NAME."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 
 Make = Callable[..., Framing]
-"""A framing's class with its arguments: takes max_length and on_bad_frame, may raise ValueError."""
+"""A framing's class with its arguments: called with max_length and on_bad_frame; may raise ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of framing.
 
-    forms: how its names are written. plain: makes it where the name is the kind alone; None: an argument is needed.
-    argument: from what follows the colon to what makes it, raises ValueError; None: nothing may follow.
+    forms: how its names are written.
+    plain: makes the framing if the name is the kind alone; None: an argument is required.
+    argument: called with the text after the colon, returns what makes the framing, raises ValueError; None: no argument
+        is accepted.
     """
 
     forms: tuple[str, ...]
@@ -38,7 +40,7 @@ class Kind:
     argument: Callable[[str], Make] | None = None
 
     def make(self, argument: str | None) -> Make:
-        """What makes the framing; None: no colon followed the kind. Raises ValueError."""
+        """What makes the framing. argument: the text after the colon; None: there is no colon. Raises ValueError."""
         if argument is None:
             if self.plain is None:
                 raise ValueError("incomplete")
@@ -78,7 +80,7 @@ def _integer(size: int) -> Kind:
 def _envelope(text: str) -> Make:
     start, colon, end = text.partition(":")
     if not colon or ":" in end:
-        raise ValueError("START and END are separated by one colon; a colon in them is \\x3a")
+        raise ValueError("START and END are separated by one colon; write a colon in them as \\x3a")
     return partial(Envelope, unescape(start), unescape(end))
 
 
@@ -100,22 +102,23 @@ TABLE = {
 KINDS = tuple(TABLE)
 
 NAMES = tuple(form for kind in TABLE.values() for form in kind.forms)
-"""Those of this package. N is a number of bytes; DELIM, START and END are bytes, written with Python's escapes."""
+"""The names of this package's framings. N is a number of bytes; DELIM, START and END are bytes, written with Python's
+escapes."""
 
 ACCEPTED = (*NAMES, "MODULE:NAME")
-"""What `parse` takes. MODULE:NAME is one of your own: a Framing, or what gives one when it is called."""
+"""What `parse` accepts. MODULE:NAME is a framing of your own: a Framing, or a callable that returns one."""
 
 
 def parse(name: str, *, max_length: int | None = None, on_bad_frame: OnBadFrame | None = None) -> Framing:
     """The framing with that name, as on the command line and in configuration files.
 
     name: one of ACCEPTED, with bytes written like "standard:\\r\\n".
-    max_length: the largest payload in bytes; lowered to what the framing's length field can express; None: 1 MiB.
+    max_length: the largest payload in bytes, lowered to what the framing's length field can express; None: 1 MiB.
     on_bad_frame: "close" or "skip"; None: "close".
-    A framing of your own has both already, and takes neither. Its module is imported, and what it names may be called:
-    for a name that a peer has sent there is `as_framing`.
+    A framing of your own has its own max_length and on_bad_frame, and accepts neither. Its module is imported, and what
+    it names may be called: for a name that a peer has sent, use `as_framing`.
 
-    Raises ValueError with one line that says what is accepted; TypeError for values of another type.
+    Raises ValueError with one line that says what is accepted; TypeError for values of other types.
     """
     need(str, name, "the name of a framing")
     kind, colon, argument = name.partition(":")
@@ -130,18 +133,16 @@ def parse(name: str, *, max_length: int | None = None, on_bad_frame: OnBadFrame 
 
 
 def without_limits(framing: Framing, name: str, max_length: object, on_bad_frame: object) -> Framing:
-    """A framing that has limits of its own. Raises ValueError when it is given others."""
+    """The framing, which has its own limits. Raises ValueError if others are given."""
     for setting, value in (("max_length", max_length), ("on_bad_frame", on_bad_frame)):
         if value is not None:
             own = getattr(framing, setting)
-            raise ValueError(
-                f"framing {name!r} has its own {setting}, {own}; accepted: one without {setting} beside it"
-            )
+            raise ValueError(f"framing {name!r} has its own {setting}, {own}; accepted: this framing without {setting}")
     return framing
 
 
 def _own(name: str) -> Framing:
-    """The framing that MODULE:NAME names. Raises ValueError, also for what is no name of a framing at all."""
+    """The framing that MODULE:NAME names. Raises ValueError, also for a name of any other form."""
     module_name, colon, path = name.partition(":")
     hint = _hint(module_name)
     accepted = f"accepted: {', '.join(ACCEPTED)}"
@@ -171,7 +172,7 @@ def _own(name: str) -> Framing:
 
 
 def is_framing(value: object) -> bool:
-    """Whether it has what a Framing has."""
+    """Whether the value has the methods and attributes of a Framing."""
     names = ("max_length", "on_bad_frame", "encode", "encode_all", "decoder")
     return not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
@@ -187,7 +188,7 @@ def _parsed(name: str) -> Framing:
 def as_framing(framing: Framing | str) -> Framing:
     """A framing given as a value, or by one of NAMES. Raises ValueError for anything else.
 
-    A program may be told such a name by its peer, so none is imported here: MODULE:NAME is for `parse`.
+    The name may come from a peer, so nothing is imported here: for MODULE:NAME use `parse`.
     """
     if isinstance(framing, str):
         return _parsed(framing)

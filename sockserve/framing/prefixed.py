@@ -1,4 +1,4 @@
-"""What the framings with a length in front of the payload share: how they send."""
+"""How the framings with a length prefix send."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.form import need_messages
 
 SHORT = 1024
-"""Headers of payloads with less bytes than this are made once: a stream has few lengths, and mostly short ones."""
+"""Headers for payloads of fewer bytes than this are kept: a stream has few different lengths, mostly short ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixedFraming(BoundedFraming):
-    # By the length of the payload.
+    # Headers by the length of the payload in bytes.
     _headers: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encode(self, message: bytes) -> bytes:
@@ -26,7 +26,7 @@ class PrefixedFraming(BoundedFraming):
         limit = self.max_length
         trailer = self._trailer()
         frames: list[bytes] = []
-        # Neighbours are often of one length.
+        # Successive messages often have the same length.
         last = -1
         header = b""
         for message in messages:
@@ -51,9 +51,9 @@ class PrefixedFraming(BoundedFraming):
         return header
 
     def _header(self, length: int) -> bytes:
-        """What stands in front of a payload of so many bytes."""
+        """The bytes before a payload of that length."""
         raise NotImplementedError
 
     def _trailer(self) -> bytes:
-        """What stands behind a payload."""
+        """The bytes after a payload."""
         return b""

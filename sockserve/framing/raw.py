@@ -1,6 +1,7 @@
-"""raw: no framing. What one read brings is a message.
+"""raw: no framing. The bytes of one read are a message.
 
-Origin: Winsock's recv and send; PC SOFT's mode without an end tag, its advice for partners that are not WINDEV.
+Origin: Winsock's recv and send; PC SOFT's transmission mode without an end tag, which it recommends for peers that are
+not written in WINDEV.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sockserve.framing.form import need, need_bytes
 
 @dataclass(frozen=True, slots=True)
 class Raw(BoundedFraming):
-    """read_size: the largest message that a read may give, in bytes; None: max_length. A longer read gives several."""
+    """read_size: the largest message in bytes; a longer read is split into several. None: max_length."""
 
     read_size: int | None = None
 
@@ -37,17 +38,17 @@ class Raw(BoundedFraming):
 
 
 class RawDecoder:
-    """Holds nothing back, refuses nothing."""
+    """Holds nothing back and refuses nothing."""
 
     def __init__(self, framing: Raw) -> None:
         self.state: State = "idle"
         self.pending = 0
         self._size = min(framing.read_size or framing.max_length, framing.max_length)
-        # What the last call brought.
+        # The input of the last call.
         self._read = b""
 
     def decode(self, data: bytes) -> list[bytes]:
-        need_bytes(data, "what is decoded")
+        need_bytes(data, "the input")
         self._read = data
         size = self._size
         if len(data) <= size:
@@ -55,7 +56,7 @@ class RawDecoder:
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def scan(self, data: bytes) -> tuple[bytes, int]:
-        need_bytes(data, "what is decoded")
+        need_bytes(data, "the input")
         self._read = data
         return data, -(-len(data) // self._size)
 

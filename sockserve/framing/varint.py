@@ -2,9 +2,9 @@
 
     \\x0bHello World
 
-Seven bits a byte, the least significant group first; the high bit says that another byte follows. Origin: protobuf's
-delimited streams, https://protobuf.dev/programming-guides/encoding/#varints. An encoding longer than its number needs
-is refused, so that every message has exactly one form.
+Seven bits in each byte, the least significant group first; the high bit says that another byte follows. Origin:
+protobuf's delimited streams, https://protobuf.dev/programming-guides/encoding/#varints. An encoding longer than
+necessary is refused, so that every message has exactly one wire form.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class VarintDecoder(FrameDecoder):
                 shift += 7
             if byte & 0x80:
                 if at + 1 - start == self._groups:
-                    rule = f"more bytes than max_length ({self._limit}) needs, which is {self._groups}"
+                    rule = f"more bytes than the {self._groups} that max_length ({self._limit}) needs"
                     self._error = MalformedHeader(data[start : at + 1], rule)
                 self._needed = size - start + 1
                 break

@@ -1,1 +1,1 @@
-"""What answers: functions, echo, discard, relay, forward; and the names they have."""
+"""What answers messages: functions, echo, discard, relay, forward; and their names."""

@@ -15,7 +15,7 @@ class Echo(MessageProtocol):
 
     @property
     def takesFrames(self) -> bool:
-        # The frames go back as they stand on the wire.
+        # The frames go back as they came.
         return self._engine.echoes and type(self).messagesReceived is Echo.messagesReceived
 
     def framesReceived(self, frames: bytes, count: int) -> None:

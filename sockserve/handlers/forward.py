@@ -1,7 +1,7 @@
-"""forward: a bridge. Each client gets its own connection to the target; messages cross from framing to framing.
+"""forward: a bridge. Each client gets its own connection to the target; messages are carried from framing to framing.
 
-Both ways, with half-close and back-pressure: a side that does not read holds up reading from the other, and the end
-of one side's messages becomes the end of what the other side is sent.
+In both directions, with half-close and back-pressure: reading from one side pauses while the other does not read, and
+the end of one side's messages ends what is sent to the other side.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Bridged(MessageProtocol):
     """One side of a bridge: what it receives goes to the other side."""
 
     other: Bridged | None = None
-    # The peer's messages have ended and the other side was told so.
+    # The peer's messages have ended, and so has what is sent to the other side.
     ended = False
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         other = self.other
         if other is None:
-            # Lost before the target was there.
+            # Lost before the target was connected.
             return
         try:
             other.sendMessages(messages)
@@ -68,7 +68,7 @@ class Bridged(MessageProtocol):
             other.loseConnection()
 
     def _pass_each(self, messages: list[bytes], other: Bridged) -> None:
-        """Some message cannot cross: pass on the others, up to there or, with on_bad_frame "skip", all of them."""
+        """Some message cannot be carried: pass on those before it, or, with on_bad_frame "skip", all others."""
         for message in messages:
             try:
                 other.sendMessage(message)
@@ -93,7 +93,7 @@ class Target(Bridged):
 
 
 class Client(Bridged):
-    """The side of a client. Nothing is read from it before the target is there."""
+    """The side of a client. Nothing is read from it until the target is connected."""
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
@@ -108,7 +108,7 @@ class Client(Bridged):
 
     def _target(self) -> Target:
         target = Target()
-        # The limits on time and on the number of connections are for clients.
+        # These limits on time, and those on connections, are for clients.
         target.options = replace(self.options, idle_timeout=None, frame_timeout=None, gate=None)
         return target
 

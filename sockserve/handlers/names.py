@@ -1,6 +1,6 @@
-"""What answers: the handlers that have a name, and the functions, protocol classes and conversations of users.
+"""What answers messages: the handlers that have a name, and users' functions, protocol classes and conversations.
 
-`as_handler` and `as_conversation` check one, as users write it, and tell how its protocols are made.
+`as_handler` and `as_conversation` check one, as users write it, and return how its protocols are made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ProtocolFactory = Callable[[], MessageProtocol]
 """Makes the protocol of one connection."""
 
 NAMES = ("echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "MODULE:CALLABLE")
-"""What a handler's name may be; MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
+"""The names of handlers. MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
 
 CONVERSATION = "a coroutine function of (channel), or its name as MODULE:CALLABLE"
 _FUNCTION = "a function of (message, channel), or a MessageProtocol subclass"
@@ -38,15 +38,17 @@ _FORWARD = "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
 
 
 Make = Callable[[object, int, bool], ProtocolFactory]
-"""Makes the factory for one named socket, from its reactor, max_pending and threads."""
+"""Called with the reactor, max_pending and threads of one named socket; returns the factory of its protocols."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What answers, checked.
+    """What answers messages, checked.
 
-    make: see Make. function: what it calls for each message, with max_pending and threads; None: it calls none.
-    datagram: what answers a datagram; None: it needs connections. framing: the one that it has by itself, if any.
+    make: see Make.
+    function: called for each message, under max_pending and threads; None: no function is called.
+    datagram: the function that answers a datagram; None: the handler needs connections.
+    framing: the handler's own, if any; used when the socket is given none.
     """
 
     make: Make
@@ -56,10 +58,10 @@ class Handler:
 
 
 def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
-    """A handler given as a function, a MessageProtocol subclass, or by one of NAMES.
+    """Check a handler given as a function, a MessageProtocol subclass, or one of NAMES.
 
-    max_length: for the framing that a "forward:" names. Raises ValueError with one line that says what is accepted, and
-    TypeError for what is neither callable nor text.
+    max_length: for the framing in the name of a "forward:", in bytes. Raises ValueError with one line that says what is
+    accepted, and TypeError for what is neither callable nor text.
     """
     if not isinstance(handler, str):
         return _of_callable(handler, getattr(handler, "__qualname__", type(handler).__name__))
@@ -74,20 +76,20 @@ def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
 
 
 def as_conversation(conversation: object) -> Handler:
-    """The same for a conversation: a coroutine function, or its name as MODULE:CALLABLE."""
+    """Check a conversation: a coroutine function, or its name as MODULE:CALLABLE. Raises as `as_handler` does."""
     talk, name = conversation, getattr(conversation, "__qualname__", type(conversation).__name__)
     if isinstance(conversation, str):
         talk, name = load(conversation, ("MODULE:CALLABLE",)), repr(conversation)
     if not callable(talk):
         raise TypeError
     if isinstance(talk, type) or not _is_coroutine_function(talk):
-        raise ValueError(f"{name} is no coroutine function; accepted: {CONVERSATION}")
+        raise ValueError(f"{name} is not a coroutine function; accepted: {CONVERSATION}")
     _check_arguments(talk, name, 1, CONVERSATION)
     return Handler(lambda *_: lambda: ConversationProtocol(cast("Conversation", talk)))
 
 
 def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
-    """The callable that MODULE:CALLABLE names. Raises ValueError, in one line, when there is none."""
+    """The callable that MODULE:CALLABLE names. Raises ValueError, in one line, if there is none."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise ValueError(f"{name!r} is unknown{suggestion(name, accepted)}; accepted: {', '.join(accepted)}")
@@ -101,7 +103,7 @@ def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
         ) from error
     for attribute in path.split("."):
         if not hasattr(found, attribute):
-            raise ValueError(f"{name!r}: {module_name} has no {path}; accepted: a name that is in it")
+            raise ValueError(f"{name!r}: {module_name} has no {path}; accepted: a name in that module")
         found = getattr(found, attribute)
     if not callable(found):
         raise ValueError(f"{name!r} is {described(found)}, not a callable; accepted: {', '.join(accepted)}")
@@ -114,9 +116,9 @@ def _of_callable(handler: object, name: str) -> Handler:
         raise TypeError
     if isinstance(handler, type):
         if not issubclass(handler, MessageProtocol):
-            raise ValueError(f"{name} is a class, but no MessageProtocol; accepted: {_FUNCTION}")
+            raise ValueError(f"{name} is a class, but not a MessageProtocol; accepted: {_FUNCTION}")
         _check_arguments(handler, name, 0, "a MessageProtocol subclass that is made without arguments")
-        # What stands in MessageProtocol itself is nobody's choice.
+        # The default of MessageProtocol itself is not a choice.
         own = handler.framing if handler.framing is not MessageProtocol.framing else None
         return Handler(lambda *_: handler, framing=own)
     called = handler if inspect.isroutine(handler) else type(handler).__call__
@@ -136,25 +138,25 @@ def _answering(function: Function) -> Make:
 
 
 def _check_arguments(function: Callable[..., Any], name: str, count: int, accepted: str) -> None:
-    """Raises ValueError when the function cannot be called with so many arguments, by their place."""
+    """Raise ValueError unless the function can be called with that many positional arguments."""
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError):
-        raise ValueError(f"{name} does not tell its arguments; accepted: {accepted}") from None
+        raise ValueError(f"{name} has no signature that can be read; accepted: {accepted}") from None
     try:
         signature.bind(*range(count))
     except TypeError:
         names = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
-        raise ValueError(f"{name} takes {inspect.Signature(names)}; accepted: {accepted}") from None
+        raise ValueError(f"{name} has the signature {inspect.Signature(names)}; accepted: {accepted}") from None
 
 
 def is_coroutine_handler(handler: Handler) -> bool:
-    """Whether what it calls for each message is a coroutine function, which has nothing to do in a thread."""
+    """Whether the function called for each message is a coroutine function, which threads cannot help."""
     return handler.function is not None and _is_coroutine_function(handler.function)
 
 
 def _is_coroutine_function(function: object) -> bool:
-    # Of an object that is called as a function: what its class says.
+    # For an object with __call__, that method decides.
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 

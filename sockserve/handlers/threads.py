@@ -1,8 +1,8 @@
-"""Threads for a handler that blocks: those of one named socket, and nobody else's.
+"""Threads for a handler that blocks, for one named socket alone.
 
-The reactor's own pool has ten threads, for the look-up of host names too, and a process that ends waits for them.
-Handlers that block for good would take all of it. Here they hold up their own socket only, and a process ends without
-them.
+The reactor's own pool has ten threads, which host name look-ups need too, and a process that ends waits for them.
+Handlers that block for ever would use them all up. Here they only hold up their own socket, and a process ends without
+waiting for them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _IDLE = 5.0
 
 
 class Threads:
-    """Up to ten, started as they are needed.
+    """Up to ten threads, started when they are needed.
 
-    reactor: results are given back in its thread; None: the global one.
+    reactor: Deferreds fire in its thread; None: the global one.
     """
 
     def __init__(self, reactor: IReactorFromThreads | None = None) -> None:
@@ -39,13 +39,13 @@ class Threads:
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = Lock()
         self._threads = 0
-        # Threads that work, and calls that wait for one.
+        # Calls that run or wait for a thread.
         self._busy = 0
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """What the function returns or raises. Cancelled before it has begun, it is not called.
+        """Fires with what the function returns or raises. If cancelled before the call has begun, it is not called.
 
-        Raises RuntimeError when no thread can be started and none is there.
+        Raises RuntimeError if no thread can be started and there is none.
         """
         result: Deferred[T] = Deferred()
 
@@ -70,12 +70,12 @@ class Threads:
         return result
 
     def _start(self) -> None:
-        # A daemon: the end of the process does not wait for it.
+        # A daemon thread: the end of the process does not wait for it.
         thread = Thread(target=self._run, name=f"handler {self._threads + 1}", daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            # The system has none left; but those that there are can do the work.
+            # The system has no more threads, but existing ones can do the work.
             if not self._threads:
                 self._busy -= 1
                 raise

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may connect. allow: networks; none: all may. deny: networks that may not, though they be in `allow`.
+    """Who may connect.
 
-    Clients of a unix socket have no address: this does not concern them.
+    allow: the networks that may; (): all may. deny: the networks that may not, even if they are in `allow`.
+    Clients of a unix socket have no address, and may always connect.
     """
 
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
 
     def refusal(self, host: Host | None) -> Literal["allow", "deny"] | None:
-        """Which of the two keeps that host out; None: it may connect."""
+        """The list that keeps that host out; None: it may connect. host: None: a client without an address."""
         if host is None:
             return None
         if is_in(host, self.deny):
@@ -39,9 +40,9 @@ EVERYONE = Access()
 
 
 class AccessFactory(Factory[Protocol]):
-    """Lets the wrapped factory build protocols for those who may connect; others are closed at once.
+    """Lets the wrapped factory build protocols for peers that may connect; other connections are closed at once.
 
-    report: called for each of these with "allow" or "deny", the peer's address, and what happened.
+    report: called for each of the others with "allow" or "deny", the peer's address, and what happened.
     """
 
     noisy = False

@@ -1,4 +1,4 @@
-"""Who may connect, how many at once, and how many of one peer."""
+"""How many connections run at once, and how many one peer may have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WhenFull = Literal["wait", "refuse"]
 
 
 class Connection(typing.Protocol):
-    """What the gate sees of a connection; see sockserve.connection.engine."""
+    """What the gate uses of a connection; see sockserve.connection.engine."""
 
     id: int
 
@@ -51,15 +51,15 @@ C = TypeVar("C", bound=Connection)
 
 
 class Admission(Generic[C]):
-    """The gate of a named socket: lets no more than `limit` connections run, in the order of their arrival.
+    """The gate of a named socket: lets at most `limit` connections run, in the order of their arrival.
 
-    limit: connections; None: any number.
-    when_full: "wait": what comes then is connected, its bytes wait unread, and it starts when another one leaves.
-        "refuse": it is closed at once.
-    per_peer: connections of one peer, waiting ones included; what comes then is closed at once. A peer is an IPv4
-        address, or a /64 network of IPv6 (RFC 6177); clients of a unix socket are none.
-    accepting: called with False when connections wait here, so that further ones stay with the kernel, and with True
-        when none does any more.
+    limit: how many may run; None: any number.
+    when_full: what happens to further ones. "wait": they stay connected, with their bytes unread, and each starts when
+        another one leaves. "refuse": they are closed at once.
+    accepting: called with False while connections wait here, so that further ones stay with the kernel, and with True
+        when none waits any more.
+    per_peer: how many connections one peer may have, waiting ones included; further ones are closed at once. A peer is
+        an IPv4 address, or a /64 network of IPv6 (RFC 6177); clients of a unix socket are not counted.
 
     running: the connections that run, by their id.
     """
@@ -81,14 +81,14 @@ class Admission(Generic[C]):
         self._when_full = when_full
         self._accepting = accepting
         self._per_peer = per_peer
-        # The peer of each connection that is here, and how many each peer has.
+        # The peer of each connection that has entered, and how many each peer has.
         self._peers: dict[C, Host | Network] = {}
         self._counts: Counter[Host | Network] = Counter()
         self._waiting: deque[C] = deque()
         self._last_id = 0
         self._open = True
         self._draining: list[Deferred[None]] = []
-        # Connections that owed something when they were last looked at, all of them.
+        # While draining: the connections that owed something when all were last looked at.
         self._owing: list[C] = []
         self.running: dict[int, C] = {}
 
@@ -103,7 +103,7 @@ class Admission(Generic[C]):
             return True
         if self._when_full == "refuse":
             return self._refuse(
-                connection, "max_connections", f"refused, {self._limit} are served already (max_connections)"
+                connection, "max_connections", f"refused, {self._limit} already connected (max_connections)"
             )
         connection.wait()
         self._waiting.append(connection)
@@ -112,7 +112,7 @@ class Admission(Generic[C]):
 
     def established(self, connection: C) -> None:
         if self._limit == 1:
-            # In the simplified server of WINDEV this is when a client counts as connected.
+            # In WINDEV's simplified server, this is when a client counts as connected.
             log.info("{peer}: established", peer=connection.peer)
 
     def flushed(self, connection: C) -> None:
@@ -135,11 +135,11 @@ class Admission(Generic[C]):
         self._check_drained()
 
     def open(self) -> None:
-        """Let connections in, again or for the first time."""
+        """Let connections in, for the first time or again."""
         self._open = True
 
     def drain(self) -> Deferred[None]:
-        """Let no one in any more, and end what runs. Fires when nothing is owed to anyone."""
+        """Let no more connections in, and drain those that run. Fires when nothing is owed to any of them."""
         self._open = False
         while self._waiting:
             self._waiting.popleft().dismiss()
@@ -151,7 +151,7 @@ class Admission(Generic[C]):
         return drained
 
     def abort(self) -> int:
-        """Abort what still owes something, and say how many that were."""
+        """Abort the connections that still owe something. Returns how many there were."""
         unfinished = self._unfinished()
         for connection in unfinished:
             connection.tell("drain_timeout")
@@ -159,12 +159,12 @@ class Admission(Generic[C]):
         return len(unfinished)
 
     def _welcome(self, connection: C) -> bool:
-        """Whether its peer may have one connection more; that is counted here."""
+        """Whether its peer may have one more connection; counts it if so."""
         host = None if self._per_peer is None else host_of(connection.address)
         if self._per_peer is not None and host is not None:
             peer = peer_of(host)
             if self._counts[peer] >= self._per_peer:
-                text = f"refused, {peer} has {self._per_peer} connections already (max_connections_per_peer)"
+                text = f"refused, {peer} already has {self._per_peer} connections (max_connections_per_peer)"
                 return self._refuse(connection, "max_connections_per_peer", text)
             self._counts[peer] += 1
             self._peers[connection] = peer
@@ -190,7 +190,7 @@ class Admission(Generic[C]):
     def _check_drained(self) -> None:
         if not self._draining:
             return
-        # Most of ten thousand need no look each time that one of them is done.
+        # With ten thousand connections, do not look at all of them each time one is done.
         owing = self._owing
         while owing and (owing[-1].flushed or owing[-1].id not in self.running):
             owing.pop()

@@ -1,13 +1,13 @@
-"""A deadline for what a peer has to do, which a process that stood still does not use up.
+"""A deadline for the peer that does not run while our process stands still.
 
-A process stands still in a callback that blocks, while it is stopped (SIGSTOP, `docker pause`) or swapped out. When it
-goes on, its timers run before its sockets are read: what the peer sent in time lies in the kernel, unseen. And where
-the peer has to answer something (a TLS handshake), it could not, because we were silent.
+A process stands still in a callback that blocks, or while it is stopped (SIGSTOP, `docker pause`) or swapped out. When
+it goes on, its timers run before its sockets are read: what the peer sent in time is still unread in the kernel. And
+where the peer has to answer us (a TLS handshake), it could not, because we were silent.
 
 Strategy: time is counted in eighths of the whole. An eighth that took at least twice as long as it should does not
-count, for the process did not run; there are at most eight of these. When all eighths are over, the reactor reads once
-more before the deadline fires. So no clock is read that counts across a standstill, and a deadline that is cancelled
-early, as nearly all are, costs one timer.
+count, because the process was not running; this happens at most eight times. When all eighths are over, the reactor
+reads once more before the deadline fires. So a standstill is never counted, and a deadline that is cancelled early, as
+nearly all are, costs one timer.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _PARTS = 8
 class Deadline:
     """Calls `function` once, `seconds` from now, unless it is cancelled.
 
-    reactor: what it counts by. A task.Clock that is advanced by more than an eighth of `seconds` at once is a process
-        that stood still: advance it in smaller steps (Clock.pump).
-    seconds: from the making of the deadline; it is exceeded by the time in which the process stood still.
+    reactor: its clock. Advancing a task.Clock by more than an eighth of `seconds` at once looks like a process that
+        stood still: advance it in smaller steps (Clock.pump).
+    seconds: from the creation of the deadline; the time in which the process stood still is added.
     """
 
     __slots__ = ("_call", "_due", "_function", "_late", "_left", "_part", "_reactor")
@@ -35,17 +35,17 @@ class Deadline:
         self._reactor = reactor
         self._function = function
         self._part = seconds / _PARTS
-        # Eighths to come, and such in which the process may still stand still.
+        # Eighths left, and how many more times the process may stand still.
         self._left = self._late = _PARTS
         self._wait(reactor.seconds())
 
     def cancel(self) -> None:
-        """Call nothing; without effect when it has fired or was cancelled."""
+        """Do not call the function. Has no effect if the deadline has fired or was cancelled before."""
         if self._call.active():
             self._call.cancel()
 
     def _wait(self, start: float) -> None:
-        """For an eighth that began at `start`, which is now or was a moment ago."""
+        """Wait for the end of the eighth that began at `start`, now or a moment ago."""
         self._due = start + self._part
         self._call = self._reactor.callLater(max(self._due - self._reactor.seconds(), 0), self._passed)
 
@@ -59,5 +59,5 @@ class Deadline:
         if self._left:
             self._wait(now if stood_still else self._due)
         else:
-            # Timers that are made now run after the sockets were read.
+            # A timer set now runs after the sockets were read.
             self._call = self._reactor.callLater(0, self._function)

@@ -1,8 +1,8 @@
-"""When the ports of a named socket accept connections, and that they do not when the process has no descriptor left.
+"""When the ports of a named socket accept connections, and how they rest when the process has no descriptor left.
 
-Twisted keeps a descriptor in reserve and with it accepts and closes what it cannot serve, with a line in the log for
-each. Whoever connected in that moment is cut off, with what was sent. Here such connections stay with the kernel, as
-in asyncio: ports rest until a connection of this socket leaves, or for a second.
+Twisted keeps a descriptor in reserve, with which it accepts and closes connections that it cannot serve, with a line in
+the log for each. Their clients are cut off, and what they sent is lost. Here such connections stay with the kernel, as
+in asyncio: the ports rest until a connection of this socket leaves, or for a second.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 log = Logger()
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""The process, or the system, can take no further connection now."""
+"""The process, or the system, cannot accept another connection now."""
 
 # Seconds.
 _REST = 1.0
 _BETWEEN_LINES = 60.0
 
 
-class Accepting:
+class Ports:
     """The open ports of one named socket.
 
-    name: for the log.
-    ports: those of datagrams among them; they accept nothing and are left alone.
+    name: the socket's, for the log.
+    ports: all open ones, including those of datagrams, which accept nothing and are left alone.
     """
 
     def __init__(self, name: str, reactor: IReactorTime) -> None:
@@ -45,19 +45,19 @@ class Accepting:
         self._last_line: float | None = None
 
     def add(self, port: IListeningPort) -> None:
-        """A port was opened."""
+        """Add a port that was opened."""
         if isinstance(port, Port):
             port.socket = _Listener(port.socket, self)
         self.ports.append(port)
 
     def accept(self, wanted: bool) -> None:
-        """Whether there is room for connections. True also ends a rest: one has perhaps left."""
+        """Accept connections from now on, or do not. True also ends a rest: a connection may have left."""
         self._wanted = wanted
         self._end_rest()
         self._adjust()
 
     def close(self) -> list[IListeningPort]:
-        """Forget the ports; whoever asks has to stop them."""
+        """Forget the ports and return them; the caller must stop them."""
         self._end_rest()
         ports, self.ports = self.ports, []
         return ports
@@ -71,7 +71,7 @@ class Accepting:
         if self._last_line is None or now - self._last_line >= _BETWEEN_LINES:
             self._last_line = now
             log.warn(
-                "{name}: connections have to wait: {error} (raise the limit of open files, or set max_connections)",
+                "{name}: connections have to wait: {error} (raise the limit on open files, or set max_connections)",
                 name=self._name,
                 error=error.strerror,
             )
@@ -87,7 +87,7 @@ class Accepting:
 
     def _adjust(self) -> None:
         for port in self.ports:
-            # None that the reactor has closed.
+            # Not one that the reactor has closed.
             if isinstance(port, Port) and port.connected:
                 if self._wanted and self._resting is None:
                     port.startReading()
@@ -96,11 +96,11 @@ class Accepting:
 
 
 class _Listener:
-    """A listening socket for which a lack of descriptors looks as if nobody had connected."""
+    """A listening socket whose accept() raises BlockingIOError, as if nobody had connected, if descriptors run out."""
 
-    def __init__(self, listener: socket.socket, accepting: Accepting) -> None:
+    def __init__(self, listener: socket.socket, ports: Ports) -> None:
         self._listener = listener
-        self._accepting = accepting
+        self._ports = ports
 
     def accept(self) -> tuple[socket.socket, object]:
         try:
@@ -108,7 +108,7 @@ class _Listener:
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
-            self._accepting.exhausted(error)
+            self._ports.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has

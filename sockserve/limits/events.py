@@ -1,4 +1,4 @@
-"""One event when a limit ends or refuses a connection: logged, counted, and for whoever listens."""
+"""One event for each connection that a limit ends or refuses: logged, counted, and passed on to listeners."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = Logger("sockserve.connection")
 class LimitEvent:
     """A connection ended, or was refused, because of a limit.
 
-    limit: the name of the setting, such as "idle_timeout"; "handler" and "tls" where what answers, or TLS, has failed.
-    peer: who it was, after the name of the named socket, if any: `orders 192.0.2.7:4711`.
-    text: what happened, in words; "" where that has a line of its own in the log.
+    limit: the name of the setting, such as "idle_timeout"; or "handler" or "tls", when the handler or TLS has failed.
+    peer: its address, after the name of the named socket, if any: `orders 192.0.2.7:4711`.
+    text: what happened, in words; "" if the log has its own line for it.
     """
 
     limit: str
@@ -33,26 +33,25 @@ Listener = Callable[[LimitEvent], object]
 
 
 class Events:
-    """Where limits tell what they have done. The log has a line for each event with a text.
+    """Where limits report what they have done. The log gets a line for each event that has a text.
 
-    lines: bounds how many lines; None: nothing does.
+    lines: limits the number of lines; None: no limit.
 
-    counts: how many events there were, by the name of the limit.
+    counts: the number of events by the name of the limit.
     """
 
     def __init__(self, lines: FloodGuard | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._listeners: list[Listener] = []
-        # What logs lines by their kind.
         self._lines = lines
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener for each event from now on. Gives what ends that. An exception of it is logged."""
+        """Call the listener for each event from now on. Returns a function that ends this. Exceptions are logged."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def tell(self, event: LimitEvent) -> None:
-        """This has happened."""
+        """Count and log an event, and call the listeners."""
         self.counts[event.limit] += 1
         if event.text:
             self.warn(event.limit, "{peer}: {text}", peer=event.peer, text=event.text)
@@ -63,7 +62,7 @@ class Events:
                 log.failure("a listener failed: {event}", event=event)
 
     def warn(self, kind: str, form: str, **values: object) -> None:
-        """One line that a peer has caused. kind: lines of one kind are counted together; see FloodGuard."""
+        """Log one line that a peer has caused. kind: lines of one kind are counted together; see FloodGuard."""
         if self._lines is None:
             log.warn(form, **values)
         else:

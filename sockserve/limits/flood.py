@@ -1,6 +1,6 @@
-"""The lines that peers can cause in the log: a flood of one kind becomes one line a second, with a count.
+"""Log lines that peers can cause: a flood of one kind becomes one line a second, with a count.
 
-Whoever may connect, or send a datagram, could otherwise fill the disk, and hide other lines.
+Otherwise any peer that may connect or send a datagram could fill the disk, and hide other lines.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 FEW = 5
-"""Lines of one kind that appear each by itself in a second."""
+"""How many lines of one kind a second are logged one by one."""
 _SECOND = 1.0
 
 
 class FloodGuard:
-    """Logs like Logger.warn, at the most FEW lines of a kind a second, and one more that counts those left out.
+    """Logs like Logger.warn, but at most FEW lines of a kind a second, and one more that counts those left out.
 
-    A kind that has had more goes on as one line a second, until a second has passed without any.
+    After more than FEW, a kind is logged as one line a second, until a second has passed without any.
 
     log: where the lines go.
-    reactor: its time.
-    name: of the named socket, or of what else these lines are about; the counting line begins with it.
+    reactor: its clock.
+    name: of the named socket, or whatever else the lines are about; the counting line begins with it.
     """
 
     def __init__(self, log: Logger, reactor: IReactorTime, name: str) -> None:
@@ -36,7 +36,7 @@ class FloodGuard:
         self._kinds: dict[str, _Kind] = {}
 
     def warn(self, kind: str, form: str, **values: Any) -> None:  # noqa: ANN401 - as Logger's
-        """One line. kind: lines of one kind are counted together; such as the setting that decides."""
+        """Log one line. kind: lines of one kind are counted together; usually the name of the setting."""
         self._pass(kind, lambda: self._log.warn(form, **values))
 
     def failure(self, kind: str, form: str, failure: Failure, **values: Any) -> None:  # noqa: ANN401
@@ -44,7 +44,7 @@ class FloodGuard:
         self._pass(kind, lambda: self._log.failure(form, failure, **values))
 
     def flush(self) -> None:
-        """Log the counts that are due later, now; to be called at the end, for it leaves no timer behind."""
+        """Log the counts that are due later now, and cancel all timers; to be called at the end."""
         for kind, state in list(self._kinds.items()):
             if state.timer is not None:
                 state.timer.cancel()
@@ -78,11 +78,11 @@ class FloodGuard:
         if count == 1 and last is not None:
             last()
         elif count:
-            self._log.warn("{name}: {count} lines more of this kind ({kind})", name=self._name, count=count, kind=kind)
+            self._log.warn("{name}: {count} more lines of this kind ({kind})", name=self._name, count=count, kind=kind)
 
 
 class _Kind:
-    """The lines of one kind in the second that began at `begun`. timer: set while lines are left out."""
+    """The lines of one kind in the second that began at `begun`. timer: set while lines are being left out."""
 
     __slots__ = ("begun", "last", "left_out", "timer", "written")
 

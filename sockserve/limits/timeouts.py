@@ -1,7 +1,7 @@
-"""The clocks of connections: how long one may be silent, a frame may take, and a peer may take nothing.
+"""The time limits of connections: how long one may be silent, a frame may take, and a peer may read nothing.
 
-One sweep a second looks at the connections that have such a limit, and sees what has moved since the last one. So
-nothing is noted on the way of a message, and ten thousand connections need one timer.
+One sweep a second looks at the connections that have such a limit, and at what has changed since the last sweep. So a
+message costs nothing here, and ten thousand connections need one timer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Limit = Literal["idle_timeout", "frame_timeout", "send_timeout"]
 
-# Seconds between two sweeps; less when a limit is shorter than eight of them.
+# Seconds between two sweeps; less if a limit is shorter than eight of them.
 _INTERVAL = 1.0
 _PART = 8
 
@@ -38,20 +38,20 @@ class Watched(Protocol):
 
     @property
     def taken(self) -> int:
-        """Those of the bytes sent that the peer has taken. It may go down: TLS sends bytes of its own."""
+        """How many of the bytes sent the peer has taken. It may go down: TLS sends bytes of its own."""
 
     @property
     def unfinished(self) -> int | None:
-        """The number of the frame that is received in part; None: there is none, or it is not the peer who is late."""
+        """The number of the frame that is partly received; None: there is none, or the delay is not the peer's."""
 
     def timed_out(self, limit: Limit) -> None: ...
 
     def unwatched(self) -> None:
-        """Nothing of it is watched any more: it may join again."""
+        """It is no longer watched; it may join again."""
 
 
 class _Clock:
-    """When something of one connection moved last. Seconds of the sweep's own time."""
+    """When data of one connection last moved, in seconds of the sweep's own time."""
 
     __slots__ = ("frame", "received", "since_frame", "since_moved", "since_taken", "taken")
 
@@ -63,12 +63,12 @@ class _Clock:
 
 
 class Watch:
-    """Sweeps over the connections that have joined, and tells each when its time is over.
+    """Sweeps over the connections that have joined, and calls `timed_out` of each that exceeds a limit.
 
-    A limit is exceeded by at most a second, or an eighth of the shortest limit there is.
+    A limit takes effect at most a second late, or an eighth of the shortest limit.
 
-    It counts its own time: no step of it is longer than two intervals. So a jump of the system's clock, or a reactor
-    that was busy for long, does not use up the time of the peers. And before it tells one, the reactor reads once more.
+    It counts its own time, in steps of at most two intervals. So a jump of the system's clock, or a reactor that was
+    busy for a long time, does not use up the time of the peers. And before `timed_out`, the reactor reads once more.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -81,10 +81,7 @@ class Watch:
         self._late_call: IDelayedCall | None = None
 
     def join(self, connection: Watched) -> None:
-        """Look at it from now on.
-
-        Until it leaves; or, where only send_timeout is set, until the peer has taken all that was sent to it.
-        """
+        """Watch it until it leaves; or, if only send_timeout is set, until the peer has taken all that was sent."""
         limits = (connection.idle_timeout, connection.frame_timeout, connection.send_timeout)
         self._interval = min([self._interval, *(limit / _PART for limit in limits if limit is not None)])
         self._clocks[connection] = _Clock(self._now, connection)
@@ -92,14 +89,14 @@ class Watch:
             self._schedule()
 
     def leave(self, connection: Watched) -> None:
-        """Forget it, if it has joined. Without connections there is no sweep."""
+        """Forget it, if it has joined. Without connections there are no sweeps."""
         self._clocks.pop(connection, None)
         if not self._clocks:
             for call in (self._call, self._late_call):
                 if call is not None:
                     call.cancel()
             self._call = self._late_call = None
-            # The next one that comes makes another.
+            # The next connection creates another.
             _watches.pop(self._reactor, None)
 
     def _schedule(self) -> None:
@@ -111,7 +108,7 @@ class Watch:
         # First, because what is called then may fail.
         self._schedule()
         if self._looks():
-            # Timers run before the sockets are read. What came while the process stood still counts.
+            # Timers run before the sockets are read, and what came while the process stood still must count.
             self._late_call = self._reactor.callLater(0, self._end_late)
 
     def _looks(self) -> list[tuple[Watched, Limit | Literal["done"]]]:
@@ -121,11 +118,11 @@ class Watch:
     def _end_late(self) -> None:
         self._late_call = None
         for connection, limit in self._looks():
-            # The end of one may have been that of another.
+            # The end of one may have ended another.
             if connection not in self._clocks:
                 continue
             if limit != "frame_timeout":
-                # Nothing comes after these; a connection with a late frame may go on to be idle.
+                # These are final; a connection with a late frame may still become idle.
                 self.leave(connection)
             if limit == "done":
                 connection.unwatched()
@@ -133,7 +130,7 @@ class Watch:
                 connection.timed_out(limit)
 
     def _look(self, connection: Watched, clock: _Clock) -> Limit | Literal["done"] | None:
-        """The limit that it exceeds now, if any. "done": there is nothing to look at any more."""
+        """The limit that it exceeds now, if any. "done": there is nothing left to watch."""
         now = self._now
         received, sent, taken = connection.bytes_received, connection.bytes_sent, connection.taken
         if received != clock.received or taken > clock.taken:
@@ -153,7 +150,7 @@ class Watch:
         return "idle_timeout" if now - clock.since_moved >= connection.idle_timeout else None
 
 
-# Of the reactors with connections that have limits.
+# One for each reactor that has connections with limits.
 _watches: dict[IReactorTime, Watch] = {}
 
 

@@ -1,1 +1,1 @@
-"""Named sockets, and the settings they have."""
+"""Named sockets and their settings."""

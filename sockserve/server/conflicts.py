@@ -1,4 +1,4 @@
-"""What the settings of a named socket make of each other: what would change nothing, or cannot be, is refused."""
+"""Settings of a named socket that do not go together: what would have no effect, or is impossible, is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_FUNCTION = "no function is called; accepted: with a handler that is a functio
 
 
 def check_together(settings: SocketSettings) -> None:
-    """Raises SettingError for the first setting that does not go with the others."""
+    """Raise SettingError for the first setting that does not go with the others."""
     given, answers = settings.given, settings.answers
     kinds = {each.opening.kind for each in settings.listens}
     udp = next((str(each.opening.endpoint) for each in settings.listens if each.opening.kind == "udp"), None)
@@ -34,7 +34,7 @@ def check_together(settings: SocketSettings) -> None:
             raise SettingError(name, reason)
     if settings.threads and is_coroutine_handler(answers):
         raise SettingError(
-            "threads", "these are for a handler that blocks, not for a coroutine function; accepted: one of the two"
+            "threads", "only for a handler that blocks, not for a coroutine function; accepted: one of the two"
         )
     if udp is not None:
         _check_datagrams(settings, udp)
@@ -77,9 +77,9 @@ def _check_datagrams(settings: SocketSettings, udp: str) -> None:
 
 
 def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSettings], str]) -> None:
-    """Raises SettingError when two endpoints have one address.
+    """Raise SettingError if two endpoints have the same address.
 
-    place: what the error begins with, for the socket whose endpoint comes second.
+    place: returns what the error begins with, for the socket whose endpoint comes second.
     """
     owners: dict[tuple[object, ...], str] = {}
     for socket in sockets:
@@ -90,7 +90,8 @@ def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSe
             if address in owners:
                 raise SettingError(
                     place(socket),
-                    f"{each.opening.endpoint!r}: socket {owners[address]!r} listens there already; accepted: once",
+                    f"{each.opening.endpoint!r}: socket {owners[address]!r} already listens there; "
+                    "accepted: each address once",
                 )
             owners[address] = socket.name
 

@@ -1,4 +1,4 @@
-"""Where a named socket listens: one entry a kind of endpoint."""
+"""Where a named socket listens: a table with one entry for each kind of endpoint."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ ServerEndpoint = str | IStreamServerEndpoint
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An endpoint, checked and not open.
+    """An endpoint, checked and not open yet.
 
-    endpoint: as it was given. kind: such as tcp; "": it is not known.
+    endpoint: as it was given.
+    kind: such as tcp; "": unknown.
     make: makes the endpoint for a reactor; for "udp" a DatagramEndpoint.
-    address: equal for two that cannot both be open; None: it cannot be told.
-    certificates: those of the TLS that it has by itself.
+    address: equal for two endpoints that cannot both be open; None: unknown.
+    certificates: those of an endpoint that has its own TLS.
     """
 
     endpoint: ServerEndpoint
@@ -58,11 +59,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of endpoint, by how its string is written.
+    """A kind of endpoint.
 
-    make: makes the endpoint, from a reactor and the arguments. address: see Opening.
-    check: what else has to be right; raises ValueError. certificates: of the TLS that is part of it, for the name of a
-        socket; reads files, and may raise what it likes.
+    form: how its string is written.
+    make: makes the endpoint, from a reactor and the arguments.
+    address: see Opening.
+    check: checks everything else; raises ValueError.
+    certificates: called with the name of a socket and the arguments, if TLS is part of the endpoint; reads files, and
+        may raise any exception.
     """
 
     form: EndpointForm
@@ -73,9 +77,9 @@ class Kind:
 
 
 def opening(endpoint: ServerEndpoint, name: str) -> Opening:
-    """An endpoint, checked: nothing is opened, the files that it names are read.
+    """Check an endpoint: opens nothing, but reads the files that it names.
 
-    name: of the named socket, for the log. Raises ValueError, in one line, and TypeError for what is none at all.
+    name: of the named socket, for the log. Raises ValueError, in one line; TypeError for anything but an endpoint.
     """
     if not isinstance(endpoint, str):
         if not IStreamServerEndpoint.providedBy(endpoint):
@@ -93,14 +97,14 @@ def opening(endpoint: ServerEndpoint, name: str) -> Opening:
         known.check(arguments)
         certificates = known.certificates(name, arguments)
         address = known.address(arguments)
-    except Exception as error:  # Twisted's endpoint parsers raise what they like
+    except Exception as error:  # Twisted's endpoint parsers raise all kinds of exceptions
         accepted = ENDPOINT if known is None else known.form.accepted
         raise ValueError(f"{endpoint!r}: {endpoint_problem(error)}; accepted: {accepted}") from None
     return Opening(endpoint, kind, lambda reactor: known.make(reactor, arguments), address, certificates)
 
 
 def _other(text: str, kind: str) -> Opening:
-    """A kind that a plugin of Twisted adds. Raises ValueError for one that none does."""
+    """An endpoint of a kind that a Twisted plugin adds. Raises ValueError if no plugin does."""
     plugins = [plugin.prefix.lower() for plugin in getPlugins(IStreamServerEndpointStringParser)]
     if kind not in plugins:
         raise ValueError(f"unknown kind of endpoint {kind!r}{suggestion(kind, KINDS)}")
@@ -114,11 +118,11 @@ def _other(text: str, kind: str) -> Opening:
     return Opening(text, kind, make, (text,))
 
 
-# What the entries are made of.
+# Parts of the entries.
 
 
 def _ip(transport: str, everywhere: str = "") -> Callable[[Arguments], Address | None]:
-    """The address of a port. everywhere: the interface where none is named. Port 0 is another port each time."""
+    """The address of a port. everywhere: the default interface. Port 0 has none: it is another port each time."""
 
     def address(arguments: Arguments) -> Address | None:
         if not arguments["port"]:
@@ -141,9 +145,9 @@ def _octal(text: str) -> int:
 
 
 def _path(text: str) -> str:
-    # One that begins with NUL is an abstract name, which Linux has.
+    # A name that begins with NUL is an abstract one, which Linux has.
     if "\0" in text[1:] or len(os.fsencode(text)) > 107:
-        raise ValueError("the path of a unix socket has at most 107 bytes, and no byte 0 in it")
+        raise ValueError("the path of a unix socket has at most 107 bytes, and no zero byte in it")
     return text
 
 
@@ -152,10 +156,10 @@ def _absolute(path: str) -> str:
 
 
 def _unix(reactor: object, arguments: Arguments) -> IStreamServerEndpoint:
-    # It needs what only systems with unix sockets have.
+    # Imported here: the module needs a system that has unix sockets.
     from sockserve.server.unix import UnixEndpoint
 
-    # Twisted has a lock file too; here it changes nothing.
+    # Twisted's lock file; accepted, without effect here.
     used = {name: value for name, value in arguments.items() if name != "lockfile"}
     return UnixEndpoint(reactor, used.pop("address"), **used)
 
@@ -176,7 +180,7 @@ def _descriptor(arguments: Arguments) -> int:
     passed = ListenFDs.fromEnvironment()
     match arguments:
         case {"index": int(index), "name": _}:
-            raise ValueError(f"index ({index}) and name are both there: one of them is enough")
+            raise ValueError(f"index ({index}) and name are both given; only one can be")
         case {"index": int(index)}:
             descriptors = passed.inheritedDescriptors()
             if index >= len(descriptors):
@@ -197,13 +201,13 @@ def _index(text: str) -> int:
 
 
 def _family(number: int) -> socket.AddressFamily:
-    """Of an inherited socket that listens. Raises ValueError."""
+    """The family of an inherited socket that listens. Raises ValueError."""
     try:
         with socket.socket(fileno=os.dup(number)) as inherited:
             listens = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             family = socket.AddressFamily(inherited.family)
     except OSError as error:
-        raise ValueError(f"descriptor {number} is no socket of this process: {error.strerror}") from None
+        raise ValueError(f"descriptor {number} is not a socket of this process: {error.strerror}") from None
     if not listens:
         raise ValueError(f"descriptor {number} is a socket that does not listen")
     return family
@@ -216,7 +220,7 @@ def _ssl_certificates(name: str, arguments: Arguments) -> Certificates:
 
 
 def _of_port(arguments: Arguments) -> Arguments:
-    """What the endpoint below the TLS is made with."""
+    """The arguments for the endpoint below the TLS."""
     return {name: value for name, value in arguments.items() if name in _PORT}
 
 
@@ -298,10 +302,10 @@ KINDS = {
         check=lambda arguments: _family(arguments["fd"]),
     ),
 }
-"""What a named socket listens on, by the kind; plugins of Twisted add others."""
+"""The kinds of endpoints; Twisted plugins add others."""
 
 REFUSED: dict[str, Callable[[str], str]] = {
     "haproxy": _without_proxy,
     "stdio": lambda _: f"has one client and no address; accepted: {ENDPOINT}",
 }
-"""What Twisted has beside these, and why it is not for a named socket."""
+"""Kinds that Twisted has too, and why a named socket refuses them."""

@@ -1,6 +1,6 @@
-"""The settings of a named socket, each once: its type, default, unit, what it accepts, and its help.
+"""The settings of a named socket, each defined once: its type, default, unit, what it accepts, and its help.
 
-From these fields come the keys of a [socket.NAME] table, the options of twistd and their help, the arguments of
+These fields define the keys of a [socket.NAME] table, the options of twistd and their help, the arguments of
 SocketServer, and docs/settings.md.
 """
 
@@ -55,7 +55,7 @@ Size = str | int
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """An endpoint of a named socket, checked, with its framing."""
+    """A checked endpoint of a named socket, with its framing."""
 
     opening: Opening
     framing: Framing
@@ -63,13 +63,13 @@ class Listening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketSettings:
-    """The settings of a named socket, checked: nothing is opened, the files and modules that they name are read.
+    """The checked settings of a named socket. Checking opens nothing, but reads the files and modules that they name.
 
-    docs/settings.md tells each. Whatever is given is put into its checked form: seconds, bytes, tuples of networks.
+    docs/settings.md describes each. Every value is replaced by its checked form: seconds, bytes, tuples of networks.
     Raises SettingError, a ValueError of one line that begins with the setting.
 
-    answers, listens, certificates: what the handler or conversation, the endpoints and the TLS have become.
-    given: the names of those that were given.
+    answers: the handler or conversation, checked. listens: the endpoints, checked. certificates: those of `tls`.
+    given: the names of the settings that were given.
     """
 
     name: str = field(kw_only=False, metadata={"setting": Setting(NAME, "Listening", "Its name.", whole=True)})
@@ -102,7 +102,7 @@ class SocketSettings:
             "setting": Setting(
                 HANDLER,
                 "Messages",
-                "What answers a message; MODULE:CALLABLE: a function of (message, channel), or a protocol class.",
+                "What answers messages; MODULE:CALLABLE is a function of (message, channel) or a protocol class.",
                 "echo",
                 datagrams=True,
             )
@@ -130,12 +130,12 @@ class SocketSettings:
         "close",
     )
     threads: bool = setting(
-        BOOLEAN, "Messages", "Call the handler in threads, because it blocks.", False, datagrams=True
+        BOOLEAN, "Messages", "Call the handler in threads; for a handler that blocks.", False, datagrams=True
     )
     max_pending: int = setting(
         COUNT,
         "Messages",
-        "How many answers of a function may be under way for one client before its reading pauses.",
+        "How many answers a function may owe one client before reading from that client pauses.",
         DEFAULT_MAX_PENDING,
         datagrams=True,
     )
@@ -145,13 +145,13 @@ class SocketSettings:
     when_full: WhenFull = setting(
         choice("wait", "refuse"),
         "Limits",
-        "wait: further clients are connected and served in turn. refuse: they are closed at once.",
+        "wait: further clients stay connected and are served in turn. refuse: they are disconnected at once.",
         "wait",
     )
     max_connections_per_peer: int | None = setting(
         COUNT,
         "Limits",
-        "How many connections one IPv4 address, or one /64 network of IPv6, may have; further ones are closed.",
+        "How many connections one IPv4 address, or one /64 network of IPv6, may have; more are refused.",
         None,
         none="any number",
     )
@@ -161,7 +161,7 @@ class SocketSettings:
     deny: Networks = setting(
         NETWORKS,
         "Limits",
-        "The networks whose clients may not connect, even if allow has them.",
+        "The networks whose clients may not connect, even if they are in allow.",
         (),
         none="none",
         datagrams=True,
@@ -173,13 +173,13 @@ class SocketSettings:
     handshake_timeout: Duration = setting(
         DURATION_VALUE,
         "Time",
-        "Abort a connection whose PROXY header, or whose TLS handshake, takes longer than this.",
+        "Abort a connection whose PROXY header or TLS handshake takes longer than this.",
         DEFAULT_TIMEOUT,
     )
     drain_timeout: Duration = setting(
         DURATION_VALUE,
         "Program",
-        "How long clients have to take what they are owed when the program stops; then they are aborted.",
+        "How long clients have to read what they are owed when the program stops; then they are aborted.",
         10.0,
         whole=True,
     )
@@ -193,7 +193,7 @@ class SocketSettings:
         False,
     )
     proxy_from: Networks | None = setting(
-        NETWORKS, "TLS and PROXY", "The networks of the proxies; who else connects is refused.", None, none="loopback"
+        NETWORKS, "TLS and PROXY", "The networks of the proxies; all other peers are refused.", None, none="loopback"
     )
     log_traffic: bool = setting_of(ConnectionOptions, "log_traffic")
     answers: Handler = field(init=False, repr=False, compare=False)
@@ -213,17 +213,17 @@ class SocketSettings:
         put("listens", tuple(self._listening()))
         put("listen", tuple(Listen(each.opening.endpoint, each.framing) for each in self.listens))
         check_together(self)
-        # The files are read last, once.
+        # The PEM files are read last, and once.
         put("certificates", self._certificates())
 
     def connection_options(self) -> dict[str, object]:
-        """Those of ConnectionOptions that are not the defaults: for the others, a protocol class may have its own."""
+        """The settings in ConnectionOptions that differ from the defaults: the others, a protocol class may set."""
         shared = settings_of(ConnectionOptions)
         return {name: getattr(self, name) for name, about in shared.items() if getattr(self, name) != about.default}
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest message that one of its endpoints accepts."""
+        """The length in bytes of the longest message that one of its endpoints accepts."""
         return max(each.framing.max_length for each in self.listens)
 
     def _answers(self) -> Handler:
@@ -235,7 +235,7 @@ class SocketSettings:
         return _tried("conversation", partial(as_conversation, self.conversation))
 
     def _framed(self, framing: Framing | str, where: str) -> Framing:
-        """The framing with the limits that are given."""
+        """The framing with the limits that were given."""
         FRAMING.check(where, framing)
         max_length = cast("int", self.max_length) if "max_length" in self.given else None
         on_bad_frame = self.on_bad_frame if "on_bad_frame" in self.given else None
@@ -262,7 +262,7 @@ class SocketSettings:
 
 
 def _tried(where: str, make: Callable[[], T]) -> T:
-    """What `make` gives. Raises SettingError for its ValueError."""
+    """What `make` returns; its ValueError becomes a SettingError."""
     try:
         return make()
     except SettingError:
@@ -275,4 +275,4 @@ SOCKET_SETTINGS = {name: about for name, about in settings_of(SocketSettings).it
 """The settings of a [socket.NAME] table."""
 
 SHARED_SETTINGS = {name: about for name, about in settings_of(SocketSettings).items() if about.whole and name != "name"}
-"""The settings of a socket that a file has once, for all its sockets."""
+"""The settings of a socket that are set once in a file, for all its sockets."""

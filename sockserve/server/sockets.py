@@ -20,7 +20,7 @@ from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
-from sockserve.limits.descriptors import Accepting
+from sockserve.limits.descriptors import Ports
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
@@ -48,9 +48,9 @@ log = Logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketArguments(SocketSettings):
-    """What SocketServer takes: the settings of the socket, and what it shares with others.
+    """The arguments of SocketServer: the settings of the socket, and what it shares with other sockets.
 
-    memory: the budget that the connections count for; one budget may be for several sockets.
+    memory: the budget that its connections count towards; several sockets may share one.
     reactor: None: the global one.
     """
 
@@ -69,7 +69,7 @@ P = ParamSpec("P")
 
 
 def takes(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """The method's arguments are those of the other callable, for type checkers."""
+    """Tells type checkers that the method's arguments are those of the other callable."""
     return lambda method: method
 
 
@@ -79,22 +79,21 @@ class SocketServer(Service):
     SocketServer(name, listen, framing="raw", handler="echo", *, memory=None, reactor=None, ...)
 
     The other arguments, all by keyword, are the keys that a [socket.NAME] table of a configuration file has, and
-    drain_timeout: docs/settings.md tells each, and sockserve.server.settings holds them. They take the same values, and
-    those of Python: numbers are seconds and bytes; a handler, a conversation or a framing may be the object itself;
-    `listen` takes endpoints too, and a Listen for one that has a framing of its own; `tls` takes a TLSConfig.
+    drain_timeout: docs/settings.md describes each, and sockserve.server.settings defines them. They accept the same
+    values, and Python's: numbers are seconds and bytes; a handler, a conversation or a framing may be the object
+    itself; `listen` accepts endpoints too, and a Listen for one that has its own framing; `tls` accepts a TLSConfig.
 
-    memory: the budget that the connections count for; one budget may be for several sockets.
+    memory: the budget that its connections count towards; several sockets may share one.
     reactor: None: the global one.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
-    twisted.internet.error.CannotListenError when an endpoint cannot be opened; an endpoint that takes its time and then
-    fails is logged.
+    twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged.
 
-    settings: what it was made with, checked.
+    settings: its checked settings.
     ports: the open ports.
-    events: told when a limit ends or refuses a connection; `listen` to them.
+    events: one for each connection that a limit ends or refuses; call `events.listen` to receive them.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
-        under "handler", because what answers has failed. Logged when the service has stopped.
+        under "handler", because the handler failed. Logged when the service has stopped.
     """
 
     @takes(SocketArguments)
@@ -110,7 +109,7 @@ class SocketServer(Service):
 
     @classmethod
     def of(cls, settings: SocketSettings, *, memory: MemoryBudget | None = None, reactor: object = None) -> Self:
-        """The service that checked settings describe."""
+        """The service for checked settings."""
         server = cls.__new__(cls)
         server._build(settings, memory, reactor)
         return server
@@ -123,11 +122,11 @@ class SocketServer(Service):
         self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
         self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
-        self._accepting = Accepting(name, self._reactor)
+        self._ports = Ports(name, self._reactor)
         self._admission: Admission[Engine] = Admission(
             settings.max_connections,
             settings.when_full,
-            self._accepting.accept,
+            self._ports.accept,
             per_peer=settings.max_connections_per_peer,
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
@@ -135,7 +134,7 @@ class SocketServer(Service):
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
-        # What each endpoint listens with, and the certificates of its TLS.
+        # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         options = settings.connection_options()
         for each in settings.listens:
@@ -157,26 +156,26 @@ class SocketServer(Service):
 
     @property
     def clean(self) -> bool:
-        """No connection was aborted because drain_timeout was over."""
+        """Whether no connection was aborted because of drain_timeout."""
         return "drain_timeout" not in self.closings
 
     @property
     def ports(self) -> list[IListeningPort]:
         """The open ports."""
-        return self._accepting.ports
+        return self._ports.ports
 
     @property
     def channels(self) -> dict[int, Channel]:
-        """The connections that are served now, by their id."""
+        """The connections being served, by their id."""
         return {number: _channel(each) for number, each in self._admission.running.items()}
 
     def channel(self, id: int) -> Channel | None:  # noqa: A002 - the name of Channel.id
-        """The connection with that id; None when it is gone."""
+        """The connection with that id; None if it is gone."""
         connection = self._admission.running.get(id)
         return None if connection is None else _channel(connection)
 
     def privilegedStartService(self) -> None:
-        """Open the endpoints, while the process may still have the rights that low ports need."""
+        """Open the endpoints while the process still has the rights that low ports need."""
         super().privilegedStartService()
         self._admission.open()
         self.closings.clear()
@@ -195,12 +194,12 @@ class SocketServer(Service):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, and drain: finish what is owed, close, abort what is left after drain_timeout."""
+        """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
         super().stopService()
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
-        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._accepting.close()])
+        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
@@ -217,16 +216,16 @@ class SocketServer(Service):
     def _abort(self, result: object, seconds: float) -> None:
         count = self._admission.abort()
         log.warn(
-            "{name}: {count} connections aborted, they were not done within {seconds} seconds (drain_timeout)",
+            "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
             name=self.name,
             count=count,
             seconds=f"{seconds:g}",
         )
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
-        """What an endpoint listens with: the factory, in what is settled before its protocols are connected.
+        """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.
 
-        The order from the outside in: PROXY, who may connect at all, TLS, the factory.
+        From the outside in: the PROXY header, access, TLS, the factory.
         """
         layered: IProtocolFactory = factory
         if certificates is not None:
@@ -247,7 +246,7 @@ class SocketServer(Service):
         return layered
 
     def _datagrams(self, framing: Framing) -> DatagramSocket:
-        """What answers the datagrams of one endpoint."""
+        """The protocol that answers the datagrams of one endpoint."""
         settings = self.settings
         assert settings.answers.datagram is not None
         return DatagramSocket(
@@ -266,7 +265,7 @@ class SocketServer(Service):
         self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
 
     def _opened(self, port: IListeningPort) -> None:
-        self._accepting.add(port)
+        self._ports.add(port)
         log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
 
     def _failed(self, failure: Failure) -> None:
@@ -275,7 +274,7 @@ class SocketServer(Service):
 
 
 SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
-"""The names of what SocketServer takes."""
+"""The names of SocketServer's arguments."""
 
 SocketServer.__signature__ = signature(SocketArguments)  # type: ignore[attr-defined]
 
@@ -287,7 +286,7 @@ def _channel(connection: Engine) -> Channel:
 class Server(MultiService):
     """Any number of named sockets.
 
-    sockets: by their names. `name in server.sockets` is what SocketExist asks in WINDEV.
+    sockets: by name. `name in server.sockets` is what SocketExist does in WINDEV.
     """
 
     def __init__(self, sockets: Iterable[SocketServer] = ()) -> None:
@@ -297,10 +296,10 @@ class Server(MultiService):
             self.add(socket)
 
     def add(self, socket: SocketServer) -> None:
-        """Add one; it starts now if the server runs. Raises ValueError for a name or an address that is taken."""
+        """Add one; it starts now if the server is running. Raises ValueError if its name or an address is taken."""
         name = str(socket.name)
         if name in self.sockets:
-            raise ValueError(f"there is a socket named {name!r} already")
+            raise ValueError(f"there is already a socket named {name!r}")
         together = [one.settings for one in (*self.sockets.values(), socket)]
         check_addresses(together, lambda _: "listen")
         check_circles(together, lambda _: "handler")
@@ -312,5 +311,5 @@ class Server(MultiService):
             raise
 
     def remove(self, name: str) -> Deferred[None]:
-        """Stop and forget one. Fires when it is drained. Raises KeyError."""
+        """Stop and forget the socket with that name. Fires when it is drained. Raises KeyError."""
         return maybeDeferred(self.sockets.pop(name).disownServiceParent)

@@ -1,7 +1,7 @@
-"""UDP: every datagram is a message, and its answer goes to its sender. Always raw, on loopback unless told otherwise.
+"""UDP: every datagram is a message, and its answer goes to its sender. Always raw; on loopback by default.
 
-A datagram may be lost, doubled or overtaken, and its sender's address may be a lie: a server that answers such
-datagrams on a public address sends traffic to whoever the sender names (RFC 4732 section 3.1, amplification).
+A datagram may be lost, duplicated or reordered, and its sender's address may be forged: a server that answers such
+datagrams on a public address sends traffic to any victim that the sender names (RFC 4732 section 3.1, amplification).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class DatagramSocket(DatagramProtocol):
     """The datagrams of one endpoint.
 
     name: of the named socket. function: see sockserve.handlers.function.
-    lines: the log of this named socket.
-    framing: its max_length bounds datagrams in both directions; longer ones are dropped.
+    lines: where lines that peers cause are logged.
+    framing: its max_length limits datagrams in both directions; longer ones are dropped.
     access: whose datagrams are answered; those of others are dropped.
-    max_pending: answers under way; datagrams beyond them are dropped, as the network does.
-    info: of the last sender; None before the first datagram.
+    max_pending: how many answers may be under way; further datagrams are dropped, as by the network.
+    info: that of the last sender; None before the first datagram.
     """
 
     transport: Port
@@ -79,7 +79,7 @@ class DatagramSocket(DatagramProtocol):
 
     @property
     def info(self) -> ConnectionInfo | None:
-        """Of the last sender."""
+        """That of the last sender; None before the first datagram."""
         return None if self._last is None else self._last.info
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
@@ -104,8 +104,8 @@ class DatagramSocket(DatagramProtocol):
     def send(self, datagram: bytes, sender: Sender) -> None:
         """Send one datagram. Raises MessageTooLong.
 
-        What the network does not take is dropped, with a line in the log: it is the sender's address that cannot be
-        reached, such as port 0 (RFC 768: nothing is to be answered), or too long for a datagram.
+        What cannot be sent is dropped, with a line in the log: it is too long for a datagram, or the sender's address
+        cannot be reached, such as port 0 (RFC 768: no answer is expected).
         """
         frame = self.framing.encode(datagram)
         if self._log_traffic:
@@ -118,7 +118,7 @@ class DatagramSocket(DatagramProtocol):
             self.drop("unsent", sender, f"no answer can be sent there: {error.strerror}")
 
     def drop(self, kind: str, sender: Sender, why: object) -> None:
-        """Note that a datagram, or the answer to one, goes no further. kind: of such lines, see FloodGuard."""
+        """Log that a datagram, or the answer to one, was dropped. kind: see FloodGuard."""
         self._lines.warn(kind, "{peer}: dropped, {why}", peer=sender.peer, why=printable(why))
 
     def _answered(self, answer: object, sender: Sender) -> None:
@@ -136,7 +136,7 @@ class DatagramSocket(DatagramProtocol):
 
 
 class Sender:
-    """Who sent a datagram, for the channel of its handler: what is sent goes back to that address."""
+    """The sender of a datagram, below the channel of its handler: what the channel sends goes back to that address."""
 
     id = 0
     lossReason: ConnectionLost | None = None
@@ -203,9 +203,9 @@ class Sender:
 
 
 class DatagramEndpoint:
-    """Where datagrams arrive; the counterpart of the endpoints of streams.
+    """Where datagrams arrive; the counterpart of stream endpoints.
 
-    port: 0 for one that the system chooses. interface: loopback unless told otherwise.
+    port: 0: the system chooses one. interface: by default loopback.
     """
 
     def __init__(self, reactor: IReactorUDP, port: int, interface: str = "127.0.0.1") -> None:
@@ -214,5 +214,5 @@ class DatagramEndpoint:
         self._interface = interface
 
     def listen(self, protocol: DatagramSocket) -> Deferred[IListeningPort]:
-        """Open it. Fails as the endpoints of streams do."""
+        """Open the port. Fails as stream endpoints do."""
         return maybeDeferred(self._reactor.listenUDP, self._port, protocol, self._interface, _MAX_SIZE)

@@ -1,8 +1,8 @@
-"""Unix sockets to listen on: what a killed server has left is no obstacle, and a server that lives keeps its socket.
+"""Listening on unix sockets: what a killed server has left is no obstacle, and a running server keeps its socket.
 
-Whether a socket file is stale is decided by the only thing that tells: nobody answers there. Twisted asks a lock file
-for the id of a process instead, and in a container that is soon the id of another one, or our own. There is no lock
-file here; while a server starts, it locks the folder (flock), so that of two that start at once one sees the other.
+A socket file is stale if nobody answers there: no other test is reliable. Twisted reads a process id from a lock file
+instead, and in a container that is soon the id of another process, or our own. There is no lock file here; a server
+locks the folder (flock) while it starts, so that of two that start at once, one sees the other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DEFAULT_MODE = 0o666
 DEFAULT_BACKLOG = 50
 """Both are Twisted's."""
 
-# Seconds to wait for another server that starts in the same folder; it needs less than one of them.
+# Seconds to wait for another server that is starting in the same folder, which takes less than that.
 _PATIENCE = 1.0
 _PAUSE = 0.01
 
@@ -43,9 +43,9 @@ _PAUSE = 0.01
 class UnixEndpoint:
     """Listens on a unix socket.
 
-    path: of its file. One that begins with NUL is an abstract name, which Linux has, and no file.
-    mode: of the file: who may write to it may connect. The folder's mode holds as well.
-    backlog: connections that the kernel keeps until they are accepted.
+    path: of its file. If it begins with NUL, it is an abstract name, which Linux has, without a file.
+    mode: of the file: users who may write to it may connect. The folder's mode applies too.
+    backlog: how many connections the kernel keeps until they are accepted.
     """
 
     def __init__(self, reactor: object, path: str, *, mode: int = DEFAULT_MODE, backlog: int = DEFAULT_BACKLOG) -> None:
@@ -77,7 +77,7 @@ class UnixEndpoint:
 
 
 class _Port(Port):
-    """Removes the file of its socket at the end if it is still there, and still this socket's."""
+    """Removes the file of its socket at the end, if it is still this socket's."""
 
     _file: tuple[int, int] | None = None
 
@@ -89,12 +89,12 @@ class _Port(Port):
         if self._file == _identity(self._bindPath) or self._bindPath.startswith(b"\0"):
             super().connectionLost(reason)
         else:
-            # Somebody has removed the file; what may be there now belongs to another server.
+            # The file was removed; if there is one now, it belongs to another server.
             tcp.Port.connectionLost(self, reason)
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:
-    """Which file that is; None: none."""
+    """The identity (device and inode) of the file; None: there is no file."""
     try:
         found = Path(os.fsdecode(path)).lstat()
     except (OSError, ValueError):
@@ -104,9 +104,9 @@ def _identity(path: bytes) -> tuple[int, int] | None:
 
 @contextmanager
 def _to_itself(folder: Path) -> Iterator[None]:
-    """Inside, no other server looks for stale sockets in the same folder.
+    """Within this context, no other server looks for stale sockets in the same folder.
 
-    Where the folder cannot be locked, there is no such guard: it must not keep a server from starting.
+    If the folder cannot be locked, this does nothing: that must not keep a server from starting.
     """
     opened = None
     try:
@@ -122,7 +122,7 @@ def _to_itself(folder: Path) -> Iterator[None]:
 
 
 def _lock(opened: int) -> bool:
-    """False: another process has it. Closing gives it back."""
+    """Lock the folder. False: another process has the lock. Closing the descriptor releases it."""
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -131,9 +131,9 @@ def _lock(opened: int) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a server that is gone has left: its socket, and the lock file that Twisted would have made.
+    """Remove what a dead server has left: its socket, and the lock file that Twisted makes.
 
-    Raises OSError when somebody answers there, when that cannot be found out, and for files that are no sockets.
+    Raises OSError if somebody answers there, if that cannot be found out, and for a file that is not a socket.
     """
     try:
         mode = path.lstat().st_mode
@@ -143,17 +143,17 @@ def _clear(path: Path) -> None:
         if not _refuses(path):
             raise OSError(None, "a server answers there")
         if not stat.S_ISSOCK(mode):
-            raise OSError(None, "what is there is no socket")
+            raise OSError(None, "what is there is not a socket")
         path.unlink()
     lock = Path(f"{path}.lock")
     with suppress(OSError):
-        # A link to the id of a process. One of a dead process would let Twisted remove our socket.
+        # A link to a process id. If that process is dead, Twisted would remove our socket.
         if str(lock.readlink()).isdigit():
             lock.unlink()
 
 
 def _refuses(path: Path) -> bool:
-    """Whether nobody listens there. Raises OSError when that cannot be found out."""
+    """Whether nobody listens there. Raises OSError if that cannot be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
         try:
@@ -161,6 +161,6 @@ def _refuses(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return True
         except BlockingIOError:
-            # It listens, and so many wait that there is no room.
+            # It listens, but its backlog is full.
             return False
     return False

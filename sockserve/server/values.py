@@ -1,4 +1,4 @@
-"""The kinds of values that only the settings of a named socket have; see sockserve.fields."""
+"""The kinds of values that only settings of a named socket have; see sockserve.fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sockserve.tls.certificates import TLSConfig
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """An endpoint with a framing of its own, beside others of the same named socket. None: the socket's."""
+    """An endpoint of a named socket that has its own framing. framing: None: the socket's."""
 
     endpoint: ServerEndpoint
     framing: Framing | str | None = None
@@ -31,7 +31,7 @@ class Listen:
 def _name(value: object) -> object:
     name = of(str)(value)
     if not name.strip() or not name.isprintable() or len(name) > 100:
-        raise ValueError(f"{shown(name)} is no name for a socket; accepted: {NAME.accepted}")
+        raise ValueError(f"{shown(name)} is not a name for a socket; accepted: {NAME.accepted}")
     return name
 
 
@@ -45,13 +45,13 @@ def _networks(value: object) -> tuple[Network, ...]:
         if not (isinstance(network, str) or hasattr(network, "network_address")):
             raise ValueError(f"found {described(network)} in a list; accepted: {NETWORKS.accepted}")
     if not networks:
-        # Some would mean "all" by it, others "none".
+        # To some it means "all", to others "none".
         raise ValueError(f"an empty list names nobody; accepted: {NETWORKS.accepted}")
     return tuple(map(as_network, networks))
 
 
 def _listen(value: object) -> tuple[tuple[str, Listen], ...]:
-    """Each endpoint, after the path to it."""
+    """Each endpoint with the path to it before it, such as listen[1]."""
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping | Listen)
     items = list(cast("Iterable[object]", value)) if several else [value]
     if not items or value in ("", {}):
@@ -124,7 +124,7 @@ TLS = Value("a table [socket.NAME.tls] with certificate in it, or a TLSConfig", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """An endpoint with a framing of its own, as a table has it."""
+    """An endpoint with its own framing, as a table in TOML."""
 
     endpoint: str = field(metadata={"setting": Setting(ENDPOINT_VALUE, "Listening", "Where to listen.")})
     framing: str | None = setting(FRAMING, "Listening", "Its framing.", None, none="that of the socket")

@@ -1,1 +1,1 @@
-"""The twistd plugin: its options, its service, its signals and its clock."""
+"""The twistd plugin: its options, service, signals and clock."""

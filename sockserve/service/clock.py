@@ -1,4 +1,4 @@
-"""A reactor whose time does not jump when the clock of the machine is set."""
+"""A reactor whose time does not jump when the system clock is set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from twisted.python.runtime import seconds as wall_clock
 
 
 def make_steady(reactor: object) -> None:
-    """Let the reactor's timers run by the system's monotonic clock.
+    """Make the reactor's timers use the system's monotonic clock.
 
-    Twisted's reactors take the time of day. Set forward by an hour, it ends every timeout at once, and with it
-    connections that were served well; set back, none ends for that hour. From here on `reactor.seconds()` goes on from
-    the time of day there is now. Other reactors, such as those of tests, are left alone.
+    Twisted's reactors use the time of day. When that is set forward by an hour, every timeout ends at once, and healthy
+    connections are closed; when it is set back, none ends for an hour. From now on, `reactor.seconds()` advances
+    steadily from the current time of day. Other reactors, such as those of tests, are left alone.
     """
     steady = cast("Any", reactor)
     if getattr(reactor, "seconds", None) is wall_clock:

@@ -1,4 +1,4 @@
-"""The twistd plugin: `twistd -n sockserve`, its options and the service they describe."""
+"""The twistd plugin: the options of `twistd -n sockserve`, and the service they describe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sockserve.server.endpoints import DEFAULT_LISTEN
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
-from sockserve.service.signals import Stopping
+from sockserve.service.signals import SignalHandler
 from sockserve.text import one_line
 
 if TYPE_CHECKING:
@@ -42,34 +42,34 @@ if TYPE_CHECKING:
 log = Logger()
 
 SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items() if name != "tls"}
-"""The settings that are options: all but those that have a table of their own."""
+"""The settings that are options: all but those that are a table of their own."""
 
 _ELSE = "Program"
 _OTHERS = {
-    "config": "A TOML file with all settings, and no other option beside it.",
+    "config": "A TOML file with all settings; no other option is accepted with it.",
     "help": "Display this help and exit.",
     "version": "Print the versions of sockserve and Twisted, and exit.",
 }
-"""The options that are no settings, and their help."""
+"""The options that are not settings, and their help."""
 
-# Columns of help before its sentences.
+# The column of the help's sentences.
 _INDENT = 32
 
 
 class Options(usage.Options):
-    """What follows `twistd sockserve` on the command line.
+    """The options after `twistd sockserve` on the command line.
 
-    config: what it describes, once it is parsed. reactor: what endpoints are made with; None: the global one.
+    config: what they describe; set once they are parsed. reactor: None: the global one.
     """
 
     synopsis = "[options]"
     longdesc = (
-        "Serve messages over stream sockets. Without options: echo, each client gets back what it sends, to the last "
-        "byte, also when it shuts down its sending side first. The options describe one named socket; a file that "
-        f"--config names, any number. Framings: {', '.join(FRAMINGS)}. N is a number of bytes; DELIM, START and END "
+        "Serve messages over stream sockets. Without options it echoes: each client gets back everything it sends, "
+        "even if it shuts down its sending side first. The options describe one named socket; a file given with "
+        f"--config describes any number. Framings: {', '.join(FRAMINGS)}. N is a number of bytes; DELIM, START and END "
         r"are bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. "
-        f"Handlers: {', '.join(HANDLERS)}; modules are looked for in the current directory first. A SIZE takes k and M "
-        "(1024, 1024 * 1024), a TIME ms, s and min."
+        f"Handlers: {', '.join(HANDLERS)}; modules are searched for in the current directory first. A SIZE may end in "
+        "k or M (1024, 1024 * 1024), a TIME in ms, s or min."
     )
     optParameters = [["config", None, None, _OTHERS["config"]]]
 
@@ -85,7 +85,7 @@ class Options(usage.Options):
         super().opt_version()
 
     def getUsage(self, width: int | None = None) -> str:
-        """The help: the options under the headings that their settings have."""
+        """The help: the options under the headings of their settings."""
         groups: dict[str, list[str]] = {}
         for name, each in SETTINGS.items():
             value = each.value.metavar and f"={each.value.metavar}"
@@ -98,13 +98,13 @@ class Options(usage.Options):
         return "\n".join([*chunks, textwrap.fill(self.longdesc, 80)]) + "\n"
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Check everything, open nothing. Raises twisted.python.usage.UsageError, one line.
+        """Check everything; open nothing. Raises twisted.python.usage.UsageError, in one line.
 
-        Under twistd, which would print its program help first and all of it to standard output, the line goes to
-        standard error and the program ends with status 1.
+        Under twistd, which would print its own help first, and all to standard output, the line goes to standard error
+        and the program exits with status 1.
         """
         if self.parent is not None:
-            # twistd looks for modules beside its own script; users mean those beside them.
+            # twistd searches for modules next to its own script; users expect the current directory.
             sys.path.insert(0, str(Path.cwd()))
         try:
             super().parseOptions(options)
@@ -132,11 +132,11 @@ class Options(usage.Options):
     def _from_file(self, given: dict[str, Any]) -> Config:
         others = sorted(_option(name) for name in given)
         if others:
-            raise ConfigError("--config", f"all settings are in the file; not accepted beside it: {', '.join(others)}")
+            raise ConfigError("--config", f"all settings are in the file; not accepted with it: {', '.join(others)}")
         return load(self["config"])
 
     def _from_options(self, given: dict[str, Any]) -> Config:
-        """One named socket, with the name of what answers."""
+        """One named socket, named after its handler or conversation."""
         program, shared = check_program({name: given[name] for name in given if name in PROGRAM_SETTINGS}, _option)
         table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_SETTINGS}}
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
@@ -144,7 +144,7 @@ class Options(usage.Options):
         return check_sockets([socket], program, lambda _, key: _option(key), _option)
 
     def _hint(self, problem: str) -> str:
-        """The nearest option, after a message about one that does not exist."""
+        """A suggestion, to follow a message about an option that does not exist."""
         match = re.fullmatch(r"option --(.+) not recognized", problem, re.DOTALL)
         names = [name.removesuffix("=") for name in self.longOpt]
         near = difflib.get_close_matches(match[1], names, 1) if match else []
@@ -176,7 +176,7 @@ def _sentence(name: str, about: Setting) -> str:
 
 
 def _entry(option: str, text: str) -> str:
-    """One option and its sentence, as help has them."""
+    """One option and its sentence, as help shows them."""
     lines = textwrap.wrap(text, 80 - _INDENT)
     head = f"  {option}" if option.startswith("-") and not option.startswith("--") else f"      {option}"
     first = f"{head:{_INDENT}}{lines.pop(0)}" if len(head) < _INDENT else head
@@ -206,18 +206,18 @@ def _name(handler: str) -> str:
 def _last_name(text: str) -> str:
     """`answer` for shop.orders:answer and shop.orders:Shop.answer."""
     name = re.split(r"[.:]", text)[-1]
-    # What is wrong with such a text is told where it is checked.
+    # If the text is wrong, its own check will say so.
     return name[:100] if name.strip() and name.isprintable() else "socket"
 
 
 def makeService(options: Options) -> MultiService:
-    """The service that checked options describe. Starting it raises StartError for a port that cannot be opened."""
-    stopping = None
+    """The service that checked options describe. Starting it raises StartError if a port cannot be opened."""
+    signals = None
     if options.parent is not None:
         from twisted.internet import reactor
 
-        # The process is ours.
+        # Under twistd the process is ours.
         make_steady(reactor)
-        stopping = Stopping(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
-        reactor.callWhenRunning(stopping.catch)
-    return Program(options.config.server(options.reactor), options.listenOf, stopping)
+        signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
+        reactor.callWhenRunning(signals.catch)
+    return Program(options.config.server(options.reactor), options.listenOf, signals)

@@ -1,4 +1,4 @@
-"""The service of one twistd process."""
+"""The top-level service of a twistd process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from sockserve import __version__
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
-from sockserve.service.signals import Stopping
+from sockserve.service.signals import SignalHandler
 
 if TYPE_CHECKING:
     pass
@@ -26,13 +26,13 @@ log = Logger()
 NAME = "twistd sockserve"
 
 FORM = "compiled" if compiled else "pure"
-"""How the framings were installed."""
+"""The form of the installed framings."""
 
 
 class StartError(SystemExit, Exception):
-    """Ends the program with status 1; its line has been written already.
+    """Ends the program with status 1; its line has already been written.
 
-    It is an Exception too, so that twistd removes its pid file, and passes the line on when it runs as a daemon.
+    It is also an Exception, so that twistd removes its pid file, and passes the line on when it runs as a daemon.
     """
 
     code = 1
@@ -41,19 +41,19 @@ class StartError(SystemExit, Exception):
 class Program(MultiService):
     """All services of one twistd process.
 
-    place: where the endpoints of the socket with that name were written.
-    stopping: how the process ends; None: that is not ours to say.
+    place: returns where the endpoints of the socket with that name were written, for messages.
+    signals: handles the signals that end the process; None: the process is not ours.
     """
 
-    def __init__(self, server: Server, place: Callable[[str], str], stopping: Stopping | None = None) -> None:
+    def __init__(self, server: Server, place: Callable[[str], str], signals: SignalHandler | None = None) -> None:
         super().__init__()
         self._place = place
         self._server = server
-        self._stopping = stopping
+        self._signals = signals
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Open the ports. Raises StartError for the first that cannot be opened."""
+        """Open the ports. Raises StartError at the first that cannot be opened."""
         log.info("sockserve {version}, framings {form}", version=__version__, form=FORM)
         for service in self:
             for part in service if isinstance(service, Server) else [service]:
@@ -67,17 +67,17 @@ class Program(MultiService):
         return maybeDeferred(super().stopService).addCallback(self._stopped)
 
     def _stopped(self, _: object) -> None:
-        if self._stopping is not None:
-            self._stopping.stopped(all(socket.clean for socket in self._server.sockets.values()))
+        if self._signals is not None:
+            self._signals.stopped(all(socket.clean for socket in self._server.sockets.values()))
 
     def _fail(self, socket: str, error: Exception) -> NoReturn:
         reason: object = error
         if isinstance(error, OSError) and error.filename2:
-            # The lock of a unix socket is a link from Twisted's process id to this name.
+            # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
             reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
         line = f"{NAME}: {self._place(socket)}: {reason}"
         log.critical("{line}", line=line)
-        # twistd has put its log in the place of sys.stderr.
+        # twistd has replaced sys.stderr by its log.
         if sys.__stderr__ is not None:
             print(line, file=sys.__stderr__)
         raise StartError(line) from error

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: the first one drains, the second one ends the program at once.
+"""SIGTERM and SIGINT: the first drains, the second ends the program at once.
 
-By itself Twisted takes the second for the first, and dies by the signal afterwards: a clean stop looks like a crash to
-whoever reads the exit status.
+Twisted treats the second like the first, and ends by the signal afterwards, so that a clean stop has the exit status
+of a crash.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ log = Logger()
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopping:
-    """How the program ends. `catch` once the reactor runs; `stopped` when the services have stopped.
+class SignalHandler:
+    """Decides how the program ends. Call `catch` once the reactor runs, and `stopped` when the services have stopped.
 
     pid_file: removed when the program ends at once; "": there is none.
     """
@@ -37,18 +37,18 @@ class Stopping:
         self._received: int | None = None
 
     def catch(self) -> None:
-        """Take the signals over from the reactor. Only the main thread can."""
+        """Take over the signals from the reactor. Call it in the main thread."""
         for number in SIGNALS:
             handler = signal.getsignal(number)
-            # One that is ignored from the start, as SIGINT behind a shell's &, stays ignored.
+            # A signal ignored from the start, such as SIGINT after a shell's &, stays ignored.
             if callable(handler):
                 self._twisted[number] = handler
                 signal.signal(number, self._handle)
 
     def stopped(self, clean: bool) -> None:
-        """The services have stopped. clean: all that was owed was sent; then the exit status is 0."""
+        """The services have stopped. clean: all that was owed was sent; the exit status is then 0."""
         if clean:
-            # What Twisted's program dies by when the reactor has stopped.
+            # The signal by which Twisted's program ends after the reactor has stopped.
             self._reactor._exitSignal = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -57,14 +57,14 @@ class Stopping:
             handler: Callable[[int, FrameType | None], None] = self._twisted[number]
             handler(number, frame)
         else:
-            # It may have interrupted the log itself.
+            # The signal may have interrupted the log itself.
             with suppress(RuntimeError):
                 log.warn("Received a second signal, {name}: ending at once", name=signal.Signals(number).name)
             self._end(number)
 
     def _end(self, number: int) -> None:
         if self._pid_file:
-            # It may be another user's to remove.
+            # We may not have the right to remove it.
             with suppress(OSError):
                 Path(self._pid_file).unlink()
         signal.signal(number, signal.SIG_DFL)

@@ -337,8 +337,8 @@ class MistakeTests(FileCase):
             ("[[socket]]\nlisten = 'tcp:1'", "socket: found a list", "[socket.NAME]"),
             ("[socket]\nlisten = 'tcp:1'", "socket.listen: found a string, 'tcp:1'", "[socket.NAME]"),
             ("[socket.'a b']\nx = 1", 'socket."a b".x: unknown key', KEYS),
-            ("[socket.'']\nlisten = 'tcp:1'", "socket.\"\": '' is no name", "printable"),
-            ('[socket."a\\nb"]\nlisten = "tcp:1"', "socket.\"a\\nb\": 'a\\nb' is no name", "printable"),
+            ("[socket.'']\nlisten = 'tcp:1'", "socket.\"\": '' is not a name", "printable"),
+            ('[socket."a\\nb"]\nlisten = "tcp:1"', "socket.\"a\\nb\": 'a\\nb' is not a name", "printable"),
             ("[socket.a]\nlisten = \n", "is not TOML: Invalid value (at line 2, column 10)"),
             ("[socket.a]\n[socket.a]\n", "is not TOML: Cannot declare ('socket', 'a') twice (at line 2"),
             ("[socket.a]\nlisten = 'a'\nlisten = 'b'\n", "is not TOML: Cannot overwrite a value (at line 3"),
@@ -362,9 +362,9 @@ class MistakeTests(FileCase):
             handler = "handler = 'tests.config.test_loading:answer'"
             with self.subTest(one=one, other=other):
                 between = f"[socket.a]\nlisten = '{one}'\n{handler}\n[socket.'b c']\nlisten = '{other}'\n{handler}"
-                self.check(between, 'socket."b c".listen: ', "socket 'a' listens there already", other.split("\\")[0])
+                self.check(between, 'socket."b c".listen: ', "socket 'a' already listens there", other.split("\\")[0])
                 within = f"[socket.a]\nlisten = ['{one}', '{other}']\n{handler}"
-                self.check(within, "socket.a.listen: ", "socket 'a' listens there already")
+                self.check(within, "socket.a.listen: ", "socket 'a' already listens there")
 
     def test_a_file_that_cannot_be_read(self) -> None:
         directory = Path(self.mktemp())

@@ -136,7 +136,7 @@ class ReadingTests(SynchronousTestCase):
         results = self.successResultOf(start(endings(channel, 3)))
         self.assertEqual(results, [b"a", b"b", "ConnectionLost"])
 
-    def test_the_end_of_a_stream_behind_a_peer_that_does_not_read_comes_after_the_messages(self) -> None:
+    def test_the_end_of_a_stream_comes_after_the_messages_when_the_peer_does_not_read(self) -> None:
         channel, protocol, transport = opened()
         protocol.dataReceived(b"1\r\na1\r\nb")
         transport.producer.pauseProducing()
@@ -306,7 +306,7 @@ class CancelledReadTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
         self.assertEqual(self.successResultOf(start(endings(channel, 2))), [b"b", b"c"])
 
-    def test_the_same_iterator_goes_on_behind_it(self) -> None:
+    def test_the_same_iterator_goes_on_after_it(self) -> None:
         channel, protocol, _ = opened()
         messages = aiter(channel)
 
@@ -322,7 +322,7 @@ class CancelledReadTests(SynchronousTestCase):
 
 
 class ChangeOfFramingTests(SynchronousTestCase):
-    def test_between_reads_with_bytes_of_the_same_read_behind(self) -> None:
+    def test_between_reads_with_bytes_of_the_same_read_left(self) -> None:
         async def talk(channel: Channel, seen: list[bytes]) -> None:
             seen.append(await channel.read())
             channel.set_framing("int32")
@@ -422,7 +422,7 @@ class WritingTests(SynchronousTestCase):
         self.successResultOf(writing)
         protocol.abortConnection()
 
-    def test_behind_the_end(self) -> None:
+    def test_after_the_end(self) -> None:
         ends: tuple[tuple[Callable[[Channel, Reading], object], type[Exception]], ...] = (
             (lambda channel, _: channel.end(), ChannelClosed),
             (lambda channel, _: channel.close(), ChannelClosed),
@@ -444,7 +444,7 @@ class WritingTests(SynchronousTestCase):
         channel.send(b"ok")
         self.assertEqual(transport.value(), b"ok\r\n")
 
-    def test_reading_goes_on_behind_our_end(self) -> None:
+    def test_reading_goes_on_after_our_end(self) -> None:
         channel, protocol, _ = opened()
         channel.end()
         self.assertFalse(channel.closed)
@@ -510,7 +510,7 @@ class ConversationTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"5\r\nhello")
         self.assertTrue(transport.disconnecting)
 
-    def test_it_may_answer_behind_the_end_of_the_peers_stream(self) -> None:
+    def test_it_may_answer_after_the_end_of_the_peers_stream(self) -> None:
         async def talk(channel: Channel) -> None:
             count = 0
             async for _ in channel:
@@ -625,7 +625,7 @@ class SocketTests(SocketCase):
     def conversing(self, talk: Conversation, framing: str = "windev") -> SocketServer:
         return self.serve(SocketServer("orders", LOCAL, framing, conversation=talk, drain_timeout=0.2))
 
-    async def test_messages_behind_a_half_close_are_all_read_and_answered(self) -> None:
+    async def test_messages_after_a_half_close_are_all_read_and_answered(self) -> None:
         go: Deferred[None] = Deferred()
 
         async def late(channel: Channel) -> None:
@@ -660,7 +660,7 @@ class SocketTests(SocketCase):
         reset.callback(None)
         self.assertEqual(await results, [b"a", b"b", b"c", "ConnectionLost"])
 
-    async def test_info_before_the_first_message_behind_it_and_behind_the_end(self) -> None:
+    async def test_info_before_the_first_message_after_it_and_after_the_end(self) -> None:
         channels: list[Channel] = []
         over: Deferred[None] = Deferred()
 

@@ -195,7 +195,7 @@ class ClosingTests(TestCase):
             self.assertEqual(reasons, [ConnectionDone, ConnectionDone])
             self.assertEqual(bytes(client.received), b"5000\r\n" + b"hello" * 1000)
 
-    async def test_a_close_behind_our_end_of_stream_is_no_reset(self) -> None:
+    async def test_a_close_after_our_end_of_stream_is_no_reset(self) -> None:
         server, client = await self.connected("windev", Server, Staying)
         server.sendMessage(b"goodbye")
         server.endMessages()

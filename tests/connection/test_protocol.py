@@ -206,7 +206,7 @@ class ReceivingTests(SynchronousTestCase):
 
 
 class PausingTests(SynchronousTestCase):
-    def test_pause_in_the_callback_stops_behind_that_message(self) -> None:
+    def test_pause_in_the_callback_stops_after_that_message(self) -> None:
         for chunks in splits(b"1\r\na1\r\nb1\r\nc"):
             protocol, transport = connect(Recorder(b=Recorder.pauseProducing))
             for chunk in chunks:
@@ -300,7 +300,7 @@ class ChangeOfFramingTests(SynchronousTestCase):
         protocol.dataReceived(b"2:de,")
         self.assertEqual(protocol.seen, [b"a", b"de"])
 
-    def test_while_paused_in_the_callback_it_takes_effect_behind_that_message(self) -> None:
+    def test_while_paused_in_the_callback_it_takes_effect_after_that_message(self) -> None:
         protocol, _ = connect(Recorder(a=Recorder.pauseProducing))
         protocol.dataReceived(b"1\r\na2:de,3:f")
         protocol.setFraming("netstring")
@@ -319,7 +319,7 @@ class ChangeOfFramingTests(SynchronousTestCase):
         self.assertEqual(protocol.seen, [b"a", b"b"])
         self.assertEqual(transport.value(), b"1:x,1:y,")
 
-    def test_behind_a_bad_frame_that_is_being_skipped(self) -> None:
+    def test_after_a_bad_frame_that_is_being_skipped(self) -> None:
         framing = parse("buffered", max_length=3, on_bad_frame="skip")
         for chunks in splits(b"far too long\r\n2:ok,"):
             protocol, _ = connect(Recorder(framing))
@@ -336,7 +336,7 @@ class ChangeOfFramingTests(SynchronousTestCase):
         protocol.dataReceived(b"1\r\na")
         self.assertEqual(protocol.seen, [b"a"])
 
-    def test_a_batch_taken_whole_changes_behind_the_batch(self) -> None:
+    def test_a_batch_taken_whole_changes_after_the_batch(self) -> None:
         class Batches(MessageProtocol):
             framing = "buffered"
             seen: tuple[list[bytes], ...] = ()
@@ -491,7 +491,7 @@ class SendingTests(SynchronousTestCase):
 
 
 class ClosingTests(SynchronousTestCase):
-    def test_an_unfinished_frame_at_the_end_of_stream_is_reported_when_a_drain_comes_behind_it(self) -> None:
+    def test_an_unfinished_frame_at_the_end_of_stream_is_reported_when_a_drain_follows_it(self) -> None:
         protocol, transport = connect(Recorder())
         protocol.dataReceived(b"5\r\nab")
         protocol.pauseProducing()
@@ -632,7 +632,7 @@ class EchoTests(SynchronousTestCase):
         info = protocol.info
         self.assertEqual((info.messages_received, info.messages_sent), (4, 4))
 
-    def test_a_change_behind_half_a_frame(self) -> None:
+    def test_a_change_after_half_a_frame(self) -> None:
         protocol, transport = connect(MessageFactory("windev", Echo).buildProtocol(None))
         protocol.dataReceived(b"1\r\na2\r\nb")
         protocol.setFraming("int8")

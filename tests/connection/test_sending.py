@@ -1,4 +1,4 @@
-"""What is written to the socket at once, when nothing waits in front of it: order, back-pressure, errors, TLS."""
+"""What is written to the socket at once, when nothing waits before it: order, back-pressure, errors, TLS."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class DirectTests(SocketCase):
         self.assertTrue(bytes(client.received) == MUCH)
 
     async def test_a_reset_that_a_write_meets_is_not_an_end_of_the_stream(self) -> None:
-        """The kernel tells it once: a read behind it would find the end of the stream."""
+        """The kernel tells it once: a read after it would find the end of the stream."""
         ended: Deferred[str] = Deferred()
 
         async def talk(channel: Channel) -> None:
@@ -121,7 +121,7 @@ class DirectTests(SocketCase):
         peer.sendall(b"?")
         self.assertEqual(await ended, ConnectionLost.__name__)
 
-    async def test_behind_startTLS_nothing_is_sent_in_the_clear(self) -> None:
+    async def test_after_startTLS_nothing_is_sent_in_the_clear(self) -> None:
         file = Authority(self.mktemp()).server
         context = DefaultOpenSSLContextFactory(str(file), str(file))
 

@@ -124,7 +124,7 @@ class BadFrameTests(SynchronousTestCase):
         failure(decoder, b"x")
         self.assertEqual(frames(failure(decoder)), frames(failure(decoder)))
 
-    def test_skip_goes_on_at_the_call_behind_the_error(self) -> None:
+    def test_skip_goes_on_at_the_call_after_the_error(self) -> None:
         for name, data in (
             ("windev", b"1\r\na4\r\nlong2\r\nok"),
             ("netstring", b"1:a,4:long,2:ok,"),
@@ -146,7 +146,7 @@ class BadFrameTests(SynchronousTestCase):
         self.assertIsInstance(failure(decoder, b"ng2\r\nok"), MessageTooLong)
         self.assertEqual(decoder.decode(b""), [b"ok"])
 
-    def test_a_short_message_behind_a_skipped_one_behind_one_of_two_reads(self) -> None:
+    def test_a_short_message_after_a_skipped_one_after_one_of_two_reads(self) -> None:
         decoder = parse("windev", max_length=10, on_bad_frame="skip").decoder()
         self.assertEqual(decoder.decode(b"10\r\n"), [])
         self.assertEqual(decoder.decode(b"012345678911\r\n"), [b"0123456789"])
@@ -206,7 +206,7 @@ class TakeTests(SynchronousTestCase):
             decoder.finish()
             self.assertEqual(decoder.decode(frame), [b"Hello World"], name)
 
-    def test_take_gives_a_bad_frame_that_was_not_reported_and_all_behind_it(self) -> None:
+    def test_take_gives_a_bad_frame_that_was_not_reported_and_all_after_it(self) -> None:
         decoder = parse("windev").decoder()
         self.assertEqual(decoder.decode(b"1\r\nax1\r\nb"), [b"a"])
         self.assertEqual(decoder.take(), b"x1\r\nb")
@@ -303,7 +303,7 @@ class MemoryTests(SynchronousTestCase):
 
 
 class LongHeldTests(SynchronousTestCase):
-    def test_a_long_frame_behind_a_short_one_that_was_cut(self) -> None:
+    def test_a_long_frame_after_a_short_one_that_was_cut(self) -> None:
         framing = parse("int32")
         long = bytes(range(256)) * 800
         wire = framing.encode_all([b"a", long, b"b"])
@@ -311,7 +311,7 @@ class LongHeldTests(SynchronousTestCase):
         self.assertEqual(decoder.decode(wire[:3]), [])
         self.assertEqual(decoder.decode(wire[3:]), [b"a", long, b"b"])
 
-    def test_a_long_frame_behind_a_bad_one(self) -> None:
+    def test_a_long_frame_after_a_bad_one(self) -> None:
         framing = parse("int32", max_length=300 * KIB, on_bad_frame="skip")
         long = bytes(range(256)) * 800
         bad = parse("int32").encode(bytes(400 * KIB))
@@ -394,7 +394,7 @@ class PendingTests(SynchronousTestCase):
             failure(decoder)
             self.assertEqual(decoder.pending, left)
 
-    def test_nothing_is_pending_behind_take(self) -> None:
+    def test_nothing_is_pending_after_take(self) -> None:
         decoder = parse("windev").decoder()
         decoder.decode(b"5\r\nHe")
         self.assertEqual((len(decoder.take()), decoder.pending), (5, 0))

@@ -70,7 +70,7 @@ class EncoderTests(SynchronousTestCase):
         encoder.flush()
         self.assertEqual(self.written, [b"1\r\na\x01b"])
 
-    def test_what_cannot_be_sent_leaves_nothing_behind(self) -> None:
+    def test_what_cannot_be_sent_leaves_nothing(self) -> None:
         encoder = self.encoder("standard")
         encoder.send(b"a")
         with self.assertRaises(MessageTooLong):
@@ -94,7 +94,7 @@ class EncoderTests(SynchronousTestCase):
         encoder.flush()
         self.assertEqual((self.written, encoder.size), ([], 0))
 
-    def test_behind_the_end_nothing_is_sent(self) -> None:
+    def test_after_the_end_nothing_is_sent(self) -> None:
         encoder = self.encoder("windev")
         encoder.send(b"a")
         encoder.close()

@@ -57,8 +57,8 @@ WRONG = (
     ("buffered:", "a delimiter must have at least one byte", "buffered, buffered:DELIM"),
     ("standard:\\q", "bad escape '\\\\q': use \\r \\n \\t \\xNN, octal \\NNN or \\\\", "standard, standard:DELIM"),
     ("envelope", "incomplete", "envelope:START:END"),
-    ("envelope:<", "START and END are separated by one colon; a colon in them is \\x3a", "envelope:START:END"),
-    ("envelope:<:>:", "START and END are separated by one colon; a colon in them is \\x3a", "envelope:START:END"),
+    ("envelope:<", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
+    ("envelope:<:>:", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
     ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")

@@ -115,7 +115,7 @@ class PropertyTests(SynchronousTestCase):
 
     @settings(max_examples=EXAMPLES)
     @given(framings, streams, st.integers(1, 12))
-    def test_bytes_taken_back_are_the_bytes_behind_the_messages(
+    def test_bytes_taken_back_are_the_bytes_after_the_messages(
         self, framing: Framing, stream: bytes, keep: int
     ) -> None:
         """What a connection does when the framing changes after message number `keep`."""

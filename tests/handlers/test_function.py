@@ -146,7 +146,7 @@ class AnswerTests(SynchronousTestCase):
         later.answer(b"d")
         self.assertEqual(transport.value(), b"A\r\nB\r\nC\r\nD\r\nE\r\n")
 
-    def test_thousands_that_are_done_at_once_behind_a_slow_one(self) -> None:
+    def test_thousands_that_are_done_at_once_after_a_slow_one(self) -> None:
         slow: Deferred[Answer] = Deferred()
 
         async def answer(message: bytes, _: Channel) -> Answer:
@@ -160,7 +160,7 @@ class AnswerTests(SynchronousTestCase):
 
 
 class EndTests(SynchronousTestCase):
-    def test_pending_answers_are_owed_behind_the_end_of_the_stream(self) -> None:
+    def test_pending_answers_are_owed_after_the_end_of_the_stream(self) -> None:
         later = Later()
         protocol, transport = answering(later)
         protocol.dataReceived(b"a\r\nb\r\n")
@@ -171,7 +171,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"A\r\nB\r\n")
         self.assertTrue(transport.disconnecting)
 
-    def test_pending_answers_are_owed_behind_a_bad_frame(self) -> None:
+    def test_pending_answers_are_owed_after_a_bad_frame(self) -> None:
         later = Later()
         protocol, transport = answering(later, "windev")
         protocol.dataReceived(b"1\r\na1\r\nb-1\r\n")
@@ -233,7 +233,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual((later.cancelled, cleaned), ([b"a"], [b"a"]))
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_an_answer_that_comes_behind_the_end_is_dropped(self) -> None:
+    def test_an_answer_that_comes_after_the_end_is_dropped(self) -> None:
         later = Later()
         protocol, transport = answering(later)
         protocol.dataReceived(b"a\r\n")
@@ -309,7 +309,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"good\r\n")
         self.assertTrue(transport.disconnecting)
 
-    def test_an_exception_closes_behind_the_earlier_answers(self) -> None:
+    def test_an_exception_closes_after_the_earlier_answers(self) -> None:
         def plain(message: bytes, _: Channel) -> Answer:
             raise LookupError(message)
 

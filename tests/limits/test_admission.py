@@ -115,7 +115,7 @@ class LimitTests(SocketCase):
         await self.served(server, 1)
         second = await self.client(server)
         await second.lost
-        self.assertEqual(len(self.logged("refused, 1 are served already (max_connections)")), 1)
+        self.assertEqual(len(self.logged("refused, 1 already connected (max_connections)")), 1)
         first.send(b"1\r\na")
         await first.until(4)
         first.end()
@@ -197,7 +197,7 @@ class LimitTests(SocketCase):
         await self.served(server, 2)
         third = await self.client(server)
         await third.lost
-        text = "refused, 127.0.0.1 has 2 connections already (max_connections_per_peer)"
+        text = "refused, 127.0.0.1 already has 2 connections (max_connections_per_peer)"
         self.assertEqual(len(self.logged(text)), 1)
         other = await self.client(server, source="127.0.0.2")
         other.send(b"1\r\na")

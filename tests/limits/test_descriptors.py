@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.factory import MessageFactory
 from sockserve.handlers.echo import Echo
-from sockserve.limits.descriptors import Accepting
+from sockserve.limits.descriptors import Ports
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, SocketCase
 
@@ -39,15 +39,15 @@ class RestingTests(SynchronousTestCase):
         self.port.startListening()
         self.addCleanup(self.port.socket.close)
         self.port.socket = self.full = Full()
-        self.accepting = Accepting("orders", cast("IReactorTime", self.clock))
-        self.accepting.add(self.port)
+        self.ports = Ports("orders", cast("IReactorTime", self.clock))
+        self.ports.add(self.port)
 
     @property
     def reads(self) -> bool:
         return self.port in self.reactor.getReaders()
 
     def lines(self, seconds: int) -> list[str]:
-        """What is logged while somebody waits at a port for so long."""
+        """What is logged while somebody waits at a port for that many seconds."""
         with capturedLogs() as events:
             for _ in range(seconds):
                 if self.reads:
@@ -64,26 +64,26 @@ class RestingTests(SynchronousTestCase):
         self.assertTrue(self.reads)
 
     def test_one_line_a_minute(self) -> None:
-        advice = "(raise the limit of open files, or set max_connections)"
+        advice = "(raise the limit on open files, or set max_connections)"
         line = f"orders: connections have to wait: Too many open files {advice}"
         self.assertEqual(self.lines(60), [line])
         self.assertEqual(self.lines(121), [line] * 3)
 
     def test_a_connection_that_leaves_ends_the_rest(self) -> None:
         self.port.doRead()
-        self.accepting.accept(True)
+        self.ports.accept(True)
         self.assertTrue(self.reads)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_the_end_of_a_rest_does_not_open_a_gate_that_is_full(self) -> None:
         self.port.doRead()
-        self.accepting.accept(False)
+        self.ports.accept(False)
         self.clock.advance(5)
         self.assertFalse(self.reads)
 
     def test_a_port_that_is_closed_stays_closed(self) -> None:
         self.port.doRead()
-        self.assertEqual(self.accepting.close(), [self.port])
+        self.assertEqual(self.ports.close(), [self.port])
         self.clock.advance(5)
         self.assertFalse(self.reads)
 

@@ -17,7 +17,7 @@ class FloodTests(SynchronousTestCase):
         self.number = 0
 
     def lines(self, count: int, kind: str = "deny", seconds: float = 0) -> list[str | None]:
-        """What is logged while so many lines come, and then so much time passes."""
+        """What is logged while that many lines come, and then that many seconds pass."""
         with capturedLogs() as events:
             for _ in range(count):
                 self.number += 1
@@ -36,12 +36,12 @@ class FloodTests(SynchronousTestCase):
 
     def test_what_is_more_is_counted_in_one_line(self) -> None:
         self.assertEqual(len(self.lines(FEW + 1000)), FEW)
-        self.assertEqual(self.lines(0, seconds=1), ["orders: 1000 lines more of this kind (deny)"])
+        self.assertEqual(self.lines(0, seconds=1), ["orders: 1000 more lines of this kind (deny)"])
 
     def test_a_flood_that_goes_on_is_one_line_a_second(self) -> None:
         self.lines(FEW + 10, seconds=1)
         for _ in range(5):
-            self.assertEqual(self.lines(10_000, seconds=1), ["orders: 10000 lines more of this kind (deny)"])
+            self.assertEqual(self.lines(10_000, seconds=1), ["orders: 10000 more lines of this kind (deny)"])
 
     def test_after_a_second_without_any_all_is_as_before(self) -> None:
         self.lines(FEW + 10, seconds=3)
@@ -60,7 +60,7 @@ class FloodTests(SynchronousTestCase):
         self.lines(FEW + 7)
         with capturedLogs() as events:
             self.guard.flush()
-        self.assertEqual([formatEvent(event) for event in events], ["orders: 7 lines more of this kind (deny)"])
+        self.assertEqual([formatEvent(event) for event in events], ["orders: 7 more lines of this kind (deny)"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_failure_has_its_traceback_a_few_times(self) -> None:
@@ -69,4 +69,4 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), FEW)
         with capturedLogs() as events:
             self.guard.flush()
-        self.assertEqual([formatEvent(event) for event in events], ["orders: 10 lines more of this kind (handler)"])
+        self.assertEqual([formatEvent(event) for event in events], ["orders: 10 more lines of this kind (handler)"])

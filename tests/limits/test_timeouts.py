@@ -107,7 +107,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(connection.seen, [b"a"])
         self.assertTrue(transport.disconnecting)
 
-    def test_behind_a_late_frame_the_connection_may_still_be_idle(self) -> None:
+    def test_after_a_late_frame_the_connection_may_still_be_idle(self) -> None:
         """What answers the messages before it may never be done."""
 
         class Waiting(Connection):

@@ -392,7 +392,7 @@ class SocketTests(SocketCase):
         await server.stopService()
         self.assertEqual(server.closings, {"proxy_from": 30})
         self.assertEqual(len(self.logged("refused")), FEW)
-        self.assertEqual(len(self.logged("lines more of this kind (proxy_from)")), 1)
+        self.assertEqual(len(self.logged("more lines of this kind (proxy_from)")), 1)
 
     async def test_a_header_that_does_not_come_in_time(self) -> None:
         server, _ = self.proxied(handshake_timeout=0.05)

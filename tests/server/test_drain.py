@@ -137,7 +137,7 @@ class DrainTests(SynchronousTestCase):
             server.process.send_signal(signal.SIGTERM)
             self.assertEqual(self.stopped(server), -signal.SIGTERM)
             log = server.stop()
-        self.assertIn("large: 1 connections aborted, they were not done within 0.2 seconds (drain_timeout)", log)
+        self.assertIn("large: 1 connections aborted, not finished within 0.2 seconds (drain_timeout)", log)
         self.assertIn("large closed connections because of: drain_timeout 1", log)
 
     def test_a_signal_that_is_ignored_from_the_start_stays_ignored(self) -> None:
@@ -197,4 +197,4 @@ class DrainTests(SynchronousTestCase):
             server.process.send_signal(signal.SIGTERM)
             self.assertEqual(self.stopped(server), -signal.SIGTERM)
             log = server.stop()
-        self.assertIn("stuck: 1 connections aborted, they were not done within 0.2 seconds (drain_timeout)", log)
+        self.assertIn("stuck: 1 connections aborted, not finished within 0.2 seconds (drain_timeout)", log)

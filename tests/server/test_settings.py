@@ -278,14 +278,14 @@ class WrongValueTests(FormCase):
             ("relay:x", "'relay:x': unexpected 'x'; accepted: echo, discard, relay"),
             (f"{HERE}:nothing", f"{HERE} has no nothing"),
             ("math:pi", "is a float, 3.14"),
-            ("os:getcwd", f"'os:getcwd' takes (); {function}"),
-            ("math:sin", f"'math:sin' takes (x, /); {function}"),
-            (f"{HERE}:one", f"takes (message); {function}"),
-            (f"{HERE}:three", f"takes (message, channel, more); {function}"),
-            (f"{HERE}:talk", f"takes (channel); {function}"),
+            ("os:getcwd", f"'os:getcwd' has the signature (); {function}"),
+            ("math:sin", f"'math:sin' has the signature (x, /); {function}"),
+            (f"{HERE}:one", f"has the signature (message); {function}"),
+            (f"{HERE}:three", f"has the signature (message, channel, more); {function}"),
+            (f"{HERE}:talk", f"has the signature (channel); {function}"),
             (f"{HERE}:generated", f"is a generator function; {function}"),
-            (f"{HERE}:Channel", f"is a class, but no MessageProtocol; {function}"),
-            (f"{HERE}:Needy", "takes (shop); accepted: a MessageProtocol subclass that is made without"),
+            (f"{HERE}:Channel", f"is a class, but not a MessageProtocol; {function}"),
+            (f"{HERE}:Needy", "has the signature (shop); accepted: a MessageProtocol subclass that is made without"),
             ("forward:", "'forward:': '': unknown kind of endpoint ''"),
             ("forward:pigeon:1", "unknown kind of endpoint 'pigeon'"),
             ("forward:tcp:h:0", "the port is a number from 1 to 65535, not '0'"),
@@ -297,15 +297,15 @@ class WrongValueTests(FormCase):
         for wrong, words in (
             (None, "found None; accepted: echo"),
             (b"echo", "found bytes, b'echo'; accepted: echo"),
-            (one, "one takes"),
-            (three, "three takes"),
-            (talk, "talk takes"),
-            (os.getcwd, "getcwd takes ()"),
+            (one, "one has the signature"),
+            (three, "three has the signature"),
+            (talk, "talk has the signature"),
+            (os.getcwd, "getcwd has the signature ()"),
             (generated, "generated is a generator function"),
-            (Needy, "Needy takes"),
+            (Needy, "Needy has the signature"),
             (Upper(), "found an Upper; accepted: echo"),
-            (SocketServer, "SocketServer is a class, but no MessageProtocol"),
-            (object, "object is a class, but no MessageProtocol"),
+            (SocketServer, "SocketServer is a class, but not a MessageProtocol"),
+            (object, "object is a class, but not a MessageProtocol"),
         ):
             self.check("handler", wrong, words, self.python)
 
@@ -315,18 +315,18 @@ class WrongValueTests(FormCase):
         for value, words in (
             ("talk", "'talk' is unknown; accepted: MODULE:CALLABLE"),
             ("no_such:f", "cannot import no_such"),
-            (f"{HERE}:answer", f"is no coroutine function; {accepted}"),
-            (f"{HERE}:slowly", f"takes (message, channel); {accepted}"),
-            ("os:getcwd", f"is no coroutine function; {accepted}"),
-            (f"{HERE}:Upper", f"is no coroutine function; {accepted}"),
+            (f"{HERE}:answer", f"is not a coroutine function; {accepted}"),
+            (f"{HERE}:slowly", f"has the signature (message, channel); {accepted}"),
+            ("os:getcwd", f"is not a coroutine function; {accepted}"),
+            (f"{HERE}:Upper", f"is not a coroutine function; {accepted}"),
         ):
             self.check("conversation", value, words, self.python, self.toml, self.options)
         for value, words in ((5, "an integer, 5"), (True, "a boolean, true"), ([talk], "a list")):
             forms = [self.python] if isinstance(value, list) else [self.python, self.toml]
             self.check("conversation", value, f"found {words}; {accepted}", *forms)
         for wrong in (answer, one, lambda channel: talk(channel)):  # noqa: PLW0108
-            self.check("conversation", wrong, f"is no coroutine function; {accepted}", self.python)
-        self.check("conversation", slowly, "slowly takes", self.python)
+            self.check("conversation", wrong, f"is not a coroutine function; {accepted}", self.python)
+        self.check("conversation", slowly, "slowly has the signature", self.python)
 
     def test_endpoints(self) -> None:
         value: Any
@@ -358,7 +358,7 @@ class WrongValueTests(FormCase):
             ("systemd:domain=INET:index=0", "systemd has passed 0 descriptors, there is no index 0"),
             ("systemd:domain=INET:name=x", "systemd has passed no descriptor named 'x'"),
             ("systemd:domain=IP:index=0", "the domain is one of INET, INET6, UNIX, not 'IP'"),
-            ("fd:99999", "descriptor 99999 is no socket of this process"),
+            ("fd:99999", "descriptor 99999 is not a socket of this process"),
             ("fd:x", "'x' is not the number of a descriptor"),
             ("haproxy:tcp:1", "'haproxy:tcp:1' loses the end of a stream; accepted: 'tcp:1', with proxy_protocol"),
             ("stdio:", "'stdio:' has one client and no address; accepted: a Twisted endpoint"),
@@ -395,10 +395,14 @@ class WrongValueTests(FormCase):
         ):
             for form in (self.python, self.toml):
                 line = form(listen=[one, other])
-                self.assertEqual(line, f"listen: {other!r}: socket 'x' listens there already; accepted: once")
+                self.assertEqual(
+                    line, f"listen: {other!r}: socket 'x' already listens there; accepted: each address once"
+                )
         server = Server([SocketServer("a", "tcp:7000")])
         error = self.assertRaises(ValueError, server.add, SocketServer("b", "tcp:7000"))
-        self.assertEqual(str(error), "listen: 'tcp:7000': socket 'a' listens there already; accepted: once")
+        self.assertEqual(
+            str(error), "listen: 'tcp:7000': socket 'a' already listens there; accepted: each address once"
+        )
         self.assertEqual([*server.sockets], ["a"])
 
     def test_tls(self) -> None:
@@ -450,7 +454,7 @@ class UselessValueTests(FormCase):
             ({"threads": True, "handler": "relay"}, "threads: no function is called"),
             ({"threads": True, "conversation": f"{HERE}:talk"}, "threads: no function is called"),
             ({"threads": True, "handler": f"{HERE}:Upper"}, "threads: no function is called"),
-            ({"threads": True, "handler": f"{HERE}:slowly"}, "threads: these are for a handler that blocks"),
+            ({"threads": True, "handler": f"{HERE}:slowly"}, "threads: only for a handler that blocks"),
             ({"max_pending": 5}, "max_pending: no function is called"),
             ({"max_pending": 5, "handler": "forward:tcp:h:1"}, "max_pending: no function is called"),
             ({"max_pending": 5, "conversation": f"{HERE}:talk"}, "max_pending: no function is called"),

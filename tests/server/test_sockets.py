@@ -294,7 +294,7 @@ class DrainTests(SocketCase):
         await gatherResults([client.lost for client in clients])
         self.assertEqual(
             self.logged("aborted"),
-            ["orders: 3 connections aborted, they were not done within 0.1 seconds (drain_timeout)"],
+            ["orders: 3 connections aborted, not finished within 0.1 seconds (drain_timeout)"],
         )
         for deferred in never:
             deferred.callback(None)

@@ -167,7 +167,7 @@ class LivingTests(UnixCase):
 
     def test_a_file_that_is_no_socket_stays(self) -> None:
         Path(self.path).write_text("precious")
-        self.assert_refused("what is there is no socket")
+        self.assert_refused("what is there is not a socket")
         self.assertEqual(Path(self.path).read_text(), "precious")
 
     async def test_a_server_whose_file_was_removed_leaves_that_of_the_next_one_alone(self) -> None:

@@ -159,7 +159,7 @@ class OptionsTests(SynchronousTestCase):
             (["--handshake-timeout", "0"], "--handshake-timeout", "more than 0"),
             (
                 ["--memory-budget", "1000"],
-                "--memory-budget: 1000 bytes are fewer than one message of 'echo'",
+                "--memory-budget: 1000 bytes are fewer than the longest message of 'echo'",
                 "1048576",
             ),
             (["--memory-budget", "0"], "--memory-budget", "'0' is not a size"),
@@ -411,7 +411,7 @@ class DirectoryTests(SynchronousTestCase):
             client.sendall(b"\0\0\0\x02go")
             self.receive(client, 4)
             log = server.stop()
-        self.assertIn("answer: 1 connections aborted, they were not done within 0.001 seconds (drain_timeout)", log)
+        self.assertIn("answer: 1 connections aborted, not finished within 0.001 seconds (drain_timeout)", log)
 
     def test_a_mistake_in_the_file_is_one_line_on_standard_error(self) -> None:
         name = self.write("sockserve.toml", "[socket.orders]\nlisten = 'tcp:0'\nwhen_full = 'waiting'\n")

@@ -3,6 +3,6 @@ from twisted.application.service import ServiceMaker
 sockserve = ServiceMaker(
     "sockserve",
     "sockserve.service.options",
-    "Serve messages over stream sockets: echo in any framing.",
+    "Serve messages over stream sockets, in any framing.",
     "sockserve",
 )
