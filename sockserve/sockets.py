@@ -15,7 +15,7 @@ def is_socket(transport: object) -> bool:
 
 
 def write_now(transport: Connection, data: bytes) -> bytes:
-    """Give the kernel what it takes at once, when nothing waits before it. Gives back the rest.
+    """Give the kernel what it takes at once, when nothing waits before it. Returns the rest.
 
     The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, that is a
     fifth of what an answer costs.

@@ -46,7 +46,7 @@ def connect(
     endpoint: an endpoint string or an endpoint. Of a host with several addresses, IPv6 or IPv4, all are tried, one
         after the other. A colon in an address is written `\:`, as in r"tcp:\:\:1:27015".
     framing: a Framing or its name.
-    timeout: seconds for the whole of it: the look-up of the name, all addresses, and the TLS handshake.
+    timeout: seconds in all: the look-up of the name, all addresses, and the TLS handshake.
     close_timeout: seconds in which the peer has to take some of what it is owed when the channel closes.
     max_queued: bytes that may wait for a peer that does not read, before `Channel.send` raises QueueFull.
     reactor: None: the global one.
@@ -65,7 +65,7 @@ def connect(
 def disconnect(channel: Channel) -> Deferred[None]:
     """Close the channel that `connect` gave: send what is owed, then close. Fires when the connection is over.
 
-    That is close_timeout seconds after the peer has taken something, at the latest. A program that ends right behind
+    That is close_timeout seconds after the peer has taken something, at the latest. A program that ends right after
     `channel.close()` would lose what is still owed.
     """
     protocol = channel._protocol
@@ -115,8 +115,8 @@ class ClientProtocol(ReadProtocol):
             self.ready.callback(self)
 
     def _listen_to_handshake(self) -> None:
-        # Not for the whole class: in front of a protocol that provides this, Twisted's endpoints hide that it provides
-        # IHalfCloseableProtocol. The other one here is what the endpoint has put in front of this.
+        # Not for the whole class: Twisted's endpoints wrap a protocol that provides this, and so hide that it provides
+        # IHalfCloseableProtocol. The other one here is the wrapper of the endpoint.
         for listener in (self, getattr(self.transport, "wrappedProtocol", None)):
             if isinstance(listener, Protocol):
                 alsoProvides(listener, IHandshakeListener)

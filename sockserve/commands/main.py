@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `sockserve` with these arguments; None: those of the process. Gives the exit status."""
+    """Run `sockserve` with these arguments; None: those of the process. Returns the exit status."""
     parser = Parser(prog="sockserve", description="Talk to message servers.", allow_abbrev=False)
     form = "compiled" if compiled else "pure"
     parser.add_argument("--version", action="version", version=f"sockserve {__version__}, framings {form}")
@@ -39,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _take_rest(parser: argparse.ArgumentParser, arguments: argparse.Namespace, rest: list[str]) -> None:
-    """argparse takes the arguments up to the next option only; those behind it are more of the same."""
+    """argparse takes the arguments up to the next option only; those after it are more of the same."""
     dashes = rest.index("--") if "--" in rest else len(rest)
     for word in rest[:dashes]:
         if word.startswith("-") and word != "-":
             parser.error(
-                f"unknown option {word!r}, see sockserve {arguments.command} --help; behind -- all are arguments"
+                f"unknown option {word!r}, see sockserve {arguments.command} --help; everything after -- is an argument"
             )
     more = [*rest[:dashes], *rest[dashes + 1 :]]
     if "messages" not in arguments:

@@ -78,7 +78,7 @@ def named_framing(name: str, max_length: int | None = None) -> Framing:
 
 
 def react(main: Callable[[ReactorBase], Awaitable[int]]) -> int:
-    """Run the reactor until `main` is done. Gives its result, or what a signal leaves."""
+    """Run the reactor until `main` is done. Returns its result, or what a signal leaves."""
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         # At once, whatever is waited for.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))

@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "send",
         help="send messages and print the answers",
         description="Send each MESSAGE over one connection, print each answer in a line of its own as it comes, end "
-        "our side of the stream behind the last message, and wait for the peer to close. With raw, answers are "
+        "our side of the stream after the last message, and wait for the peer to close. With raw, answers are "
         "printed as they are, without line ends.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Gives the exit status."""
+    """Do it. Returns the exit status."""
     error = cast("argparse.ArgumentParser", arguments.parser).error
     try:
         framing = named_framing(arguments.framing, arguments.max_length)
@@ -153,7 +153,7 @@ async def _exchange(
 class _Exchange:
     """Messages out and answers in, on one connection, and what is still missing.
 
-    Waiting is limited while something is owed: an answer, or, behind our end, the peer's. The clock starts anew with
+    Waiting is limited while something is owed: an answer, or, after our end, the peer's. The clock starts anew with
     every answer and every message sent, and it stands while what was received is being printed.
     """
 

@@ -21,7 +21,7 @@ PIECE = 64 * 1024
 
 
 class Worker(Generic[T]):
-    """A thread that makes one call after the other, each when it is asked for, and holds up nobody's exit."""
+    """A thread that makes one call after the other, each when it is asked for, and delays nobody's exit."""
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor
@@ -76,7 +76,7 @@ class Output:
 
     @property
     def full(self) -> bool:
-        """Whoever writes more should wait for `written` first."""
+        """Before writing more, wait for `written` first."""
         return len(self._waiting) > PIECE or self._error is not None
 
     def write(self, data: bytes) -> None:

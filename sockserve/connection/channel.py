@@ -139,13 +139,13 @@ class Channel:
         return await wait(protocol.read(timeout))
 
     async def write(self, message: bytes) -> None:
-        """Send one message; waits while the peer does not read. Where each write is awaited, QueueFull is never raised.
+        """Send one message; waits while the peer does not read. If each write is awaited, none raises QueueFull.
 
         Raises FramingError for a message that the framing cannot carry, ChannelClosed when the channel was closed or
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
         self.send(message)
-        # This frame waits longer than the message needs to be kept.
+        # The coroutine waits for longer than the message is needed.
         del message
         await wait(self._protocol.whenWritable())
 
@@ -196,7 +196,7 @@ class Channel:
 class ReadProtocol(MessageProtocol):
     """Keeps its messages until they are read, and reads from the socket only when a read waits."""
 
-    # Bytes of memory that the messages take which had arrived when the connection was lost.
+    # Bytes of memory that the messages take that had arrived before the connection was lost.
     _kept = 0
 
     def connectionMade(self) -> None:
@@ -267,7 +267,7 @@ class ReadProtocol(MessageProtocol):
 
     def _dropKept(self) -> None:
         if self._left:
-            # Whoever reads must not take this for the end of the stream.
+            # A reader must not take this for the end of the stream.
             self._error, self._ended_with = None, ConnectionLost("what had arrived was dropped (memory_budget)")
         self.forget()
 

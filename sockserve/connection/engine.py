@@ -72,7 +72,7 @@ class Receiver(MessageReceiver, WritingReceiver, Protocol):
         """It could not start, and is being aborted."""
 
     def _dropKept(self) -> None:
-        """Give up what keptBytes counts, at once: the connection is aborted."""
+        """Free what keptBytes counts, at once: the connection is aborted."""
 
     def _connectionOver(self) -> None:
         """It is lost. Called before the gate may start another one."""
@@ -403,7 +403,7 @@ class Engine:
         if wanted is None or wanted is self._reading:
             return
         if not wanted and handshaking(self.transport):
-            # What comes after it is held up.
+            # Only what comes after the handshake is held.
             return
         self._reading = wanted
         if wanted:
@@ -548,7 +548,7 @@ class Engine:
         return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes
 
     def grow(self, count: int) -> None:
-        """So many bytes of memory more are held now."""
+        """This many more bytes of memory are held now."""
         if self.options.memory is not None:
             self.options.memory.grow(count)
 
@@ -618,7 +618,7 @@ class Engine:
             self.drain()
 
     def abort_for(self, limit: str, text: str) -> None:
-        """Close at once because of a limit. What is held is given up before this returns."""
+        """Close at once because of a limit. What it holds is freed before this returns."""
         self.tell(limit, text)
         if self.started:
             self.abort()

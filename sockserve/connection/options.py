@@ -43,7 +43,7 @@ class ConnectionOptions:
     reactor: the clock of the time limits; None: the global reactor.
     socket: the name of the named socket.
     gate: asked before a connection starts.
-    memory: the budget that what is held for the connections counts for.
+    memory: the budget that what is held for the connections counts towards.
     events: told when a limit ends a connection.
     """
 

@@ -115,9 +115,10 @@ class MessageProtocol(Protocol):
 
     @property
     def keptBytes(self) -> int:
-        """Bytes of memory that this protocol itself keeps for its peer, such as messages it works on.
+        """Bytes of memory that this protocol keeps for its peer itself, such as messages in progress.
 
-        For memory_budget, which asks often: let it be known, not counted. An object of two bytes takes about sixty.
+        For memory_budget, which asks often: keep the sum instead of counting anew. A message of two bytes takes about
+        sixty.
         """
         return 0
 
@@ -174,7 +175,7 @@ class MessageProtocol(Protocol):
         self._engine.encoder.send(message)
 
     def sendMessages(self, messages: Iterable[bytes]) -> None:
-        """Send several messages at once: all, or none when one of them raises FramingError, or all QueueFull."""
+        """Send several messages at once: all of them, or none if one raises FramingError or QueueFull."""
         self._engine.encoder.send_all(messages)
 
     def endMessages(self) -> None:
@@ -215,9 +216,9 @@ class MessageProtocol(Protocol):
         server_hostname: for the client's side, whom the certificate must be for.
         handshake_timeout: seconds; then the connection is aborted.
 
-        Gives a Deferred that fires when the handshake is done or has failed. Raises ValueError for files that cannot be
-        used, a name that is missing or can be nobody's, or when the connection is closing; TypeError for a context or
-        a transport that cannot do this.
+        Returns a Deferred that fires when the handshake is done or has failed. Raises ValueError for files that cannot
+        be used, a name that is missing or can be nobody's, or when the connection is closing; TypeError for a context
+        or a transport that cannot do this.
         """
         done = self._engine.start_tls(context, server_hostname, handshake_timeout)
         self.transport = self._engine.transport
@@ -306,7 +307,7 @@ class MessageProtocol(Protocol):
         """The connection could not start; that was logged, and it is being aborted."""
 
     def _dropKept(self) -> None:
-        """Give up what keptBytes counts, at once: the connection is aborted."""
+        """Free what keptBytes counts, at once: the connection is aborted."""
 
     def _connectionOver(self) -> None:
         """The connection is lost. Called before the gate may start another one."""

@@ -21,9 +21,9 @@ from sockserve.limits.memory import OBJECT
 _FEW_CHANGES = 4
 _SMALL_PIECE = 16
 
-# Who takes messages one by one, or stops between them, is not to have thousands decoded that wait: as objects they take
-# 20 times as much as on the wire. When a read, or one of a few before it, was interrupted, less is decoded at once. As
-# that is taken, the pieces grow too.
+# For a receiver that takes messages one by one, or stops between them, thousands must not be decoded in advance: as
+# objects they take 20 times the memory that they take on the wire. When this read, or one of the last few, was
+# interrupted, less is decoded at once. As that is taken, the pieces grow again.
 _INTERRUPTED = 1 << 6
 _FIRST_PIECE = 1024
 
@@ -100,7 +100,7 @@ class Receiving:
         # Decoded messages of an interrupted batch; and those that an override passed on after the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] = []
-        # What they take in memory, and which ones that were.
+        # What they take in memory, and the iterator that this was counted for.
         self._weighed: tuple[Iterator[bytes], int] | None = None
         # Everything up to the last message is delivered, and nothing after it counts as begun.
         self._at_border = False
@@ -118,7 +118,7 @@ class Receiving:
 
     @property
     def pending(self) -> int:
-        """Bytes of memory that is taken by what was received, and not delivered."""
+        """Bytes of memory taken by what was received and not delivered."""
         pending = self._decoder.pending + len(self._input)
         return pending if self._weighed is None else pending + self._weighed[1]
 
@@ -167,7 +167,7 @@ class Receiving:
     def run(self) -> int:
         """Deliver what was received, until all is delivered or something stops it.
 
-        Gives the bytes of memory that are taken anew by messages which are decoded and not delivered. Raises what the
+        Returns how many more bytes of memory are taken by messages that are decoded and not delivered. Raises what the
         callbacks raise.
         """
         self.running = True

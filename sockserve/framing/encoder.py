@@ -47,7 +47,7 @@ class Encoder:
     def framing(self, framing: Framing) -> None:
         self._pack()
         self._framing = framing
-        # What is sure to be right: up to so many bytes, and not these in them. Every message of other framings is
+        # What is sure to be right: up to this many bytes, without these in them. Every message of other framings is
         # framed by itself, and so is every one while `check` is set.
         self._limit = -1
         self._delimiter = b""

@@ -56,7 +56,7 @@ class Answering(MessageProtocol):
     threads: call the function in one of these, because it blocks. Calls for one connection may then overlap, and what
         they do with their channel must go through `reactor.callFromThread`.
 
-    An exception of the function, or an answer that cannot be sent, is logged and closes this connection, behind the
+    An exception of the function, or an answer that cannot be sent, is logged and closes this connection, after the
     answers to earlier messages. Answers are never refused because of max_queued: no more messages are read from a peer
     that does not take them.
     """

@@ -1,7 +1,7 @@
 """Threads for a handler that blocks, for one named socket alone.
 
 The reactor's own pool has ten threads, which host name look-ups need too, and a process that ends waits for them.
-Handlers that block for ever would use them all up. Here they only hold up their own socket, and a process ends without
+Handlers that block for ever would use them all up. Here they only delay their own socket, and a process ends without
 waiting for them.
 """
 

@@ -1,7 +1,7 @@
 """Connections that are not with their protocol yet: a PROXY header, or a TLS handshake, is under way.
 
-They are bounded in number and in memory, and count for max_connections_per_peer: nobody has shown a certificate yet, or
-said who they are, and a stranger can make as many as the system gives them.
+They are bounded in number and in memory, and count towards max_connections_per_peer: their peers have not
+shown yet who they are, and a stranger can make as many as the system allows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Arrival(Holder, Protocol):
 class Arrivals:
     """Those of one named socket.
 
-    memory: the budget that what they hold counts for. peers: where each counts whose address is the client's own.
+    memory: the budget that what they hold counts towards. peers: where each counts whose address is the client's own.
     most: how many there may be; when one more comes, the oldest is aborted: a good client's does not take long.
     """
 
@@ -60,7 +60,7 @@ class Arrivals:
         return True
 
     def grow(self, count: int) -> None:
-        """One of them holds so many bytes of memory more."""
+        """One of them holds this many more bytes of memory."""
         if self._memory is not None:
             self._memory.grow(count)
 

@@ -26,8 +26,8 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Seconds.
 _REST = 1.0
 _BETWEEN_LINES = 60.0
-# Connections that a port accepts in one turn of the reactor. Twisted goes on for as long as more come, and whoever is
-# served already waits meanwhile.
+# Connections that a port accepts in one turn of the reactor. Twisted goes on for as long as more come, and those
+# who are being served wait meanwhile.
 _IN_A_TURN = 16
 
 

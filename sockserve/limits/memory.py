@@ -86,7 +86,7 @@ class MemoryBudget:
             self._call = None
 
     def grow(self, count: int) -> None:
-        """So many bytes more may be held now."""
+        """Up to this many more bytes are held now."""
         self._left -= count
         if self._left < 0:
             self._count()
@@ -147,7 +147,7 @@ class MemoryBudget:
             )
 
     def _abort(self, sizes: dict[Holder, int], total: int) -> int:
-        """Abort the largest until the others are within the budget. Gives what those hold."""
+        """Abort the largest until the others are within the budget. Returns what those hold."""
         for holder in sorted(sizes, key=sizes.__getitem__, reverse=True):
             if total <= self.limit:
                 break

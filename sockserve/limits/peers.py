@@ -23,7 +23,7 @@ class PeerCount:
         self._counts: Counter[Host | Network] = Counter()
 
     def take(self, connection: object, address: object) -> str:
-        """One more, from that address. Gives why that is too many, or "": then it counts until it leaves."""
+        """Count one more connection from this address, until it leaves. Returns "", or why that would be too many."""
         host = None if self._limit is None else host_of(address)
         if host is None:
             return ""

@@ -1,6 +1,6 @@
-"""The PROXY protocol: a client's address, from the proxy in front of the server.
+"""The PROXY protocol: a client's address, as its proxy sends it.
 
-`parse` reads a header from the bytes that a stream starts with; sockserve.proxy.layer stands in front of a protocol.
+`parse` reads a header from the bytes that a stream starts with; sockserve.proxy.layer wraps a protocol.
 """
 
 from __future__ import annotations

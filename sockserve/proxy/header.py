@@ -48,7 +48,7 @@ class ClientTLS:
 class Header:
     """One header. What is optional is None where the header does not have it.
 
-    size: its bytes; what is behind them is the client's.
+    size: its bytes; what follows them is the client's.
     version: 1 is text, 2 is binary.
     local: the connection is the proxy's own, such as a health check.
     source: the client's address; destination: the one that it connected to. None: those of the connection hold.

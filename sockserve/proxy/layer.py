@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: the client's address, told by a proxy in front of what the client sends.
+"""The PROXY protocol, versions 1 and 2: the client's address, which a proxy sends before what the client sends.
 
 ProxyFactory wraps the factory of a listening endpoint. It reads the header, and then takes itself out of the way: what
-comes behind the header, the end of the stream and the loss of the connection go from the transport to the wrapped
+comes after the header, the end of the stream and the loss of the connection go from the transport to the wrapped
 protocol directly. The transport then has the client's address, so that all above it does too.
 """
 
@@ -114,7 +114,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
 
 
 class HeaderProtocol(Protocol):
-    """Reads the PROXY header of one connection, and makes way for the protocol that is behind it."""
+    """Reads the PROXY header of one connection, and makes way for the protocol that it wraps."""
 
     transport: Connection
 

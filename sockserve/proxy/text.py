@@ -39,7 +39,7 @@ def _addresses(line: bytes) -> tuple[Address | None, Address | None]:
     if family not in _FAMILIES:
         raise HeaderError(f"unknown protocol {family!r}; accepted: TCP4, TCP6, UNKNOWN")
     if len(fields) != 4:
-        raise HeaderError(f"{len(fields)} fields behind {family}; accepted: two addresses and two ports")
+        raise HeaderError(f"{len(fields)} fields after {family}; accepted: two addresses and two ports")
     source, destination, source_port, destination_port = fields
     return _address(family, source, source_port), _address(family, destination, destination_port)
 
@@ -48,7 +48,7 @@ def _address(family: str, host: str, port: str) -> Address:
     if not _PORT.fullmatch(port) or int(port) > 65535:
         raise HeaderError(f"{port!r} is no port")
     try:
-        # The address of a link may have its name behind a %: not here.
+        # The address of a link may be followed by its name after a %: not here.
         address = _FAMILIES[family](host.replace("%", "?"))
     except ValueError:
         raise HeaderError(f"{host!r} is no address of {family}") from None

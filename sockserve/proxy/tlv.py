@@ -1,4 +1,4 @@
-"""The TLVs behind the addresses of a version 2 header: type (1 byte) · length (2) · value.
+"""The TLVs after the addresses of a version 2 header: type (1 byte) · length (2) · value.
 
 One kind nests, that of TLS (0x20), and once only: nothing here recurses (in Netty it did, CVE-2022-41881).
 """

@@ -51,7 +51,7 @@ log = Logger()
 class SocketArguments(SocketSettings):
     """The arguments of SocketServer: the settings of the socket, and what it shares with other sockets.
 
-    memory: the budget that the connections count for; None: that of the process, see sockserve.limits.memory.
+    memory: the budget that its connections count towards; None: that of the process, see sockserve.limits.memory.
     reactor: None: the global one.
     """
 
@@ -84,7 +84,7 @@ class SocketServer(Service):
     values, and Python's: numbers are seconds and bytes; a handler, a conversation or a framing may be the object
     itself; `listen` accepts endpoints too, and a Listen for one that has its own framing; `tls` accepts a TLSConfig.
 
-    memory: the budget that the connections count for; None: that of the process, see sockserve.limits.memory.
+    memory: the budget that its connections count towards; None: that of the process, see sockserve.limits.memory.
     reactor: None: the global one.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises

@@ -49,9 +49,9 @@ class DatagramSocket(DatagramProtocol):
     lines: where lines that peers cause are logged.
     framing: its max_length limits datagrams in both directions; longer ones are dropped.
     access: whose datagrams are answered; those of others are dropped.
-    max_pending: answers under way; datagrams beyond them are dropped, as the network does.
-    memory: the budget that the answers under way count for. While it is exceeded datagrams may be dropped, too.
-    info: of the last sender; None before the first datagram.
+    max_pending: how many answers may be under way; further datagrams are dropped, as by the network.
+    memory: the budget that the answers under way count towards. While it is exceeded, datagrams may be dropped.
+    info: that of the last sender; None before the first datagram.
     """
 
     transport: Port
@@ -131,7 +131,7 @@ class DatagramSocket(DatagramProtocol):
         """Log that a datagram, or the answer to one, was dropped. kind: see FloodGuard."""
         self._lines.warn(kind, "{peer}: dropped, {why}", peer=sender.peer, why=printable(why))
 
-    # What bounds it; see sockserve.limits.memory.
+    # The view of sockserve.limits.memory.
 
     def startProtocol(self) -> None:
         if self._memory is not None:
@@ -143,7 +143,7 @@ class DatagramSocket(DatagramProtocol):
 
     @property
     def held(self) -> int:
-        """Bytes of memory that answers under way take."""
+        """Bytes of memory that the answers under way take."""
         return self._kept
 
     def hold_reading(self, reason: str) -> None:

@@ -91,7 +91,7 @@ class ForeignTransport:
         if not self.ended:
             self._tls.write(data)
         elif self._producer is not None:
-            # Whoever writes waits for room, and so for the loss of the connection.
+            # A writer waits for room, and so for the loss of the connection.
             self._producer.pauseProducing()
 
     def loseConnection(self) -> None:

@@ -53,7 +53,7 @@ class Incoming:
         session, plain = self._session, self._plain
         raw, self._raw = self._raw, b""
         try:
-            # Once at least: OpenSSL may have something that stood behind the handshake.
+            # Once at least: OpenSSL may have something that came after the handshake.
             for start in range(0, max(len(raw), 1), _PIECE):
                 session.feed(raw[start : start + _PIECE])
                 if session.read(plain):

@@ -82,7 +82,7 @@ class TLSFactory(Factory["TLSTransport"]):
         self.wrapped.doStart()
 
     def stopFactory(self) -> None:
-        """Nobody listens any more: whoever is still in the handshake is not served."""
+        """The port is closed: clients that are still in the handshake are not served."""
         while self.handshakes:
             self.handshakes.pop().forget()
         self.wrapped.doStop()

@@ -20,7 +20,7 @@ _HOST_NAME = 0
 class NamedContexts:
     """contexts: by the names they are for, in small letters; `*.example.org` is for every name one label longer.
 
-    first: for whoever asks for none of them.
+    first: for clients that ask for none of them.
     """
 
     def __init__(self, contexts: Mapping[str, ssl.SSLContext], first: ssl.SSLContext) -> None:
@@ -140,7 +140,7 @@ def _asked_for(hello: bytes) -> str:
 
 
 def _vector(data: bytes, width: int) -> tuple[bytes, bytes]:
-    """What stands behind a length of that many bytes, and the rest."""
+    """What follows a length of that many bytes, and the rest."""
     end = width + int.from_bytes(data[:width], "big")
     if len(data) < max(end, width):
         raise IndexError

@@ -129,7 +129,7 @@ class Outgoing:
                 self._producer.resumeProducing()
 
     def drop(self) -> None:
-        """TLS has failed: what waits is lost, and whoever has more waits for the end of the connection."""
+        """TLS has failed: what waits is lost, and a producer waits for the end of the connection."""
         self._waiting = []
         if self._producer is not None and not self._pulling:
             self._producer.pauseProducing()

@@ -58,7 +58,7 @@ def begin(
     reading: bool,
     name: str,
 ) -> tuple[TLSTransport, Deferred[None]]:
-    """Put TLS between a transport and its protocol, which has no producer registered there. Gives the new transport.
+    """Put TLS between a transport and its protocol, which has no producer registered there. Returns the new transport.
 
     The Deferred fires when the handshake is done, and when it has failed; the connection is lost then.
 

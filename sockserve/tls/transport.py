@@ -370,7 +370,7 @@ class TLSTransport(Protocol):
             self.failed(self._incoming.failure)
             return
         if not self._incoming.ended and not self._write_ended:
-            # Whoever has had our close_notify often just closes.
+            # A peer that has received our close_notify often just closes.
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
             name = f"{self._name} {self.peer}".lstrip()
@@ -443,7 +443,7 @@ class TLSTransport(Protocol):
 
     def _end_writing(self) -> None:
         self._write_ended = True
-        # OpenSSL looks for the peer's close_notify too, and what stands in front of it would be lost.
+        # OpenSSL looks for the peer's close_notify too, and what comes before it would be lost.
         self._incoming.decrypt()
         self._outgoing.end()
 

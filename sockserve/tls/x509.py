@@ -52,7 +52,7 @@ class Certificate:
     names: what subjectAltName has, such as `DNS:example.org`, `IP:192.0.2.7`, `URI:...`, `email:...`.
     serial: the number that the issuer gave it.
     not_before, not_after: when it is valid, in UTC.
-    der: the whole of it.
+    der: all of it.
     """
 
     subject: str

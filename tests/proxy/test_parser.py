@@ -225,15 +225,15 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "v1 port missing": (
         b"PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
-        "3 fields behind TCP4; accepted: two addresses and two ports",
+        "3 fields after TCP4; accepted: two addresses and two ports",
     ),
     "v1 field too many": (
         b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n",
-        "5 fields behind TCP4; accepted: two addresses and two ports",
+        "5 fields after TCP4; accepted: two addresses and two ports",
     ),
     "v1 space at the end": (
         b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
-        "5 fields behind TCP4; accepted: two addresses and two ports",
+        "5 fields after TCP4; accepted: two addresses and two ports",
     ),
     "v1 port above 65535": (b"PROXY TCP4 1.2.3.4 1.2.3.4 99999 2\r\n", "'99999' is no port"),
     "v1 second port above 65535": (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n", "'65536' is no port"),
@@ -261,7 +261,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "v1 IPv6 with the name of a link": (b"PROXY TCP6 fe80::1%lo ::1 1 2\r\n", "'fe80::1%lo' is no address of TCP6"),
     "v1 LF alone": (
         b"PROXY TCP4 1.2.3.4 1.2.3.4 1 443\n" + HTTP,
-        "6 fields behind TCP4; accepted: two addresses and two ports",
+        "6 fields after TCP4; accepted: two addresses and two ports",
     ),
     "v1 CR alone": (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 443\r\r\n", "'443\\r' is no port"),
     "v1 no end": (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 " + b"0" * 90, "no CRLF within 107 bytes"),

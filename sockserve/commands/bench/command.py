@@ -126,7 +126,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Gives the exit status."""
+    """Do it. Returns the exit status."""
     settings = _settings(arguments)
     from sockserve.commands.bench import plot
     from sockserve.commands.bench.crew import Crew

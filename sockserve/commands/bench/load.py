@@ -39,7 +39,7 @@ TICK = 0.05
 """Seconds between two looks at the clock and the pipe."""
 # Connections being made at the same time; a backlog is often 50.
 CONNECTING = 32
-# Progress is told every so many nanoseconds.
+# Progress is told each time this many nanoseconds have passed.
 TELL = 250_000_000
 
 
@@ -163,7 +163,7 @@ class Load:
         await attempt.addTimeout(self._settings.timeout, self._reactor, _too_late)
 
     async def _phase(self, wires: Wires, tally: Tally, seconds: float | None, messages: int | None) -> None:
-        """Load for so many seconds, or so many messages, and until all is answered. Raises Fault or Stopped."""
+        """Load for a number of seconds or of messages, and until all is answered. Raises Fault or Stopped."""
         now = monotonic_ns()
         rate = self._settings.rate
         pace: Closed | Open

@@ -66,7 +66,7 @@ def draw(path: Path, settings: Settings, result: Result) -> None:
 
 
 def _bars(histogram: Histogram, most: int = 80) -> tuple[list[float], list[float]]:
-    """Shares in percent, and the edges between them in seconds: at most so many bars, equally wide on a log scale."""
+    """Shares in percent, and the edges between them in seconds: at most this many bars, equally wide on a log scale."""
     steps = list(histogram.steps())
     low, high = max(steps[0][0], 1), steps[-1][1] + 1
     factor = max((high / low) ** (1 / most), 1.01)

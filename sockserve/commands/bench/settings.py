@@ -78,7 +78,7 @@ class Result:
             self.end = max(self.end, other.end)
         self.messages += other.messages
         self.cpu += other.cpu
-        # Each process has seen the whole of it.
+        # Each process has seen all of it.
         self.server_cpu = max(self.server_cpu, other.server_cpu)
         self.latencies.merge(other.latencies)
         self.errors += other.errors

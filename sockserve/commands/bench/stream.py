@@ -23,7 +23,7 @@ SMALL = 4096
 ROUND = 101
 NUMBER = 4
 CONNECTION = 4
-# The filler begins at one of so many places.
+# The filler begins at one of this number of places.
 PLACES = 251
 
 
@@ -129,7 +129,7 @@ class Cycle(Stream):
 
 
 class Long(Stream):
-    """Frames in three pieces: what is before the message's filler, the filler, and what is behind."""
+    """Frames in three pieces: what is before the message's filler, the filler, and what is after it."""
 
     def __init__(self, messages: Messages, connection: int) -> None:
         self.frame = messages.frame

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 READ = 256 * 1024
 """Bytes read at once."""
-# Seconds that a server has to close behind our end, in which it could still send what it must not.
+# Seconds that a server has to close after our end, in which it could still send what it must not.
 LINGER = 1.0
-# Below so many seconds, milliseconds are too coarse.
+# Below this many seconds, milliseconds are too coarse.
 COARSE = 0.02
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -42,7 +42,7 @@ BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 class Wire(Protocol):
     """A connection as Twisted's endpoints make it. It carries the bytes itself, unless its socket is taken out.
 
-    made: fires when it can be used, over TLS behind the handshake. fault: what went wrong.
+    made: fires when it can be used, over TLS after the handshake. fault: what went wrong.
     """
 
     transport: TCPConnection
@@ -116,7 +116,7 @@ class Wires(typing.Protocol):
         """Send and receive for so long at most. Raises Fault."""
 
     async def close(self) -> None:
-        """Send our end, and close behind the server's. Raises Fault for bytes that are owed to nobody."""
+        """Send our end, and close after the server's. Raises Fault for bytes that are owed to nobody."""
 
 
 class ReactorWires:

@@ -1,4 +1,4 @@
-"""Trials with bytes that are no frame. A good message stands in front of them, and must be answered."""
+"""Trials with bytes that are no frame. A good message comes before them, and must be answered."""
 
 from __future__ import annotations
 

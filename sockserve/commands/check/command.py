@@ -89,7 +89,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Gives the exit status."""
+    """Do it. Returns the exit status."""
     if arguments.list:
         width = max(len(trial.name) for trial in TRIALS)
         for trial in TRIALS:

@@ -15,7 +15,7 @@ from sockserve.framing.raw import Raw
 class Echo:
     """The answers to `stream`, in which there may be bad frames, and which may end inside one.
 
-    All messages in front of the first bad frame are owed. A server may stop there, or go on where the framing can find
+    All messages before the first bad frame are owed. A server may stop there, or go on where the framing can find
     the next frame. What is no message must not come back.
 
     data: all that may be answered. owed: how many bytes of it have to be.
@@ -35,7 +35,7 @@ class Echo:
         return self.counted(self.owed)
 
     def counted(self, size: int) -> str:
-        """So many bytes of the answers, in words."""
+        """A number of bytes of the answers, in words."""
         if self._raw:
             return plural(size, "byte")
         return plural(bisect_right(self._borders, size) - 1, "answer")

@@ -10,7 +10,7 @@ from sockserve.commands.check.frames import NotApplicable, pieces, sample
 from sockserve.commands.check.peer import Peer
 from sockserve.commands.check.trial import QUIET, Outcome, Result, Target, Trial
 
-# The loss behind a half-close is a race: often enough to meet it.
+# The loss after a half-close is a race: often enough to meet it.
 RACES = 100
 RESETS = 10
 # Pieces of 64 KiB: more than a connection holds in most places.
@@ -28,7 +28,7 @@ async def end_at_once(target: Target) -> Outcome:
 async def end_behind(target: Target) -> Outcome:
     echo = Echo(target.framing, target.sample)
     size = len(sample(target.framing))
-    outcome = Outcome(f"{size} bytes, our end right behind; {RACES} times", f"{echo}, then the end")
+    outcome = Outcome(f"{size} bytes, our end right after; {RACES} times", f"{echo}, then the end")
     for _ in range(RACES):
         async with target.peer() as peer:
             _need_half_close(peer)
@@ -112,8 +112,8 @@ def size_of(size: int) -> str:
 
 TRIALS = (
     Trial("end-at-once", "a half-close without a byte before it", end_at_once),
-    Trial("end-behind", f"a half-close right behind a message, as the Winsock sample, {RACES} times", end_behind),
-    Trial("end-pending", "a half-close behind some MB, and reading late", end_pending),
+    Trial("end-behind", f"a half-close right after a message, as the Winsock sample, {RACES} times", end_behind),
+    Trial("end-pending", "a half-close after some MB, and reading late", end_pending),
     Trial("reset-at-once", "a connection that is reset at once", reset_at_once, hostile=True),
     Trial("reset-inside", "a reset inside a message", reset_inside, hostile=True),
     Trial("reset-unread", "a reset with the answers unread", reset_unread, hostile=True),

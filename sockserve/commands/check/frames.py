@@ -129,7 +129,7 @@ def long_messages(framing: Framing) -> list[bytes]:
 
 
 def bad_headers(framing: Framing) -> list[bytes]:
-    """Headers, and marks behind a payload, that break a rule of the framing."""
+    """Headers, and marks after a payload, that break a rule of the framing."""
     match framing:
         case Windev() | Netstring():
             mark = b"\r\n" if isinstance(framing, Windev) else b":"
@@ -172,7 +172,7 @@ def _fitted(framing: Framing, text: bytes) -> bytes | None:
 
 
 def _pattern(framing: Framing, length: int) -> bytes:
-    """So many bytes, with no mark in them, that hardly repeat."""
+    """This many bytes, with no mark in them, that hardly repeat."""
     unit = Random(7).randbytes(8191).translate(None, _mark(framing))  # noqa: S311 - any bytes will do
     return (unit * (length // len(unit) + 1))[:length]
 

@@ -89,7 +89,7 @@ class Peer(Protocol):
         return await self.until(lambda: not self._sending)
 
     def end(self) -> None:
-        """No more bytes from us, behind those that are being sent. What cannot shut down one side closes."""
+        """No more bytes from us after those that are being sent. What cannot shut down one side closes."""
         if self._sending:
             self._ending = True
         elif not self.over and not self._ended:
@@ -110,7 +110,7 @@ class Peer(Protocol):
             self.transport.resumeProducing()
 
     async def until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Wait until it is reached. False: the connection is over, or nothing moved for so many seconds."""
+        """Wait until it is reached. False: the connection is over, or nothing moved for that many seconds."""
         while not reached():
             if self.over:
                 return False
@@ -123,7 +123,7 @@ class Peer(Protocol):
         return True
 
     async def has(self, count: int, seconds: float | None = None) -> bool:
-        """Wait until so many bytes have come; as `until`."""
+        """Wait until this many bytes have come; as `until`."""
         return await self.until(lambda: len(self.received) >= count, seconds)
 
     async def leave(self) -> None:

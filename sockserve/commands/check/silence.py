@@ -10,7 +10,7 @@ from sockserve.commands.check.endings import size_of
 from sockserve.commands.check.frames import cuts, pieces
 from sockserve.commands.check.trial import QUIET, Outcome, Result, Target, Trial
 
-# Bytes: no server should hold so many for one peer.
+# Bytes: no server should hold this many for one peer.
 UNREAD = 64 * 1024 * 1024
 # Seconds without a byte taken, after which the server has stopped reading.
 STUCK = 0.5

@@ -74,7 +74,7 @@ class Outcome:
 class Trial:
     """run: gives the row, or raises NotApplicable with the reason.
 
-    hostile: a good client must be served behind it.
+    hostile: a good client must be served after it.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Target:
 
     @asynccontextmanager
     async def peer(self) -> AsyncIterator[Peer]:
-        """A new connection, which is gone behind the block. Raises NoConnection."""
+        """A new connection, which is gone after the block. Raises NoConnection."""
         factory = Factory.forProtocol(lambda: Peer(self.reactor, self.timeout))
         connecting = self._endpoint.connect(factory)
         connecting.addTimeout(self.timeout, self.reactor, _none_within)
