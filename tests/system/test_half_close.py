@@ -26,7 +26,7 @@ from tests.support.tls_peer import TLS1_2, TLS1_3, Peer
 from tests.support.twistd import PATIENCE, running
 
 MESSAGE = b"this is a test"
-COUNT = int(os.environ.get("HALF_CLOSES", "100"))
+COUNT = int(os.environ.get("HALF_CLOSES", "50"))
 MUCH = os.urandom(1_000_000) * 24
 
 PROXY1 = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n"

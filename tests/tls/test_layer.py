@@ -58,7 +58,7 @@ class SampleTests(SynchronousTestCase):
 
     def test_many_clients_get_their_14_bytes_and_leave_nothing_behind(self) -> None:
         """As many of each version as TLS_CLIENTS in the environment says."""
-        count = int(os.environ.get("TLS_CLIENTS", "200"))
+        count = int(os.environ.get("TLS_CLIENTS", "50"))
         with running("--listen", self.authority.listen()) as server:
 
             def sample(version: int) -> bytes:
