@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, permutations
+from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,11 +141,11 @@ def order(stops: Sequence[Sequence[Stop]], segments: Segments) -> list[list[Stop
         for upper in permutations(floor):
             cost, below = min(
                 ((cost + disorder(upper, lower, segments), below) for lower, (cost, below) in best.items()),
-                key=lambda choice: choice[0],
+                key=lambda choice: round(choice[0], 6),
             )
             step[upper] = cost, [*below, list(upper)]
         best = step
-    return min(best.values(), key=lambda choice: choice[0])[1]
+    return min(best.values(), key=lambda choice: round(choice[0], 6))[1]
 
 
 def disorder(upper: Sequence[Stop], lower: Sequence[Stop], segments: Segments) -> float:
@@ -153,7 +154,8 @@ def disorder(upper: Sequence[Stop], lower: Sequence[Stop], segments: Segments) -
     below = {stop: index / max(len(lower) - 1, 1) for index, stop in enumerate(lower)}
     lines = [(above[a], below[b]) for a, b in segments if a in above and b in below]
     crossings = sum((a - c) * (b - d) < 0 for a, b in lines for c, d in lines) / 2
-    return 100 * crossings + sum(abs(a - b) for a, b in lines)
+    # Equal costs must be equal on every Python: since 3.12, sum rounds differently.
+    return 100 * crossings + round(fsum(abs(a - b) for a, b in lines), 6)
 
 
 def place(rows: Sequence[Sequence[Stop]], segments: Segments) -> dict[Stop, int]:
@@ -198,7 +200,7 @@ def spread(row: Sequence[Stop], wishes: Sequence[float]) -> list[float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return fsum(values) / len(values)
 
 
 def ports(stop: Stop, others: Sequence[Stop], at: dict[Stop, int]) -> dict[Stop, int]:
