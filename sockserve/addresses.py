@@ -6,11 +6,14 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.plugin import getPlugins
 
-from sockserve.text import one_line, printable
+from sockserve.text import one_line, openssl_reasons, printable, suggestion
+
+T = TypeVar("T")
 
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -119,9 +122,28 @@ def endpoint_problem(error: Exception) -> str:
             return "its arguments do not fit this kind of endpoint"
         case ValueError():
             return one_line(error)
-    # OpenSSL's errors are lists of (library, function, reason).
-    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return ", ".join(reason for *_, reason in reasons) or "a file that it names is not PEM"
+    return openssl_reasons(error) or "a file that it names is not PEM"
+
+
+def from_plugin(
+    text: str,
+    parsers: Any,  # noqa: ANN401 - an interface
+    parse: Callable[[Any, str], T],
+    known: Iterable[str],
+) -> Callable[[object], T]:
+    """What makes, for a reactor, an endpoint of a kind that a plugin of Twisted adds.
+
+    parsers: the interface of such plugins. parse: Twisted's function that reads the endpoint string, here and now, so
+    that its mistakes are found before the reactor is known; it may raise any exception. known: the kinds that are none
+    of plugins, for a suggestion. Raises ValueError for a kind that no plugin adds.
+    """
+    kind = text.partition(":")[0].lower()
+    if kind not in [plugin.prefix.lower() for plugin in getPlugins(parsers)]:
+        raise ValueError(f"unknown kind of endpoint {kind!r}{suggestion(kind, known)}")
+    from twisted.internet import reactor as installed
+
+    endpoint = parse(installed, text)
+    return lambda reactor: endpoint if reactor is installed else parse(reactor, text)
 
 
 def port_from(least: int) -> Callable[[str], int]:

@@ -1,12 +1,21 @@
-"""Sockets of Twisted's: to give the kernel at once what it takes.
+"""Sockets of Twisted's, below all layers: to find them, and to give the kernel at once what it takes.
 
 Twisted has no public way for it, so its private parts are touched here, and only here where TLS is concerned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Connection
+
+
+def layers(transport: object) -> Iterator[object]:
+    """A transport and those below it, such as TLS, what wraps it, and last the socket."""
+    yield transport
+    while (transport := getattr(transport, "transport", None)) is not None:
+        yield transport
 
 
 def is_socket(transport: object) -> bool:

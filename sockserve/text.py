@@ -85,6 +85,20 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+def reason_of(error: BaseException) -> str:
+    """The message of an exception in one line, or else the name of its type."""
+    return one_line(error) or type(error).__name__
+
+
+def openssl_reasons(error: object) -> str:
+    """What pyOpenSSL says, in one line: its reasons, without the names of functions; "" for another error."""
+    # A list of (library, function, reason).
+    match getattr(error, "args", ()):
+        case [list() as reasons, *_] if all(isinstance(reason, tuple) for reason in reasons):
+            return ", ".join(str(reason) for *_, reason in reasons)
+    return ""
+
+
 def shown(value: object) -> str:
     """A value as messages show it: shortened, in one line."""
     try:

@@ -16,8 +16,9 @@ from zope.interface import alsoProvides, implementer
 from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel, ReadProtocol
 from sockserve.connection.factory import MessageFactory
-from sockserve.connection.options import DEFAULT_MAX_QUEUED
+from sockserve.connection.options import DEFAULT_CLOSE_TIMEOUT, DEFAULT_MAX_QUEUED
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.text import one_line, openssl_reasons
 from sockserve.tls.client import DEFAULT_TIMEOUT
 from sockserve.tls.foreign import ForeignTransport
 from sockserve.tls.pyopenssl import unnamed
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
 
 log = Logger()
-
-DEFAULT_CLOSE_TIMEOUT = 10.0
 
 
 def connect(
@@ -146,12 +145,7 @@ class ClientProtocol(ReadProtocol):
 
 def _handshake_error(reason: Failure) -> str:
     """Why TLS was not agreed, in one line."""
-    match getattr(reason.value, "args", ()):
-        case ([*errors],) if errors and all(isinstance(error, tuple) for error in errors):
-            # OpenSSL's list of (library, function, reason).
-            text = ", ".join(str(error[-1]) for error in errors)
-        case _:
-            text = " ".join((reason.getErrorMessage() or repr(reason.value)).split()).removesuffix(".")
+    text = openssl_reasons(reason.value) or one_line(reason.getErrorMessage() or repr(reason.value)).removesuffix(".")
     return f"no agreement on TLS: {text}"
 
 

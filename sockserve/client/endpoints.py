@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamClientEndpointStringParserWithReactor
-from twisted.plugin import getPlugins
 
-from sockserve.addresses import EndpointForm, Reader, endpoint_parts, endpoint_problem, port_from, switch
-from sockserve.text import one_line, parse_duration, suggestion
+from sockserve.addresses import EndpointForm, Reader, endpoint_parts, endpoint_problem, from_plugin, port_from, switch
+from sockserve.text import one_line, parse_duration
 from sockserve.tls.client import DEFAULT_TIMEOUT, ClientTLS, TLSClientEndpoint, check_name
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ def endpoint_factory(endpoint: ClientEndpoint, tls: ClientTLS | None = None) -> 
         raise ValueError(f"{endpoint!r}: {kind} has no TLS, and its options are for tls: and ssl: endpoints")
     try:
         parts = endpoint_parts(endpoint)[1:]
-        return _other(endpoint, kind) if known is None else known.make(known.form.read(parts), tls)
+        if known is None:
+            return from_plugin(endpoint, IStreamClientEndpointStringParserWithReactor, clientFromString, KINDS)
+        return known.make(known.form.read(parts), tls)
     except Exception as error:  # Twisted's endpoint parsers raise what they like
         accepted = ACCEPTED if known is None else known.form.accepted
         raise ValueError(f"{endpoint!r}: {endpoint_problem(error)}; accepted: {accepted}") from None
@@ -90,28 +91,6 @@ def _tls(names: Mapping[str, str]) -> Callable[[dict[str, Any], ClientTLS], Endp
         beneath = endpoint_factory(arguments["endpoint"]) if "endpoint" in arguments else _tcp(arguments, tls)
         check_name(context, hostname)
         return lambda reactor: TLSClientEndpoint(beneath(reactor), context, hostname, as_reactor(reactor), timeout)
-
-    return make
-
-
-def _other(text: str, kind: str) -> EndpointFactory:
-    """A kind that a plugin of Twisted adds. Raises ValueError for one that none does."""
-    plugins = [plugin.prefix.lower() for plugin in getPlugins(IStreamClientEndpointStringParserWithReactor)]
-    if kind not in plugins:
-        raise ValueError(f"unknown kind of endpoint {kind!r}{suggestion(kind, KINDS)}")
-    return _parsed_once(text)
-
-
-def _parsed_once(text: str) -> EndpointFactory:
-    """Twisted's endpoint: what its text has wrong is found now, and the reactor comes when it is known."""
-    from twisted.internet import reactor as installed
-
-    endpoint = cast("IStreamClientEndpoint", clientFromString(installed, text))
-
-    def make(reactor: object) -> IStreamClientEndpoint:
-        if reactor is installed:
-            return endpoint
-        return cast("IStreamClientEndpoint", clientFromString(reactor, text))
 
     return make
 

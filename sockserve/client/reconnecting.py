@@ -12,12 +12,12 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
-from sockserve.client.connecting import DEFAULT_CLOSE_TIMEOUT, ClientProtocol, TimedEndpoint
+from sockserve.client.connecting import ClientProtocol, TimedEndpoint
 from sockserve.client.endpoints import ClientEndpoint, as_endpoint, as_reactor
 from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.factory import MessageFactory
-from sockserve.connection.options import DEFAULT_MAX_QUEUED
+from sockserve.connection.options import DEFAULT_CLOSE_TIMEOUT, DEFAULT_MAX_QUEUED
 from sockserve.tls.client import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:

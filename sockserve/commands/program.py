@@ -15,6 +15,8 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from sockserve.framing import KINDS, parse
+from sockserve.framing.delimited import Standard
+from sockserve.framing.envelope import Envelope
 from sockserve.tls.client import ClientTLS
 
 if TYPE_CHECKING:
@@ -75,6 +77,15 @@ def named_framing(name: str, max_length: int | None = None) -> Framing:
     if name.partition(":")[0] not in KINDS and here not in sys.path:
         sys.path.insert(0, here)
     return parse(name, max_length=max_length)
+
+
+def end_mark(framing: Framing) -> bytes:
+    """The bytes that end a message of this framing, so that none may have them in it; b"": there are none."""
+    match framing:
+        case Standard(delimiter=mark) | Envelope(end=mark):
+            return mark
+        case _:
+            return b""
 
 
 def react(main: Callable[[ReactorBase], Awaitable[int]]) -> int:

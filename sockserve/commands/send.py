@@ -23,7 +23,7 @@ from sockserve.connection.channel import ChannelClosed
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
-from sockserve.text import parse_duration, parse_size
+from sockserve.text import parse_duration, parse_size, reason_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -131,7 +131,7 @@ async def _exchange(
             endpoint, framing, timeout=arguments.timeout, close_timeout=arguments.timeout, reactor=reactor
         )
     except Exception as error:  # one line for all that Twisted's endpoints may raise
-        return " ".join(str(error).split()) or type(error).__name__
+        return reason_of(error)
     source = Input(reactor)
     pieces: AsyncIterator[bytes]
     if messages:

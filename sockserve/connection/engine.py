@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from sockserve.addresses import format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
-from sockserve.connection.failures import QueueFull, Refused, reason_of, users_failure
+from sockserve.connection.failures import QueueFull, Refused, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
@@ -30,6 +30,7 @@ from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.text import reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
 

@@ -22,11 +22,6 @@ class QueueFull(Exception):
     """
 
 
-def reason_of(error: BaseException) -> str:
-    """The message of an exception in one line, or else the name of its type."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def users_failure(failure: Failure) -> Failure:
     """The same failure with a traceback that starts in the user's code, not in ours."""
     value = failure.value

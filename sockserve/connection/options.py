@@ -31,6 +31,7 @@ class Gate(Protocol):
         """It is over, started or not."""
 
 
+DEFAULT_CLOSE_TIMEOUT = 10.0
 DEFAULT_MAX_QUEUED = 8 * 1024 * 1024
 
 
@@ -51,7 +52,7 @@ class ConnectionOptions:
         DURATION_VALUE,
         "Time",
         "How long a closing connection may go without the client reading; then it is aborted.",
-        10.0,
+        DEFAULT_CLOSE_TIMEOUT,
     )
     idle_timeout: float | None = setting(
         DURATION_OR_NEVER,

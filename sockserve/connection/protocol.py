@@ -15,9 +15,9 @@ from sockserve.connection.options import DEFAULT, ConnectionOptions
 from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
+from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.text import printable
 from sockserve.tls.foreign import mended
-from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

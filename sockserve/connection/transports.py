@@ -20,7 +20,7 @@ import select
 import sys
 from array import array
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -35,10 +35,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
+from sockserve.sockets import layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
-
-if TYPE_CHECKING:
-    pass
 
 
 class Producer(Protocol):
@@ -155,7 +153,7 @@ def close(transport: Any) -> None:  # noqa: ANN401
 
 def abort(transport: Any) -> None:  # noqa: ANN401
     """Close at once, and give up what was written."""
-    lowest = _lowest(transport)
+    *_, lowest = layers(transport)
     if isinstance(lowest, Connection):
         # The connection itself ends in the next turn of the reactor only.
         lowest.dataBuffer, lowest.offset = b"", 0
@@ -192,17 +190,17 @@ def peer_has_ended(transport: object) -> bool:
 
 def unsent(transport: object) -> int:
     """Bytes written to a transport that the kernel has not taken, because the peer does not read."""
+    *above, lowest = layers(transport)
     count = 0
     # TLS has a transport below it and passes on its attributes; no public interface says how much waits where.
-    while (beneath := getattr(transport, "transport", None)) is not None:
-        count += sum(map(len, getattr(transport, "_appSendBuffer", ())))
-        if isinstance(transport, TLSTransport):
-            count += transport.unsent
-        transport = beneath
-    count += len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-    count += getattr(transport, "_tempDataLen", 0)
+    for layer in above:
+        count += sum(map(len, getattr(layer, "_appSendBuffer", ())))
+        if isinstance(layer, TLSTransport):
+            count += layer.unsent
+    count += len(getattr(lowest, "dataBuffer", b"")) - getattr(lowest, "offset", 0)
+    count += getattr(lowest, "_tempDataLen", 0)
     # An SSH channel.
-    buffered = getattr(transport, "buf", b"")
+    buffered = getattr(lowest, "buf", b"")
     return count + (len(buffered) if isinstance(buffered, bytes) else 0)
 
 
@@ -216,22 +214,15 @@ def footprint(transport: object) -> int:
 
     A socket of Twisted's keeps each write as an object, and what it is sending until nearly all of it is sent.
     """
-    count = 0
-    while (beneath := getattr(transport, "transport", None)) is not None:
-        waiting = getattr(transport, "_appSendBuffer", ())
-        count += OBJECT * len(waiting) + sum(map(len, waiting))
-        if isinstance(transport, TLSTransport):
-            count += transport.unsent + transport.unread
-        transport = beneath
-    if isinstance(transport, Connection):
-        return count + len(transport.dataBuffer) + transport._tempDataLen + OBJECT * len(transport._tempDataBuffer)
-    return count + unsent(transport)
-
-
-def _lowest(transport: object) -> object:
-    while (beneath := getattr(transport, "transport", None)) is not None:
-        transport = beneath
-    return transport
+    *above, lowest = layers(transport)
+    count = unsent(transport)
+    for layer in above:
+        count += OBJECT * len(getattr(layer, "_appSendBuffer", ()))
+        if isinstance(layer, TLSTransport):
+            count += layer.unread
+    if isinstance(lowest, Connection):
+        count += lowest.offset + OBJECT * len(lowest._tempDataBuffer)
+    return count
 
 
 def untaken(transport: object) -> int:

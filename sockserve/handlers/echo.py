@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sockserve.connection.protocol import MessageProtocol
-
-if TYPE_CHECKING:
-    pass
 
 
 class Echo(MessageProtocol):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from twisted.internet.protocol import Factory, Protocol
 
 from sockserve.addresses import Host, Network, format_address, host_of, is_in
+from sockserve.limits.events import Report
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory
@@ -47,7 +47,7 @@ class AccessFactory(Factory[Protocol]):
 
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, access: Access, report: Callable[[str, str, str], None]) -> None:
+    def __init__(self, factory: IProtocolFactory, access: Access, report: Report) -> None:
         self._factory = factory
         self._access = access
         self._report = report

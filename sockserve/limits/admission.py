@@ -5,15 +5,12 @@ from __future__ import annotations
 import typing
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sockserve.limits.peers import PeerCount
-
-if TYPE_CHECKING:
-    pass
 
 log = Logger()
 

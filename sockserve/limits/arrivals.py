@@ -11,6 +11,9 @@ from typing import Protocol
 from sockserve.limits.memory import Holder, MemoryBudget
 from sockserve.limits.peers import PeerCount
 
+DEFAULT_HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that one has for its PROXY header, or for its handshake."""
+
 MOST = 1000
 """Arrivals that one named socket keeps at the same time."""
 

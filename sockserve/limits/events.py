@@ -29,6 +29,9 @@ class LimitEvent:
     text: str = ""
 
 
+Report = Callable[[str, str, str], None]
+"""Called by a layer that ends a connection: the name of the limit that decides it, the peer's address, and why."""
+
 Listener = Callable[[LimitEvent], object]
 
 

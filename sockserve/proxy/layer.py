@@ -7,7 +7,7 @@ protocol directly. The transport then has the client's address, so that all abov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,8 +16,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
 from sockserve.addresses import Network, format_address, host_of, is_in, parse_network
-from sockserve.limits.arrivals import Arrivals
+from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT, Arrivals
 from sockserve.limits.deadlines import Deadline
+from sockserve.limits.events import Report
 from sockserve.proxy.header import Header, HeaderError
 from sockserve.proxy.parsing import parse
 from sockserve.text import printable
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 log = Logger()
 
 LOOPBACK = (parse_network("127.0.0.0/8"), parse_network("::1"))
-DEFAULT_TIMEOUT = 10.0
-
-Report = Callable[[str, str, str], None]
-"""`report(reason, peer, text)`: a connection ends. reason: the setting that decides it; text: what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         self,
         factory: IProtocolFactory,
         proxies: Iterable[Network] = LOOPBACK,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float = DEFAULT_HANDSHAKE_TIMEOUT,
         report: Report = warn,
         reactor: IReactorTime | None = None,
         arrivals: Arrivals | None = None,

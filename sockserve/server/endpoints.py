@@ -17,12 +17,19 @@ from twisted.internet.endpoints import (
     serverFromString,
 )
 from twisted.internet.interfaces import IStreamServerEndpoint, IStreamServerEndpointStringParser
-from twisted.plugin import getPlugins
 from twisted.python.systemd import ListenFDs
 
-from sockserve.addresses import EndpointForm, Reader, endpoint_parts, endpoint_problem, port_from, switch, whole_number
+from sockserve.addresses import (
+    EndpointForm,
+    Reader,
+    endpoint_parts,
+    endpoint_problem,
+    from_plugin,
+    port_from,
+    switch,
+    whole_number,
+)
 from sockserve.server.udp import DatagramEndpoint
-from sockserve.text import suggestion
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.folder import folder_certificates
 
@@ -92,7 +99,8 @@ def opening(endpoint: ServerEndpoint, name: str) -> Opening:
     try:
         parts = endpoint_parts(endpoint)[1:]
         if known is None:
-            return _other(endpoint, kind)
+            make = from_plugin(endpoint, IStreamServerEndpointStringParser, serverFromString, KINDS)
+            return Opening(endpoint, kind, make, (endpoint,))
         arguments = known.form.read(parts)
         known.check(arguments)
         certificates = known.certificates(name, arguments)
@@ -101,21 +109,6 @@ def opening(endpoint: ServerEndpoint, name: str) -> Opening:
         accepted = ENDPOINT if known is None else known.form.accepted
         raise ValueError(f"{endpoint!r}: {endpoint_problem(error)}; accepted: {accepted}") from None
     return Opening(endpoint, kind, lambda reactor: known.make(reactor, arguments), address, certificates)
-
-
-def _other(text: str, kind: str) -> Opening:
-    """An endpoint of a kind that a Twisted plugin adds. Raises ValueError if no plugin does."""
-    plugins = [plugin.prefix.lower() for plugin in getPlugins(IStreamServerEndpointStringParser)]
-    if kind not in plugins:
-        raise ValueError(f"unknown kind of endpoint {kind!r}{suggestion(kind, KINDS)}")
-    from twisted.internet import reactor as installed
-
-    endpoint = cast("IStreamServerEndpoint", serverFromString(installed, text))
-
-    def make(reactor: object) -> IStreamServerEndpoint:
-        return endpoint if reactor is installed else cast("IStreamServerEndpoint", serverFromString(reactor, text))
-
-    return Opening(text, kind, make, (text,))
 
 
 # Parts of the entries.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sockserve.addresses import Network
 from sockserve.connection.conversation import Conversation
@@ -35,7 +35,7 @@ from sockserve.framing.names import without_limits
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
 from sockserve.handlers.names import Handler, as_conversation, as_handler
 from sockserve.limits.admission import WhenFull
-from sockserve.proxy.layer import DEFAULT_TIMEOUT
+from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.server.conflicts import check_together
 from sockserve.server.endpoints import Opening, ServerEndpoint, opening
 from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, TLS, Listen
@@ -175,7 +175,7 @@ class SocketSettings:
         DURATION_VALUE,
         "Time",
         "Abort a connection whose PROXY header or TLS handshake takes longer than this.",
-        DEFAULT_TIMEOUT,
+        DEFAULT_HANDSHAKE_TIMEOUT,
     )
     drain_timeout: Duration = setting(
         DURATION_VALUE,
@@ -227,10 +227,13 @@ class SocketSettings:
         """The length in bytes of the longest message that one of its endpoints accepts."""
         return max(each.framing.max_length for each in self.listens)
 
+    def _if_given(self, name: str) -> Any:  # noqa: ANN401 - of the type that the setting has
+        """The value of a setting; None: it has its default."""
+        return getattr(self, name) if name in self.given else None
+
     def _answers(self) -> Handler:
-        max_length = cast("int", self.max_length) if "max_length" in self.given else None
         if self.conversation is None:
-            return _tried("handler", partial(as_handler, self.handler, max_length=max_length))
+            return _tried("handler", partial(as_handler, self.handler, max_length=self._if_given("max_length")))
         if "handler" in self.given:
             raise SettingError("conversation", "handler is set too; accepted: one of the two")
         return _tried("conversation", partial(as_conversation, self.conversation))
@@ -238,8 +241,7 @@ class SocketSettings:
     def _framed(self, framing: Framing | str, where: str) -> Framing:
         """The framing with the limits that were given."""
         FRAMING.check(where, framing)
-        max_length = cast("int", self.max_length) if "max_length" in self.given else None
-        on_bad_frame = self.on_bad_frame if "on_bad_frame" in self.given else None
+        max_length, on_bad_frame = self._if_given("max_length"), self._if_given("on_bad_frame")
         if isinstance(framing, str):
             make: Callable[[], Framing] = partial(parse, framing, max_length=max_length, on_bad_frame=on_bad_frame)
         else:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from sockserve.addresses import format_address, host_of
 from sockserve.connection.channel import Channel
-from sockserve.connection.failures import Refused, reason_of, users_failure
+from sockserve.connection.failures import Refused, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
@@ -26,7 +26,7 @@ from sockserve.handlers.function import UNDER_WAY, Function, call, checked
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
 from sockserve.limits.flood import FloodGuard
-from sockserve.text import printable
+from sockserve.text import printable, reason_of
 
 if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -16,9 +16,6 @@ from sockserve import __version__
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
 from sockserve.service.signals import SignalHandler
-
-if TYPE_CHECKING:
-    pass
 
 log = Logger()
 

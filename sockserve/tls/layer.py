@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from sockserve.limits.arrivals import Arrivals
-from sockserve.tls.transport import DEFAULT_HANDSHAKE_TIMEOUT, IHalfCloseableTLS, TLSTransport
+from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT, Arrivals
+from sockserve.limits.events import Report
+from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_HANDSHAKE_TIMEOUT", "IHalfCloseableTLS", "Report", "TLSFactory", "TLSTransport"]
 
 log = Logger()
-
-Report = Callable[[str, str, str], None]
-"""Called with the name of the limit that closes a connection, the peer's address, and what happened."""
 
 
 def _log(_: str, peer: str, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 
+from sockserve.text import one_line, openssl_reasons
 from sockserve.tls.session import TLSError, TLSInfo
 from sockserve.tls.x509 import Certificate
 
@@ -57,7 +58,7 @@ class OpenSSLSession:
 
     def failVerification(self, reason: Failure) -> None:
         """Called by Twisted's creators: the peer is not who it should be."""
-        self._refused = " ".join((reason.getErrorMessage() or repr(reason.value)).split())
+        self._refused = one_line(reason.getErrorMessage() or repr(reason.value))
 
     def abortConnection(self) -> None:
         """Called by Twisted's creators: there is no certificate for the name that the peer asks for."""
@@ -147,8 +148,7 @@ def unnamed(connection: Connection) -> str:
 
 def _reasons(error: Exception) -> str:
     """What pyOpenSSL says, in one line: its reasons, without the names of functions."""
-    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return ", ".join(reason for *_, reason in reasons) or type(error).__name__
+    return openssl_reasons(error) or type(error).__name__
 
 
 def der_of(certificate: X509) -> bytes:

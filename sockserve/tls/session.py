@@ -12,6 +12,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
+from sockserve.text import reason_of
+
 # Bytes of one read of OpenSSL: more than a record has.
 _RECORD_SIZE = 1 << 15
 
@@ -144,5 +146,5 @@ def describe(error: BaseException) -> str:
         return "unexpected eof"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = reason_of(error)
     return re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", text)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.tcp import Server
 
+from sockserve.sockets import layers
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.client import ClientTLS
 from sockserve.tls.pyopenssl import OpenSSLSession
@@ -38,7 +39,8 @@ def session_for(context: TLSContext | object, transport: object, server_hostname
         server_hostname = server_hostname or context.server_name
     if isinstance(context, TLSConfig | ClientTLS):
         context = context.read()
-    accepted = isinstance(_socket(transport), Server)
+    *_, lowest = layers(transport)
+    accepted = isinstance(lowest, Server)
     if not isinstance(context, ssl.SSLContext):
         return OpenSSLSession(context, server_side=accepted)
     server = accepted if context.protocol == ssl.PROTOCOL_TLS else context.protocol == ssl.PROTOCOL_TLS_SERVER
@@ -94,10 +96,3 @@ def _replace(transport: Any, protocol: TLSTransport) -> None:  # noqa: ANN401 - 
             setattr(transport, name, protocol)
             return
     raise TypeError(f"{type(transport).__name__} cannot begin TLS: it does not say whom it hands its bytes to")
-
-
-def _socket(transport: Any) -> object:  # noqa: ANN401 - any transport
-    """The transport beneath all wrappers."""
-    while (beneath := vars(transport).get("transport")) is not None:
-        transport = beneath
-    return transport

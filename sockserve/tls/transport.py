@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, directlyProvides, implementer, providedBy
 
 from sockserve.addresses import format_address
+from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.limits.deadlines import Deadline
 from sockserve.tls.incoming import Incoming
 from sockserve.tls.outgoing import Outgoing
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from sockserve.limits.arrivals import Arrivals
 
 log = Logger()
-
-DEFAULT_HANDSHAKE_TIMEOUT = 10.0
 
 # Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
 _LONGEST_WITH_CERTIFICATE = 1 << 17

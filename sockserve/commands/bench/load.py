@@ -30,6 +30,7 @@ from sockserve.commands.bench.wires import ReactorWires, SocketWires, Wire, Wire
 from sockserve.commands.program import named_framing
 from sockserve.framing import Framing
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
+from sockserve.text import reason_of
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
@@ -39,7 +40,7 @@ TICK = 0.05
 """Seconds between two looks at the clock and the pipe."""
 # Connections being made at the same time; a backlog is often 50.
 CONNECTING = 32
-# Progress is told each time this many nanoseconds have passed.
+# Nanoseconds between two reports of progress.
 TELL = 250_000_000
 
 
@@ -142,8 +143,7 @@ class Load:
                 try:
                     await self._made(wire, endpoint)
                 except Exception as error:  # one line for all that Twisted's endpoints may raise
-                    text = " ".join(str(error).split()) or type(error).__name__
-                    raise Fault(f"{connection.name}: not made: {text}") from None
+                    raise Fault(f"{connection.name}: not made: {reason_of(error)}") from None
                 wires.append(wire)
 
         attempts = [Deferred.fromCoroutine(connect()) for _ in range(CONNECTING)]

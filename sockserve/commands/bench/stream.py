@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import random
 
+from sockserve.commands.program import end_mark
 from sockserve.framing import Framing
-from sockserve.framing.delimited import Standard
-from sockserve.framing.envelope import Envelope
 
 SMALL = 4096
 """Bytes; the frames of longer messages are put together anew each time."""
@@ -23,7 +22,7 @@ SMALL = 4096
 ROUND = 101
 NUMBER = 4
 CONNECTION = 4
-# The filler begins at one of this number of places.
+# In how many places the filler may begin.
 PLACES = 251
 
 
@@ -64,7 +63,7 @@ class Messages:
     """
 
     def __init__(self, framing: Framing, size: int) -> None:
-        marks = _marks(framing)
+        marks = end_mark(framing)
         self.alphabet = bytes(set(range(256)) - set(marks))
         if len(self.alphabet) < 2:
             raise ValueError("the delimiter leaves no bytes for messages")
@@ -146,12 +145,3 @@ class Long(Stream):
         if at < behind:
             return messages.fillers, number % PLACES + at - filler, behind - at
         return messages.behind, at - behind, self.frame - at
-
-
-def _marks(framing: Framing) -> bytes:
-    """The bytes that no message may be made of: with them, one could hold what ends it."""
-    match framing:
-        case Standard(delimiter=mark) | Envelope(end=mark):
-            return mark
-        case _:
-            return b""

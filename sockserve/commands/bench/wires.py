@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from sockserve.commands.bench.connection import Connection, Fault
 from sockserve.connection.transports import can_half_close
+from sockserve.text import one_line
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -102,7 +103,7 @@ class Wire(Protocol):
         if not self.made.called:
             self.made.errback(reason)
         elif not self._closing:
-            text = " ".join(reason.getErrorMessage().split()).removesuffix(".")
+            text = one_line(reason.getErrorMessage()).removesuffix(".")
             self.fault = self.fault or self.connection.broken(f"lost ({text})")
 
 

@@ -21,7 +21,7 @@ from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Tab
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
 from sockserve.commands.program import add_tls_options, checked, complain, named_framing, react, tls_of
 from sockserve.framing import ACCEPTED as FRAMINGS
-from sockserve.text import parse_duration, parse_size, suggestion
+from sockserve.text import parse_duration, parse_size, reason_of, suggestion
 
 if TYPE_CHECKING:
     from typing import Any
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             await disconnect(await connect(endpoint, "raw", timeout=arguments.timeout, reactor=reactor))
         except Exception as problem:  # one line for all that Twisted's endpoints may raise
-            complain(NAME, f"{arguments.endpoint}: {' '.join(str(problem).split()) or type(problem).__name__}")
+            complain(NAME, f"{arguments.endpoint}: {reason_of(problem)}")
             return 2
         target = Target(reactor, endpoint, framing, arguments.timeout, arguments.seed)
         return await _run_all(target, arguments, trials)

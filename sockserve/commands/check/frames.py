@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from random import Random
 
+from sockserve.commands.program import end_mark
 from sockserve.framing import Framing
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Standard
@@ -123,7 +124,7 @@ def long_messages(framing: Framing) -> list[bytes]:
             return [over.to_bytes(framing.size, framing.byteorder) + payload]
         case Standard() | Envelope():
             start = framing.start if isinstance(framing, Envelope) else b""
-            return [start + payload + _mark(framing), start + payload + _pattern(framing, PIECE)]
+            return [start + payload + end_mark(framing), start + payload + _pattern(framing, PIECE)]
         case _:
             raise NotApplicable(f"{_kind(framing)} is not known here")
 
@@ -160,7 +161,7 @@ def _fitted(framing: Framing, text: bytes) -> bytes | None:
     if isinstance(framing, Fixed):
         text = text * (framing.size // len(text) + 1) if text else bytes(framing.size)
         return text[: framing.size]
-    mark = _mark(framing)
+    mark = end_mark(framing)
     while mark and mark in text:
         text = text.replace(mark, b"")
     text = text[: framing.max_length]
@@ -173,16 +174,8 @@ def _fitted(framing: Framing, text: bytes) -> bytes | None:
 
 def _pattern(framing: Framing, length: int) -> bytes:
     """This many bytes, with no mark in them, that hardly repeat."""
-    unit = Random(7).randbytes(8191).translate(None, _mark(framing))  # noqa: S311 - any bytes will do
+    unit = Random(7).randbytes(8191).translate(None, end_mark(framing))  # noqa: S311 - any bytes will do
     return (unit * (length // len(unit) + 1))[:length]
-
-
-def _mark(framing: Framing) -> bytes:
-    match framing:
-        case Standard(delimiter=mark) | Envelope(end=mark):
-            return mark
-        case _:
-            return b""
 
 
 def _kind(framing: Framing) -> str:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.connection.transports import can_half_close
+from sockserve.text import one_line
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -169,7 +170,7 @@ class Peer(Protocol):
         elif reason.check(Lost):
             how = RESET
         else:
-            how = " ".join((reason.getErrorMessage() or repr(reason.value)).split())
+            how = one_line(reason.getErrorMessage() or repr(reason.value))
         self._lost.callback(None)
         self._is_over(how)
         self.stopProducing()

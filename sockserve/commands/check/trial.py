@@ -14,6 +14,7 @@ from sockserve.client.endpoints import ClientEndpoint, as_endpoint
 from sockserve.commands.check.echo import Echo
 from sockserve.commands.check.frames import NotApplicable, sample
 from sockserve.commands.check.peer import CLOSED, RESET, Peer
+from sockserve.text import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,7 +118,7 @@ class Target:
         try:
             peer = await connecting
         except Exception as error:  # one line for all that Twisted's endpoints may raise
-            raise NoConnection(" ".join(str(error).split()) or type(error).__name__) from None
+            raise NoConnection(reason_of(error)) from None
         assert isinstance(peer, Peer)
         try:
             if not await peer.until(lambda: peer.ready):
