@@ -177,6 +177,20 @@ class DescriptorTests(FaultCase):
         self.limit(self.LIMIT)
         self.assertEqual(self.receive(client, 5), b"2\r\nok")
 
+    def test_a_forward_that_leads_back_to_itself_unseen_ends_at_the_last_descriptor(self) -> None:
+        path, other = self.directory / "circle", self.directory / "other"
+        other.symlink_to(path)
+        self.serve(f"[socket.circle]\nlisten = 'unix:{path}'\nhandler = 'forward:unix:{other}'")
+        self.limit(self.LIMIT)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+            self.assertEqual(client.recv(1), b"")
+        self.assert_goes_on()
+        log = self.server.stop()
+        self.assertIn("circle unix:: no connection to ", log)
+        self.assertNotIn("Traceback", log)
+
 
 class LogTests(FaultCase):
     def start(self, log: str) -> Callable[[], socket.socket]:
