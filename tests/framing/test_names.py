@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
@@ -15,6 +13,7 @@ from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 from tests.support.cases import EXAMPLES
+from tests.support.tolerant import Lines
 
 VALUES: dict[str, Framing] = {
     "raw": Raw(),
@@ -123,11 +122,6 @@ class WrongNameTests(SynchronousTestCase):
         self.assertIn("framing 'windev': max_length must be at least 1 byte, not 0", str(error))
 
 
-@dataclass(frozen=True, slots=True)
-class Shouted(Windev):
-    """A framing of someone's own, with a name of its own."""
-
-
 OWN = Standard(b";", max_length=20, on_bad_frame="skip")
 
 
@@ -143,7 +137,7 @@ class OwnFramingTests(SynchronousTestCase):
 
     def test_a_value_a_class_and_a_function_give_a_framing(self) -> None:
         self.assertIs(parse(f"{HERE}:OWN"), OWN)
-        self.assertEqual(parse(f"{HERE}:Shouted"), Shouted())
+        self.assertEqual(parse("tests.support.tolerant:Lines"), Lines())
         self.assertEqual(parse("sockserve.framing.decimal:Netstring"), Netstring())
 
     def test_what_gives_none_is_one_line_that_says_why(self) -> None:
