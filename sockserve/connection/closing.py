@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sockserve.connection.state import Outgoing, State, Wire
 from sockserve.connection.transports import can_half_close, close, end_stream, peer_has_ended, resume, unregister
+from sockserve.limits.deadlines import Deadline
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IReactorTime
 
 
 class Owner(Protocol):
@@ -19,13 +20,14 @@ class Owner(Protocol):
     def close_timeout(self) -> float: ...
 
     @property
+    def clock(self) -> IReactorTime: ...
+
+    @property
     def taken(self) -> int:
         """Bytes that the peer has taken so far."""
 
     def blocked(self, blocked: bool) -> None:
         """The peer does not read, or reads again."""
-
-    def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall: ...
 
     def close_timed_out(self) -> None:
         """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
@@ -45,7 +47,7 @@ class Closing:
         self._transport = transport
         self._owner = owner
         # The deadline of the close; before that, of the next look at a peer that does not read.
-        self._deadline: IDelayedCall | None = None
+        self._deadline: Deadline | None = None
         self._stalled = False
         # Bytes that the peer had taken when the deadline was set.
         self._taken = 0
@@ -105,7 +107,7 @@ class Closing:
             self._deadline = None
             then()
 
-        self._deadline = self._owner.call_later(self._owner.close_timeout, due)
+        self._deadline = Deadline(self._owner.clock, self._owner.close_timeout, due)
 
     def _give_up(self) -> None:
         if self._owner.taken > self._taken:

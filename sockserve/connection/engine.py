@@ -36,7 +36,7 @@ from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
+    from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
@@ -525,6 +525,10 @@ class Engine:
     # What limits it; see sockserve.limits and sockserve.connection.closing.
 
     @property
+    def clock(self) -> IReactorTime:
+        return self.options.clock
+
+    @property
     def close_timeout(self) -> float:
         return self.options.close_timeout
 
@@ -594,10 +598,6 @@ class Engine:
         """The number of the frame that is partly received; None: there is none, or we are not reading."""
         waits = self.receiving.partial and not self.receiving.held and self.state.incoming < _ENDED
         return self.receiving.count if waits else None
-
-    def call_later(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
-        """Call `function` after this many seconds of the connection's clock."""
-        return self.options.clock.callLater(seconds, function)
 
     def close_timed_out(self) -> None:
         """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""

@@ -161,7 +161,7 @@ class MessageProtocol(Protocol):
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         """Call `function` after this many seconds of this protocol's clock; named as in TimeoutMixin."""
-        return self._engine.call_later(seconds, function)
+        return self._engine.clock.callLater(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.

@@ -537,10 +537,22 @@ class ClosingTests(SynchronousTestCase):
         protocol, transport = connect(Impatient())
         protocol.loseConnection()
         states = []
-        for seconds in (2.9, 0.2):
-            protocol.clock.advance(seconds)
+        for tenths in (29, 1):
+            protocol.clock.pump([0.1] * tenths)
             states.append(transport.disconnected)
         self.assertEqual(states, [False, True])
+
+    def test_the_time_in_which_the_process_stood_still_does_not_count_for_close_timeout(self) -> None:
+        class Impatient(Recorder):
+            options = ConnectionOptions(close_timeout=3.0)
+
+        protocol, transport = connect(Impatient())
+        protocol.loseConnection()
+        protocol.clock.advance(60)
+        protocol.clock.pump([0.1] * 25)
+        self.assertFalse(transport.disconnected)
+        protocol.clock.pump([0.1] * 5)
+        self.assertTrue(transport.disconnected)
 
     def test_the_deadline_is_gone_with_the_connection(self) -> None:
         protocol, _ = connect(Recorder())
