@@ -23,21 +23,25 @@ def is_socket(transport: object) -> bool:
     return isinstance(transport, Connection)
 
 
+def is_idle(transport: Connection) -> bool:
+    """Whether nothing waits to be written, and it is a plain socket, open for writing."""
+    return not (
+        transport._tempDataLen
+        or transport.dataBuffer
+        or not transport.connected
+        # It may have begun after the first messages.
+        or transport.TLS
+        or transport._writeDisconnected
+    )
+
+
 def write_now(transport: Connection, data: bytes) -> bytes:
     """Give the kernel what it takes at once, when nothing waits before it. Returns the rest.
 
     The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, that is a
     fifth of what an answer costs.
     """
-    if (
-        len(data) > transport.SEND_LIMIT
-        or transport._tempDataLen
-        or transport.dataBuffer
-        or not transport.connected
-        # It may have begun after the first messages.
-        or transport.TLS
-        or transport._writeDisconnected
-    ):
+    if len(data) > transport.SEND_LIMIT or not is_idle(transport):
         return data
     sent = transport.writeSomeData(data)
     if isinstance(sent, int):

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sockserve.connection.state import Outgoing, State, Wire
-from sockserve.connection.transports import can_half_close, close, end_stream, peer_has_ended, resume, unregister
+from sockserve.connection.transports import (
+    can_half_close,
+    close,
+    close_now,
+    end_stream,
+    peer_has_ended,
+    resume,
+    unregister,
+)
 from sockserve.limits.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -67,11 +75,24 @@ class Closing:
         lingers = state.wire is Wire.OPEN and can_half_close(transport)
         self._end_stream(alone=lingers)
         state.drop()
+        if state.wire is Wire.ENDING:
+            # `end_told` comes next.
+            return
         self._wait(self._give_up)
         if lingers:
             resume(transport)
         else:
             close(transport)
+
+    def end_told(self) -> None:
+        """The peer's end of stream was reported. If that has closed the connection and nothing is owed, it ends now.
+
+        Otherwise it would take a timer, and another turn of the reactor.
+        """
+        self.state.end_told()
+        if self.state.closing and not close_now(self._transport):
+            self._wait(self._give_up)
+            close(self._transport)
 
     def stalled(self) -> None:
         """The peer does not read. Undone by `moving`."""

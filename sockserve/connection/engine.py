@@ -275,11 +275,15 @@ class Engine:
     def peer_ended(self) -> None:
         """The peer has shut down its sending side."""
         state = self.state
+        was_closing = state.closing
         state.peer_ended()
-        if state.closing:
+        if was_closing:
+            state.end_told()
             transports.close(self.transport)
-        elif not self.receiving.held and not self.receiving.running:
+            return
+        if not self.receiving.held and not self.receiving.running:
             self._end()
+        self.closing.end_told()
 
     def write_ended(self) -> None:
         """The kernel has all that we sent, and our end of stream."""

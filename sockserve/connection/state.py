@@ -4,7 +4,7 @@ Three sequences, followed in one direction only:
 
     incoming   WAITING > OPEN > ENDING > ENDED > DROPPED      the peer's messages
     outgoing   OPEN > ENDING > ENDED > FLUSHED                ours
-    wire       OPEN > ENDED > LOST                            the peer's end of stream; the connection
+    wire       OPEN > ENDING > ENDED > LOST                   the peer's end of stream; the connection
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ class Outgoing(IntEnum):
 
 
 class Wire(IntEnum):
-    """The connection that carries both. ENDED: the peer's end of stream has come. LOST: the connection is over."""
+    """The connection that carries both.
 
-    OPEN, ENDED, LOST = range(3)
+    ENDING: the transport is reporting the peer's end of stream; if nothing is owed after that, it can close at once.
+    ENDED: the peer's end of stream has come.
+    LOST: the connection is over.
+    """
+
+    OPEN, ENDING, ENDED, LOST = range(4)
 
 
 class Cause(Enum):
@@ -127,8 +132,13 @@ class State:
     def peer_ended(self) -> None:
         """The peer's end of stream has come."""
         if self.wire is Wire.OPEN:
-            self.wire = Wire.ENDED
+            self.wire = Wire.ENDING
         self.no_more(Cause.STREAM)
+
+    def end_told(self) -> None:
+        """The transport has reported the peer's end of stream."""
+        if self.wire is Wire.ENDING:
+            self.wire = Wire.ENDED
 
     def lost(self) -> None:
         """The connection is over. What had arrived before is still delivered."""

@@ -30,12 +30,13 @@ from twisted.internet.interfaces import (
     IProcessTransport,
     ISSLTransport,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import layers
+from sockserve.sockets import is_idle, is_socket, layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -149,6 +150,14 @@ def close(transport: Any) -> None:  # noqa: ANN401
     if _is_stdio(transport) and transport._writer is None and not transport.disconnected:
         # Its other end has already gone, and it would not report the loss.
         transport.connectionLost(Failure(ConnectionDone()))
+
+
+def close_now(transport: Any) -> bool:  # noqa: ANN401
+    """Close before this returns, while a transport reports the peer's end of stream. False: bytes wait to be sent."""
+    if not is_socket(transport) or not is_idle(transport):
+        return False
+    transport.connectionLost(connectionDone)
+    return True
 
 
 def abort(transport: Any) -> None:  # noqa: ANN401

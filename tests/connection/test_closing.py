@@ -105,6 +105,37 @@ class ClosingTests(TestCase):
         assert isinstance(connection, Client)
         return await made, connection
 
+    async def test_a_peer_that_has_ended_and_is_owed_nothing_is_closed_at_once(self) -> None:
+        at_once: list[bool] = []
+
+        class Watching(Server):
+            def messageReceived(self, message: bytes) -> None:
+                self.sendMessage(message)
+
+            def readConnectionLost(self) -> None:
+                super().readConnectionLost()
+                at_once.append(self.lost.called)
+
+        server, client = await self.connected("int8", Watching, Client)
+        client.transport.write(b"\1a")
+        client.transport.loseWriteConnection()
+        self.assertEqual(await gatherResults([server.lost, client.lost]), [ConnectionDone] * 2)
+        self.assertEqual((bytes(client.received), at_once), (b"\1a", [True]))
+
+    async def test_a_protocol_that_talks_on_after_the_end_of_its_peer_is_not(self) -> None:
+        class Late(Server):
+            def messagesEnded(self) -> None:
+                reactor.callLater(0, self.say)
+
+            def say(self) -> None:
+                self.sendMessage(b"late")
+                self.loseConnection()
+
+        server, client = await self.connected("int8", Late, Client)
+        client.transport.loseWriteConnection()
+        self.assertEqual(await gatherResults([server.lost, client.lost]), [ConnectionDone] * 2)
+        self.assertEqual(bytes(client.received), b"\4late")
+
     async def test_a_peer_that_never_reads_is_aborted_close_timeout_after_the_close_began(self) -> None:
         server, client = await self.connected("raw", Server, Deaf)
         server.transport.write(MUCH)

@@ -16,6 +16,7 @@ EVENTS: dict[str, Callable[[State], object]] = {
     "bad frame": lambda state: state.no_more(Cause.BAD_FRAME),
     "drain": lambda state: state.no_more(Cause.DRAIN),
     "peer ended": State.peer_ended,
+    "end told": State.end_told,
     "delivered": State.delivered,
     "drop": State.drop,
     "end sending": State.end_sending,
@@ -43,7 +44,8 @@ OUTGOING = {
     Outgoing.FLUSHED: {},
 }
 WIRE = {
-    Wire.OPEN: {"peer ended": Wire.ENDED, "lost": Wire.LOST},
+    Wire.OPEN: {"peer ended": Wire.ENDING, "lost": Wire.LOST},
+    Wire.ENDING: {"end told": Wire.ENDED, "lost": Wire.LOST},
     Wire.ENDED: {"lost": Wire.LOST},
     Wire.LOST: {},
 }
