@@ -1,19 +1,10 @@
 import sys
 
-from twisted.internet import defer, endpoints, task
-
-from sockserve import MessageFactory, MessageProtocol
+from sockserve import Channel, SocketServer, run
 
 
-class Upper(MessageProtocol):
-    def messageReceived(self, message: bytes) -> None:
-        self.sendMessage(message.upper())
+def upper(message: bytes, channel: Channel) -> bytes:
+    return message.upper()
 
 
-async def main(reactor: object, endpoint: str) -> None:
-    port = await endpoints.serverFromString(reactor, endpoint).listen(MessageFactory("windev", Upper))
-    print("listens on", port.getHost(), flush=True)
-    await defer.Deferred()
-
-
-task.react(main, sys.argv[1:])
+run(SocketServer("upper", sys.argv[1], "windev", upper))

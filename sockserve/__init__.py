@@ -15,7 +15,7 @@ client      connections that we open: connect, reconnecting
 handlers    what answers messages: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
 config      files and command lines, checked as a whole
-service     the twistd plugin: options, program, signals, clock
+service     programs that run named sockets: the twistd plugin and run; options, signals, clock
 commands    the command `sockserve`
 
 The names below are loaded when they are first used.
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sockserve.connection.failures import QueueFull, Refused
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.server.sockets import Server, SocketServer
+    from sockserve.service.running import run
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "connect",
     "disconnect",
     "reconnecting",
+    "run",
 ]
 
 _HOMES = {
@@ -61,6 +63,7 @@ _HOMES = {
     "connect": "sockserve.client.connecting",
     "disconnect": "sockserve.client.connecting",
     "reconnecting": "sockserve.client.reconnecting",
+    "run": "sockserve.service.running",
 }
 
 

@@ -148,7 +148,7 @@ class LayeringTests(SynchronousTestCase):
         )
         names = (
             "Channel MessageFactory MessageProtocol QueueFull Refused Server SocketServer"
-            " connect disconnect reconnecting"
+            " connect disconnect reconnecting run"
         )
         self.assertEqual(run_python(program).strip(), names)
 

@@ -1,1 +1,1 @@
-"""The twistd plugin: its options, service, signals and clock."""
+"""Programs that run named sockets: the twistd plugin and `run`; their options, signals and clock."""

@@ -1,4 +1,4 @@
-"""The top-level service of a twistd process."""
+"""The top-level service of a process that is ours: of twistd, or of `run`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,26 @@ class StartError(SystemExit, Exception):
 
 
 class Program(MultiService):
-    """All services of one twistd process.
+    """All services of one process.
 
     place: returns where the endpoints of the socket with that name were written, for messages.
     signals: handles the signals that end the process; None: the process is not ours.
+    name: of the program, for messages.
+    log_apart: whether the log goes elsewhere than to standard error, so that messages are written there too.
     """
 
-    def __init__(self, server: Server, place: Callable[[str], str], signals: SignalHandler | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        place: Callable[[str], str],
+        signals: SignalHandler | None = None,
+        *,
+        name: str = NAME,
+        log_apart: bool = True,
+    ) -> None:
         super().__init__()
+        self._program = name
+        self._log_apart = log_apart
         self._place = place
         self._server = server
         self._signals = signals
@@ -72,9 +84,9 @@ class Program(MultiService):
         if isinstance(error, OSError) and error.filename2:
             # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
             reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
-        line = f"{NAME}: {self._place(socket)}: {reason}"
+        line = f"{self._program}: {self._place(socket)}: {reason}"
         log.critical("{line}", line=line)
         # twistd has replaced sys.stderr by its log.
-        if sys.__stderr__ is not None:
+        if self._log_apart and sys.__stderr__ is not None:
             print(line, file=sys.__stderr__)
         raise StartError(line) from error

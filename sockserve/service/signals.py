@@ -27,6 +27,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class SignalHandler:
     """Decides how the program ends. Call `catch` once the reactor runs, and `stopped` when the services have stopped.
 
+    twistd does what `finish` does by itself.
+
     pid_file: removed when the program ends at once; "": there is none.
     """
 
@@ -50,6 +52,12 @@ class SignalHandler:
         if clean:
             # The signal by which Twisted's program ends after the reactor has stopped.
             self._reactor._exitSignal = None
+
+    def finish(self) -> None:
+        """The reactor has stopped: end the process by the signal that stopped it, unless all that was owed was sent."""
+        number = self._reactor._exitSignal
+        if number is not None:
+            self._end(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._received is None:

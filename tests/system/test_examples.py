@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 from unittest import SkipTest
+from urllib.request import urlopen
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -45,15 +46,7 @@ class ExamplesTests(SynchronousTestCase):
 
     def start(self, name: str) -> tuple[str, int]:
         """Run an example on a free port; its address, once it listens."""
-        program = Process(
-            [sys.executable, ROOT / "examples" / name, "tcp:0:interface=127.0.0.1"], stdout=PIPE, text=True
-        )
-        assert program.stdout is not None
-        self.addCleanup(end, program)
-        line = program.stdout.readline()
-        match = re.search(r"listens on .*host='127\.0\.0\.1', port=(\d+)", line)
-        assert match is not None, f"{name} printed {line!r}"
-        return "127.0.0.1", int(match[1])
+        return "127.0.0.1", Program(self, name, LOCAL).port()
 
     def talk(self, name: str, *steps: tuple[bytes, bytes], end: bool = True) -> None:
         """Send and expect in turn; then shut down the sending side if `end`, and expect the end of the stream."""
@@ -73,6 +66,33 @@ class ExamplesTests(SynchronousTestCase):
             client.sendall(b"11\r\nHello World")
             client.shutdown(socket.SHUT_WR)
             self.assertEqual(stream.read(), b"11\r\nHELLO WORLD")
+
+    def test_upper_as_a_protocol(self) -> None:
+        self.talk("upper_protocol.py", (b"11\r\nHello World", b"11\r\nHELLO WORLD"), (b"0\r\n", b"0\r\n"))
+
+    def test_in_the_process_of_a_web_server(self) -> None:
+        program = Program(self, "in_twisted_web.py", LOCAL, LOCAL)
+        line = program.line()
+        ours, webs = re.findall(r"port=(\d+)", line)
+        page = f"http://127.0.0.1:{webs}/"
+        with socket.create_connection(("127.0.0.1", int(ours)), TIMEOUT) as client, client.makefile("rb") as stream:
+            client.sendall(b"1\r\na")
+            self.assertEqual(stream.read(4), b"1\r\nA")
+            with urlopen(page, timeout=TIMEOUT) as response:
+                self.assertEqual(response.read(), b"1 clients\n")
+
+    def test_in_an_asyncio_program(self) -> None:
+        program = Program(self, "in_asyncio.py", LOCAL)
+        with (
+            socket.create_connection(("127.0.0.1", program.port()), TIMEOUT) as client,
+            client.makefile("rb") as stream,
+        ):
+            client.sendall(b"1\r\na1\r\nb")
+            self.assertEqual(stream.read(8), b"1\r\nA1\r\nB")
+            program.process.terminate()
+            # It is stopped in order, and says so to its clients.
+            self.assertEqual(stream.read(), b"")
+        self.assertEqual(program.ends(), (0, []))
 
     def test_change_of_framing_inside_one_read(self) -> None:
         self.talk(
@@ -137,17 +157,25 @@ class Program:
     """An example that runs, and what it prints. Arguments behind the name are its own."""
 
     def __init__(self, case: SynchronousTestCase, name: str, *arguments: str) -> None:
-        self.process = Process([sys.executable, ROOT / "examples" / name, *arguments], stdout=PIPE, text=True)
+        self.process = Process(
+            [sys.executable, ROOT / "examples" / name, *arguments], stdout=PIPE, stderr=subprocess.STDOUT, text=True
+        )
         assert self.process.stdout is not None
         self.output = self.process.stdout
         case.addCleanup(end, self.process)
 
     def port(self) -> int:
-        """The port of the next line, which says where the program listens."""
-        line = self.output.readline()
-        match = re.search(r"listens on .*host='127\.0\.0\.1', port=(\d+)", line)
-        assert match is not None, line
-        return int(match[1])
+        """The port of the next line that says where the program listens."""
+        lines = []
+        for line in self.output:
+            if match := re.search(r"listens on (?:.*host='127\.0\.0\.1', port=|127\.0\.0\.1:)(\d+)", line):
+                return int(match[1])
+            lines.append(line)
+        raise AssertionError(f"{self.process.args}: {lines}")
+
+    def line(self) -> str:
+        """The next line."""
+        return str(self.output.readline())
 
     def ends(self) -> tuple[int, list[str]]:
         """Its exit status and the lines that it still prints."""

@@ -1,0 +1,61 @@
+"""`run`: named sockets as a program of their own, without twistd."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from twisted.application.service import IService
+from twisted.logger import globalLogBeginner, textFileLogObserver
+
+from sockserve.server.sockets import Server, SocketServer
+from sockserve.service.clock import make_steady
+from sockserve.service.program import Program
+from sockserve.service.signals import SignalHandler
+from sockserve.text import described
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+
+def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> None:
+    """Run named sockets, and other Twisted services beside them, until a signal or `reactor.stop()`.
+
+    The first SIGTERM or SIGINT stops accepting, and sends what is owed (see drain_timeout); then this returns, so that
+    the program ends with status 0. If connections had to be aborted, or a second signal comes, the program ends by the
+    signal. It runs the reactor that is installed; this cannot be done twice in one process.
+
+    log_file: where the log goes; None: standard error.
+
+    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address. If a port
+    cannot be opened, SystemExit with status 1; the log then says why, in one line.
+    """
+    for service in services:
+        if not IService.providedBy(service):
+            raise TypeError(f"run: found {described(service)}; accepted: a SocketServer, or another Twisted service")
+    if not services:
+        raise TypeError("run: found nothing to run; accepted: a SocketServer, or another Twisted service")
+    server = Server(service for service in services if isinstance(service, SocketServer))
+    from twisted.internet import reactor
+
+    signals = SignalHandler(cast("ReactorBase", reactor))
+    program = Program(
+        server,
+        lambda socket: f"{socket}: listen",
+        signals,
+        name=Path(sys.argv[0]).name,
+        log_apart=log_file is not None,
+    )
+    for service in services:
+        if not isinstance(service, SocketServer):
+            service.setServiceParent(program)
+    observer = textFileLogObserver(sys.stderr if log_file is None else log_file)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    make_steady(reactor)
+    program.privilegedStartService()
+    program.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", program.stopService)
+    reactor.callWhenRunning(signals.catch)
+    reactor.run()
+    signals.finish()
