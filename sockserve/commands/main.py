@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from sockserve import __version__
-from sockserve.commands import send
+from sockserve.commands import check_config, send
 from sockserve.commands.bench import command as bench
 from sockserve.commands.check import command as check
 from sockserve.framing import compiled
 
-COMMANDS = (send, bench, check)
+COMMANDS = (send, bench, check, check_config)
 """Each has `add_parser(subparsers)`, which sets `run`: a function of the parsed arguments, for the exit status."""
 
 

@@ -24,6 +24,7 @@ from sockserve.config.checking import (
     check_sockets,
     path_of,
 )
+from sockserve.config.description import describe
 from sockserve.config.loading import load
 from sockserve.fields import Setting
 from sockserve.framing import ACCEPTED as FRAMINGS
@@ -47,6 +48,7 @@ SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}
 _ELSE = "Program"
 _OTHERS = {
     "config": "A TOML file with all settings; no other option is accepted with it.",
+    "check": "Check everything, say what would run, one line for each socket, and exit; nothing is opened.",
     "help": "Display this help and exit.",
     "version": "Print the versions of sockserve and Twisted, and exit.",
 }
@@ -72,6 +74,7 @@ class Options(usage.Options):
         "k or M (1024, 1024 * 1024), a TIME in ms, s or min."
     )
     optParameters = [["config", None, None, _OTHERS["config"]]]
+    optFlags = [["check", None, _OTHERS["check"]]]
 
     config: Config
 
@@ -113,6 +116,9 @@ class Options(usage.Options):
             if self.parent is None:
                 raise usage.UsageError(line) from None
             sys.exit(f"{NAME}: {line}")
+        if self["check"]:
+            print(*describe(self.config), sep="\n")
+            sys.exit()
 
     def parseArgs(self, *args: str) -> None:
         if args:
