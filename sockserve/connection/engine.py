@@ -233,8 +233,10 @@ class Engine:
             self._reading = True
             transports.resume(self.transport)
         transports.register(self.transport, self.sending)
-        if options.idle_timeout is not None or options.frame_timeout is not None:
+        if options.idle_timeout or options.frame_timeout or options.max_connection_age:
             self._watch()
+        if options.tcp_keepalive or options.tcp_user_timeout:
+            transports.watch_line(self.transport, options.tcp_keepalive, options.tcp_user_timeout)
         self._call(self.receiver._connectionStarted)
         if self._early:
             early, self._early = self._early, b""
@@ -549,6 +551,10 @@ class Engine:
         return self.options.send_timeout
 
     @property
+    def max_connection_age(self) -> float | None:
+        return self.options.max_connection_age
+
+    @property
     def held(self) -> int:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
         footprint = transports.footprint(self.transport)
@@ -618,6 +624,11 @@ class Engine:
         elif limit == "send_timeout":
             text = f"aborted, in {self.send_timeout:g} seconds it read nothing of what waits for it (send_timeout)"
             self.abort_for(limit, text)
+        elif limit == "max_connection_age":
+            # With part of a frame here, at the next sweep after its end; frame_timeout bounds that.
+            if self.state.incoming is _OPEN and not self.receiving.partial:
+                self.tell(limit, f"connected for {self.max_connection_age:g} seconds (max_connection_age); closing")
+                self.drain()
         else:
             self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
             self.drain()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import socket
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from sockserve.fields import BOOLEAN, DURATION_OR_NEVER, DURATION_VALUE, SIZE_VALUE, check_fields, setting
 from sockserve.limits.events import Events
+from sockserve.text import shown
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -30,6 +32,30 @@ class Gate(Protocol):
     def leave(self, connection: Engine) -> None:
         """It is over, started or not."""
 
+
+def _keepalive(value: object) -> object:
+    seconds = DURATION_OR_NEVER.convert(value)
+    if isinstance(seconds, float) and not 1 <= seconds <= _LONGEST_KEEPALIVE:
+        raise ValueError(f"{shown(value)} is out of range; accepted: {KEEPALIVE.accepted}")
+    return seconds
+
+
+def _user_timeout(value: object) -> object:
+    seconds = DURATION_OR_NEVER.convert(value)
+    if seconds is not None and not hasattr(socket, "TCP_USER_TIMEOUT"):
+        raise ValueError("this system has none; accepted: on Linux")
+    return seconds
+
+
+# What the kernel accepts.
+_LONGEST_KEEPALIVE = 32767
+
+KEEPALIVE = replace(
+    DURATION_OR_NEVER,
+    accepted="a time from 1s to 500min, such as 10s, 2min or 1.5 (seconds), or never",
+    convert=_keepalive,
+)
+USER_TIMEOUT = replace(DURATION_OR_NEVER, convert=_user_timeout)
 
 DEFAULT_CLOSE_TIMEOUT = 10.0
 DEFAULT_MAX_QUEUED = 8 * 1024 * 1024
@@ -73,6 +99,27 @@ class ConnectionOptions:
         "Time",
         "Abort a connection whose client reads nothing for this long while data waits for it.",
         60.0,
+    )
+    max_connection_age: float | None = setting(
+        DURATION_OR_NEVER,
+        "Time",
+        "Close a connection that has lasted this long, or up to a tenth less, after its last complete message.",
+        None,
+        none="never",
+    )
+    tcp_keepalive: float | None = setting(
+        KEEPALIVE,
+        "Time",
+        "Ask a client that is silent for this long whether it is still there; after twice the time it is lost.",
+        None,
+        none="never",
+    )
+    tcp_user_timeout: float | None = setting(
+        USER_TIMEOUT,
+        "Time",
+        "Give up a connection when what was sent is not confirmed for this long (Linux).",
+        None,
+        none="never",
     )
     max_queued: int = setting(
         SIZE_VALUE,

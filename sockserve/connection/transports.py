@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import socket
 import sys
 from array import array
 from functools import lru_cache
@@ -150,6 +151,28 @@ def close(transport: Any) -> None:  # noqa: ANN401
     if _is_stdio(transport) and transport._writer is None and not transport.disconnected:
         # Its other end has already gone, and it would not report the loss.
         transport.connectionLost(Failure(ConnectionDone()))
+
+
+def watch_line(transport: object, keepalive: float | None, user_timeout: float | None) -> None:
+    """Let the kernel notice that the other machine, or the way to it, is gone. Does nothing where there is no TCP.
+
+    keepalive: after these seconds of silence the kernel probes eight times, within as much time again. user_timeout:
+    seconds that what was sent may remain without confirmation.
+    """
+    *_, lowest = layers(transport)
+    handle = lowest.getHandle() if isinstance(lowest, Connection) else None
+    if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    if keepalive is not None:
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # macOS has another name for the first.
+        idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
+        for option, value in ((idle, keepalive), (socket.TCP_KEEPINTVL, keepalive / 8)):
+            if option is not None:
+                handle.setsockopt(socket.IPPROTO_TCP, option, max(1, round(value)))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 8)
+    if user_timeout is not None:
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(user_timeout * 1000)))
 
 
 def close_now(transport: Any) -> bool:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""The time limits of connections: how long one may be silent, a frame may take, and a peer may read nothing.
+"""The time limits of connections: how long one may be silent or last, a frame may take, and a peer may read nothing.
 
 One sweep a second looks at the connections that have such a limit, and at what has changed since the last sweep. So a
 message costs nothing here, and ten thousand connections need one timer.
@@ -6,16 +6,21 @@ message costs nothing here, and ten thousand connections need one timer.
 
 from __future__ import annotations
 
+from math import inf
+from random import uniform
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-Limit = Literal["idle_timeout", "frame_timeout", "send_timeout"]
+Limit = Literal["idle_timeout", "frame_timeout", "send_timeout", "max_connection_age"]
 
 # Seconds between two sweeps; less if a limit is shorter than eight of them.
 _INTERVAL = 1.0
 _PART = 8
+
+# The part of max_connection_age by which a connection may end early.
+_SPREAD = 0.1
 
 
 class Watched(Protocol):
@@ -29,6 +34,9 @@ class Watched(Protocol):
 
     @property
     def send_timeout(self) -> float | None: ...
+
+    @property
+    def max_connection_age(self) -> float | None: ...
 
     @property
     def bytes_received(self) -> int: ...
@@ -53,9 +61,12 @@ class Watched(Protocol):
 class _Clock:
     """When data of one connection last moved, in seconds of the sweep's own time."""
 
-    __slots__ = ("frame", "received", "since_frame", "since_moved", "since_taken", "taken")
+    __slots__ = ("end", "frame", "received", "since_frame", "since_moved", "since_taken", "taken")
 
     def __init__(self, now: float, connection: Watched) -> None:
+        age = connection.max_connection_age
+        # Clients that came together, as they do after a restart, must not all go and come back together.
+        self.end = inf if age is None else now + age * uniform(1 - _SPREAD, 1)  # noqa: S311 - no secret
         self.received = connection.bytes_received
         self.taken = connection.taken
         self.frame: int | None = None
@@ -82,7 +93,12 @@ class Watch:
 
     def join(self, connection: Watched) -> None:
         """Watch it until it leaves; or, if only send_timeout is set, until the peer has taken all that was sent."""
-        limits = (connection.idle_timeout, connection.frame_timeout, connection.send_timeout)
+        limits = (
+            connection.idle_timeout,
+            connection.frame_timeout,
+            connection.send_timeout,
+            connection.max_connection_age,
+        )
         self._interval = min([self._interval, *(limit / _PART for limit in limits if limit is not None)])
         self._clocks[connection] = _Clock(self._now, connection)
         if self._call is None:
@@ -121,8 +137,8 @@ class Watch:
             # The end of one may have ended another.
             if connection not in self._clocks:
                 continue
-            if limit != "frame_timeout":
-                # These are final; a connection with a late frame may still become idle.
+            if limit not in ("frame_timeout", "max_connection_age"):
+                # These are final; a connection with a late frame, or that is to end after one, may still become idle.
                 self.leave(connection)
             if limit == "done":
                 connection.unwatched()
@@ -145,9 +161,12 @@ class Watch:
             return "frame_timeout"
         if connection.send_timeout is not None and now - clock.since_taken >= connection.send_timeout:
             return "send_timeout"
-        if connection.idle_timeout is None:
-            return "done" if taken >= sent and connection.frame_timeout is None else None
-        return "idle_timeout" if now - clock.since_moved >= connection.idle_timeout else None
+        if connection.idle_timeout is not None and now - clock.since_moved >= connection.idle_timeout:
+            return "idle_timeout"
+        if now >= clock.end:
+            return "max_connection_age"
+        lasting = connection.idle_timeout, connection.frame_timeout, connection.max_connection_age
+        return "done" if taken >= sent and not any(lasting) else None
 
 
 # One for each reactor that has connections with limits.

@@ -42,6 +42,9 @@ def check_together(settings: SocketSettings) -> None:
         for name, about in settings_of(type(settings)).items():
             if name in given and not (about.datagrams or about.whole):
                 raise SettingError(name, "udp has no connections; accepted: with an endpoint of streams, such as tcp")
+    if kinds == {"unix"}:
+        for name in given & {"tcp_keepalive", "tcp_user_timeout"}:
+            raise SettingError(name, "a unix socket has no network to fail; accepted: with another endpoint")
     if kinds == {"unix"} and not settings.proxy_protocol:
         for name in given & {"allow", "deny", "max_connections_per_peer"}:
             raise SettingError(name, "the clients of a unix socket have no address; accepted: with another endpoint")

@@ -171,6 +171,9 @@ class SocketSettings:
     idle_timeout: Duration | None = setting_of(ConnectionOptions, "idle_timeout")
     frame_timeout: Duration | None = setting_of(ConnectionOptions, "frame_timeout")
     send_timeout: Duration | None = setting_of(ConnectionOptions, "send_timeout")
+    max_connection_age: Duration | None = setting_of(ConnectionOptions, "max_connection_age")
+    tcp_keepalive: Duration | None = setting_of(ConnectionOptions, "tcp_keepalive")
+    tcp_user_timeout: Duration | None = setting_of(ConnectionOptions, "tcp_user_timeout")
     handshake_timeout: Duration = setting(
         DURATION_VALUE,
         "Time",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, cast
+from unittest import SkipTest
 
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.connection import SSHConnection
@@ -27,12 +29,15 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from sockserve.client.connecting import connect
+from sockserve.client.endpoints import as_endpoint
 from sockserve.connection.channel import ChannelClosed
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.connection.transports import NO_ADDRESS
 from sockserve.handlers.echo import Echo
+from sockserve.server.sockets import SocketServer
+from tests.support.authority import Authority
 
 
 class Server(Echo):
@@ -256,6 +261,61 @@ class Giving:
         protocol.makeConnection(self.transport)
         connected.callback(protocol)
         return connected
+
+
+class LineTests(TestCase):
+    """The kernel is asked to notice a dead line, on either side of a connection."""
+
+    timeout = 20
+
+    def options_of(self, protocol: MessageProtocol) -> list[int]:
+        if not hasattr(socket, "TCP_USER_TIMEOUT"):
+            raise SkipTest("only on Linux")
+        handle = cast("Any", protocol.transport).getHandle()
+        names = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT
+        of_tcp = [handle.getsockopt(socket.IPPROTO_TCP, each) for each in names]
+        return [handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *of_tcp]
+
+    async def of_server(self, listen: str, connect_to: Callable[[int], str]) -> list[int]:
+        """What a named socket has set for its client."""
+        server = SocketServer("a", listen, "int32", tcp_keepalive="40s", tcp_user_timeout="1500ms")
+        server.startService()
+        self.addCleanup(server.stopService)
+        client = await connect(connect_to(cast("Any", server.ports[0]).getHost().port), "int32")
+        await client.write(b"there?")
+        await client.read()
+        [channel] = server.channels.values()
+        client.close()
+        return self.options_of(cast("MessageProtocol", channel._protocol))
+
+    async def test_over_tcp(self) -> None:
+        options = await self.of_server("tcp:0:interface=127.0.0.1", "tcp:127.0.0.1:{}".format)
+        self.assertEqual(options, [1, 40, 5, 8, 1500])
+
+    async def test_over_tls(self) -> None:
+        authority = Authority(self.mktemp())
+        self.assertEqual(await self.of_server(authority.listen(), authority.trusting), [1, 40, 5, 8, 1500])
+
+    async def test_as_a_client(self) -> None:
+        class Watching(Server):
+            options = ConnectionOptions(tcp_keepalive=120, tcp_user_timeout=90)
+
+        port = cast(
+            "Port", await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(MessageFactory("raw", Server))
+        )
+        self.addCleanup(port.stopListening)
+        client = await as_endpoint(f"tcp:127.0.0.1:{port.getHost().port}", reactor).connect(
+            Factory.forProtocol(Watching)
+        )
+        self.assertEqual(self.options_of(cast("Watching", client)), [1, 120, 15, 8, 90_000])
+        cast("Watching", client).abortConnection()
+
+    def test_a_transport_in_memory_has_no_line(self) -> None:
+        protocol = Asking()
+        protocol.options = ConnectionOptions(tcp_keepalive=10, tcp_user_timeout=10)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        self.assertEqual(transport.value(), b"\0\0\0\3one\0\0\0\3two")
 
 
 class LessTests(SynchronousTestCase):

@@ -25,10 +25,18 @@ class Connection(MessageProtocol):
     """Remembers its messages, and which limits were exceeded."""
 
     def __init__(
-        self, clock: Clock, framing: str, idle: float | None, frame: float | None, send: float | None = None
+        self,
+        clock: Clock,
+        framing: str,
+        idle: float | None,
+        frame: float | None,
+        send: float | None = None,
+        age: float | None = None,
     ) -> None:
         self.framing = framing
-        self.options = ConnectionOptions(reactor=clock, idle_timeout=idle, frame_timeout=frame, send_timeout=send)
+        self.options = ConnectionOptions(
+            reactor=clock, idle_timeout=idle, frame_timeout=frame, send_timeout=send, max_connection_age=age
+        )
         self.seen: list[bytes] = []
         self.limits: list[str] = []
         self.options.events.listen(lambda event: self.limits.append(event.limit))
@@ -47,9 +55,10 @@ class TimeoutTests(SynchronousTestCase):
         idle: float | None = None,
         frame: float | None = None,
         send: float | None = None,
+        age: float | None = None,
     ) -> tuple[Connection, Transport]:
         transport = Transport()
-        connection = Connection(self.clock, framing, idle, frame, send)
+        connection = Connection(self.clock, framing, idle, frame, send, age)
         connection.makeConnection(transport)
         return connection, transport
 
@@ -65,6 +74,34 @@ class TimeoutTests(SynchronousTestCase):
         self.wait(2)
         self.assertEqual(connection.limits, ["idle_timeout"])
         self.assertTrue(transport.disconnecting)
+
+    def test_a_connection_ends_when_it_is_old_whatever_it_does(self) -> None:
+        connection, transport = self.connected(age=20)
+        for _ in range(17):
+            connection.dataReceived(b"1\r\na")
+            connection.sendMessage(b"b")
+            self.wait(1)
+        self.assertEqual(connection.limits, [])
+        self.wait(5)
+        self.assertEqual((connection.limits, connection.seen), (["max_connection_age"], [b"a"] * 17))
+        self.assertTrue(transport.disconnecting)
+
+    def test_the_end_of_an_old_connection_waits_for_the_end_of_a_frame(self) -> None:
+        connection, transport = self.connected(age=20)
+        connection.dataReceived(b"3\r\nab")
+        self.wait(60)
+        self.assertEqual((connection.limits, transport.disconnecting), ([], False))
+        connection.dataReceived(b"c")
+        self.wait(2)
+        self.assertEqual((connection.limits, connection.seen), (["max_connection_age"], [b"abc"]))
+        self.assertTrue(transport.disconnecting)
+
+    def test_connections_that_came_together_do_not_all_go_together(self) -> None:
+        transports = [self.connected(age=1000)[1] for _ in range(50)]
+        self.clock.pump([1] * 950)
+        self.assertIn(sum(each.disconnecting for each in transports), range(5, 46))
+        self.clock.pump([1] * 60)
+        self.assertTrue(all(each.disconnecting for each in transports))
 
     def test_every_byte_that_comes_begins_the_time_again(self) -> None:
         connection, _ = self.connected(idle=10)

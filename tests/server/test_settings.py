@@ -472,6 +472,11 @@ class UselessValueTests(FormCase):
             ({"listen": "udp:1", "framing": "raw", "handler": f"{HERE}:Upper"}, "needs connections, udp has none"),
             ({"listen": "udp:1", "conversation": f"{HERE}:talk"}, "conversation: it needs a connection, udp has none"),
             ({"listen": "udp:1", "proxy_protocol": True}, "listen: 'udp:1': udp has no PROXY headers"),
+            (
+                {"listen": "unix:/run/x", "tcp_keepalive": 9},
+                "tcp_keepalive: a unix socket has no network to fail; accepted",
+            ),
+            ({"tcp_keepalive": "500ms"}, "tcp_keepalive: '500ms' is out of range; accepted: a time from 1s to 500min"),
             ({"listen": "unix:/run/x", "deny": "::1"}, "deny: the clients of a unix socket have no address"),
             (
                 {"listen": "unix:/run/x", "proxy_protocol": True, "proxy_from": "::1"},
