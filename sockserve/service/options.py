@@ -33,6 +33,7 @@ from sockserve.server.endpoints import DEFAULT_LISTEN
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
+from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
 from sockserve.text import one_line
 
@@ -226,4 +227,7 @@ def makeService(options: Options) -> MultiService:
         make_steady(reactor)
         signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
         reactor.callWhenRunning(signals.catch)
-    return Program(options.config.server(options.reactor), options.listenOf, signals)
+    program = Program(options.config.server(options.reactor), options.listenOf, signals)
+    if options.parent is not None:
+        tell_manager(program, cast("ReactorBase", reactor))
+    return program

@@ -12,6 +12,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.clock import make_steady
 from sockserve.service.program import Program
+from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
 from sockserve.text import described
 
@@ -50,6 +51,7 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
     for service in services:
         if not isinstance(service, SocketServer):
             service.setServiceParent(program)
+    tell_manager(program, cast("ReactorBase", reactor))
     observer = textFileLogObserver(sys.stderr if log_file is None else log_file)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     make_steady(reactor)
