@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 
+from sockserve.connection.awaited import Awaited
 from sockserve.connection.coroutine import awaitable
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError, TruncatedMessage
@@ -217,7 +218,7 @@ class ReadProtocol(MessageProtocol):
     _kept = 0
 
     def connectionMade(self) -> None:
-        self.readers: deque[Deferred[bytes]] = deque()
+        self.readers: deque[Awaited[bytes]] = deque()
         # Messages that arrived when no read waited for them.
         self._left: deque[bytes] = deque()
         # What the next read raises, and what all later ones raise.
@@ -234,11 +235,12 @@ class ReadProtocol(MessageProtocol):
         if error is not None:
             self._error = None
             return fail(error.with_traceback(None))
-        reading: Deferred[bytes] = Deferred(self._forget)
+        reading: Awaited[bytes] = Awaited(self._forget)
         self.readers.append(reading)
         if self._engine.receiving.held:
             self.releaseReading(_READER)
         if timeout is not None and not reading.called:
+            reading.alone = False
             reading.addTimeout(timeout, cast("IReactorTime", self), _timed_out)
         return reading
 
@@ -246,7 +248,7 @@ class ReadProtocol(MessageProtocol):
         if not self.readers:
             self._left.append(message)
             return
-        self.readers.popleft().callback(message)
+        self.readers.popleft().give(message)
         if not self.readers:
             # Most readers have read again by now, and nothing is to be held.
             self.holdReading(_READER)
@@ -317,7 +319,7 @@ class ReadProtocol(MessageProtocol):
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""
-        self.readers.remove(reading)
+        self.readers.remove(cast("Awaited[bytes]", reading))
         if not self.readers:
             self.holdReading(_READER)
 

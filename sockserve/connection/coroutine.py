@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from sockserve.connection import tasks
+from sockserve.connection.awaited import Awaited
 
 T = TypeVar("T")
 
@@ -123,6 +124,10 @@ class _Waiting:
 
     def _wait(self, awaited: object) -> None:
         """Wait for what the coroutine awaits, or take its result."""
+        if type(awaited) is Awaited:
+            self._awaited = awaited
+            awaited.then(self._fired)
+            return
         try:
             while not isinstance(awaited, Deferred):
                 if awaited is self._driver:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from sockserve.connection.awaited import Awaited
+
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -193,7 +195,10 @@ class _Firing:
         # If the next step is taken while the Deferred fires: its failure, which that step is to raise.
         self._failure: Failure | None = None
         self._wake: tuple[Callable[[_Firing], object], Context | None] | None = None
-        deferred.addBoth(self._fired)
+        if type(deferred) is Awaited:
+            deferred.then(self._fired)
+        else:
+            deferred.addBoth(self._fired)
 
     def _fired(self, result: object) -> object:
         if self._done:

@@ -6,7 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Coroutine
 from operator import methodcaller
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol, ReadTimeout
 from sockserve.connection.conversation import Conversation, ConversationProtocol
+from sockserve.connection.coroutine import run
 from sockserve.connection.engine import Engine
 from sockserve.connection.options import ConnectionOptions
 from sockserve.framing import Framing, parse
@@ -568,6 +569,28 @@ class ConversationTests(SynchronousTestCase):
         protocol.dataReceived(b"1\r\na4\r\nquit1\r\nb")
         self.assertEqual(transport.value(), b"1\r\na3\r\nbye")
         self.assertTrue(transport.disconnecting)
+
+    def test_its_reads_may_be_cancelled_time_out_and_fail(self) -> None:
+        seen: list[bytes | str] = []
+        reads: list[Deferred[bytes | str]] = []
+
+        async def talk(channel: Channel) -> None:
+            reads.append(run(ending(channel.read())))
+            seen.append(await reads[0])
+            seen.append(await ending(channel.read(1)))
+            seen.append(await channel.read(1))
+            while len(seen) < 6:
+                seen.append(await ending(channel.read()))
+
+        protocol, _ = self.conversing(talk)
+        reads[0].cancel()
+        self.assertEqual(seen, ["CancelledError"])
+        cast("Clock", protocol.options.clock).advance(1)
+        protocol.dataReceived(b"1\r\na")
+        protocol.dataReceived(b"1\r\nb1\r\nc5\r\n")
+        lose(protocol)
+        self.assertEqual(seen, ["CancelledError", "ReadTimeout", b"a", b"b", b"c", "TruncatedMessage"])
+        self.assertEqual(cast("Clock", protocol.options.clock).getDelayedCalls(), [])
 
     def test_it_may_speak_first_and_never_read(self) -> None:
         async def talk(channel: Channel) -> None:
