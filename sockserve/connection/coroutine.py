@@ -34,7 +34,7 @@ def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
     driver = _spare.pop() if _spare else _Driver()
     context = copy_context()
     awaited = context.run(driver.send, coroutine)
-    if awaited is driver:
+    if awaited is driver.end:
         return cast("T", driver.take())
     return _Waiting(driver, context, awaited).end
 
@@ -58,28 +58,23 @@ def awaitable(deferred: Deferred[T]) -> Awaitable[T]:
 class _Driver:
     """Drives one coroutine after the other: it is sent the coroutine, and then what that awaited.
 
-    At a coroutine's end it yields itself, and has the result. So the end costs no StopIteration, which takes longer
+    At a coroutine's end it yields `end`, which holds the result. So the end costs no StopIteration, which takes longer
     than all the rest. What a coroutine raises ends the driver too.
     """
 
-    __slots__ = ("_result", "_steps", "send")
+    __slots__ = ("_steps", "end", "send")
 
     def __init__(self) -> None:
-        self._result: Any = None
-        self._steps = self._drive()
+        self.end: list[Any] = [None]
+        self._steps = _drive(self.end)
         self.send = self._steps.send
         self.send(None)
 
-    @types.coroutine
-    def _drive(self) -> Generator[Any, Any, None]:
-        while True:
-            coroutine = yield self
-            self._result = yield from coroutine
-
     def take(self) -> Any:  # noqa: ANN401 - of any coroutine
         """The result of the coroutine that has ended. The driver can have the next one then."""
-        result, self._result = self._result, None
-        _spare.append(self)
+        result, self.end[0] = self.end[0], None
+        if len(_spare) < _SPARE:
+            _spare.append(self)
         if type(result) is not bytes:
             tasks.need_no_deferred(result)
         return result
@@ -89,8 +84,15 @@ class _Driver:
         return failure.throwExceptionIntoGenerator(self._steps)
 
 
-# As many as have been in use at a time: coroutines that start others, and those that had to wait.
+@types.coroutine
+def _drive(end: list[Any]) -> Generator[Any, Any, None]:
+    while True:
+        end[0] = yield from (yield end)
+
+
+# Drivers without a coroutine: enough for coroutines that start others.
 _spare: list[_Driver] = []
+_SPARE = 16
 
 
 class _Waiting:
@@ -130,7 +132,7 @@ class _Waiting:
             return
         try:
             while not isinstance(awaited, Deferred):
-                if awaited is self._driver:
+                if awaited is self._driver.end:
                     result = self._driver.take()
                     break
                 # Nothing to wait for, such as the None of asyncio.sleep(0).
