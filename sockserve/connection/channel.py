@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 
-from sockserve.connection.coroutine import wait
+from sockserve.connection.awaited import Awaited
+from sockserve.connection.coroutine import awaitable
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.memory import OBJECT
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from sockserve.tls.starting import TLSContext
 
 log = Logger()
+
+# The reason why reading is held while no read waits.
+_READER = "reader"
 
 
 class ReadTimeout(TimeoutError):
@@ -119,7 +123,10 @@ class Channel:
 
     async def __anext__(self) -> bytes:
         try:
-            return await self.read()
+            # As in read: one coroutine less is a quarter of what a message costs.
+            protocol = self._readable()
+            message = None if protocol.readers else protocol._engine.take(_READER)
+            return await awaitable(protocol.read()) if message is None else message
         except ChannelClosed:
             raise StopAsyncIteration from None
 
@@ -133,10 +140,15 @@ class Channel:
         raises ChannelClosed). If cancelled or timed out, it has taken nothing. Messages that nobody reads stay with the
         peer: at most one read of the socket is kept here.
         """
+        protocol = self._readable()
+        message = None if protocol.readers else protocol._engine.take(_READER)
+        return await awaitable(protocol.read(timeout)) if message is None else message
+
+    def _readable(self) -> ReadProtocol:
         protocol = self._protocol
-        if not isinstance(protocol, ReadProtocol):
-            raise TypeError("the messages of this channel go to its handler: only a conversation can read")
-        return await wait(protocol.read(timeout))
+        if isinstance(protocol, ReadProtocol):
+            return protocol
+        raise TypeError("the messages of this channel go to its handler: only a conversation can read")
 
     async def write(self, message: bytes) -> None:
         """Send one message; waits while the peer does not read. If each write is awaited, none raises QueueFull.
@@ -145,9 +157,12 @@ class Channel:
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
         self.send(message)
+        protocol = self._protocol
+        if isinstance(protocol, MessageProtocol) and not protocol._engine.sending.blocked:
+            return
         # The coroutine waits for longer than the message is needed.
         del message
-        await wait(self._protocol.whenWritable())
+        await awaitable(protocol.whenWritable())
 
     def send(self, message: bytes) -> None:
         """Send one message without waiting; raises what `write` raises. What the peer does not read is kept here.
@@ -155,10 +170,10 @@ class Channel:
         Raises QueueFull, and keeps nothing, when the peer does not read and more than max_queued bytes would wait.
         """
         protocol = self._protocol
-        if protocol.lossReason is not None:
-            # Raised many times, it would collect the tracebacks of all of them.
-            raise protocol.lossReason.with_traceback(None)
         if protocol.sendingEnded:
+            if protocol.lossReason is not None:
+                # Raised many times, it would collect the tracebacks of all of them.
+                raise protocol.lossReason.with_traceback(None)
             raise ChannelClosed("nothing can be written: this side has ended or closed the connection")
         protocol.sendMessage(message)
 
@@ -194,19 +209,23 @@ class Channel:
 
 
 class ReadProtocol(MessageProtocol):
-    """Keeps its messages until they are read, and reads from the socket only when a read waits."""
+    """Keeps its messages until they are read, and reads from the socket only when a read waits.
+
+    readers: the reads that wait.
+    """
 
     # Bytes of memory that the messages take that had arrived before the connection was lost.
     _kept = 0
 
     def connectionMade(self) -> None:
-        self._readers: deque[Deferred[bytes]] = deque()
+        self.readers: deque[Awaited[bytes]] = deque()
         # Messages that arrived when no read waited for them.
         self._left: deque[bytes] = deque()
         # What the next read raises, and what all later ones raise.
         self._error: Exception | None = None
         self._ended_with: Exception | None = None
-        self.holdReading("reader")
+        self._engine.receiving.in_pieces = True
+        self.holdReading(_READER)
 
     def read(self, timeout: float | None = None) -> Deferred[bytes]:
         """The next message; see Channel.read."""
@@ -216,22 +235,23 @@ class ReadProtocol(MessageProtocol):
         if error is not None:
             self._error = None
             return fail(error.with_traceback(None))
-        reading: Deferred[bytes] = Deferred(self._forget)
-        self._readers.append(reading)
-        self.releaseReading("reader")
+        reading: Awaited[bytes] = Awaited(self._forget)
+        self.readers.append(reading)
+        if self._engine.receiving.held:
+            self.releaseReading(_READER)
         if timeout is not None and not reading.called:
+            reading.alone = False
             reading.addTimeout(timeout, cast("IReactorTime", self), _timed_out)
         return reading
 
     def messageReceived(self, message: bytes) -> None:
-        if not self._readers:
+        if not self.readers:
             self._left.append(message)
             return
-        reading = self._readers.popleft()
-        if not self._readers:
-            # Before the callback, which may read again.
-            self.holdReading("reader")
-        reading.callback(message)
+        self.readers.popleft().give(message)
+        if not self.readers:
+            # Most readers have read again by now, and nothing is to be held.
+            self.holdReading(_READER)
 
     def framingFailed(self, error: FramingError) -> None:
         if isinstance(error, TruncatedMessage):
@@ -299,22 +319,22 @@ class ReadProtocol(MessageProtocol):
 
     def _forget(self, reading: Deferred[bytes]) -> None:
         """A read was cancelled."""
-        self._readers.remove(reading)
-        if not self._readers:
-            self.holdReading("reader")
+        self.readers.remove(cast("Awaited[bytes]", reading))
+        if not self.readers:
+            self.holdReading(_READER)
 
     def _tell_one_reader(self) -> None:
-        if self._readers and self._error is not None:
+        if self.readers and self._error is not None:
             error, self._error = self._error, None
-            self._readers.popleft().errback(error)
+            self.readers.popleft().errback(error)
 
     def _finish_reading(self, end: Exception, cause: Exception | None = None) -> None:
         if self._ended_with is None:
             end.__cause__ = cause
             self._ended_with = end
         self._tell_one_reader()
-        while self._readers:
-            self._readers.popleft().errback(self._ended_with)
+        while self.readers:
+            self.readers.popleft().errback(self._ended_with)
 
 
 def _timed_out(_: object, seconds: float) -> bytes:

@@ -1,156 +1,159 @@
-"""Running coroutines that await Deferreds and, under the asyncio reactor, asyncio's awaitables too."""
+"""Running coroutines that await Deferreds and, under the asyncio reactor, asyncio's awaitables too.
+
+A coroutine takes its first step at once, in the caller's turn. Most end there, and cost no Deferred and no turn of the
+reactor. In the others, each step is taken when the Deferred fires that is awaited. Under asyncio each coroutine has a
+task; see sockserve.connection.tasks.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Generator
+import types
+from asyncio import _get_running_loop as running_loop
+from asyncio import current_task
+from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import Context, copy_context
 from typing import Any, TypeVar, cast
-from weakref import WeakSet
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
+
+from sockserve.connection import tasks
+from sockserve.connection.awaited import Awaited
 
 T = TypeVar("T")
 
-# The tasks in which Deferreds can be awaited.
-_mixed_tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
+    """Start a coroutine. Returns what it returns, or raises what it raises, if it ends without having to wait.
+
+    Otherwise returns a Deferred as `run` does.
+    """
+    loop = running_loop()
+    if loop is not None:
+        return tasks.start(coroutine, loop)
+    driver = _spare.pop() if _spare else _Driver()
+    context = copy_context()
+    awaited = context.run(driver.send, coroutine)
+    if awaited is driver.end:
+        return cast("T", driver.take())
+    return _Waiting(driver, context, awaited).end
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     """Start a coroutine. The Deferred fires with its result or exception; cancelling it cancels what is awaited."""
     try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return Deferred.fromCoroutine(coroutine)
-    return Deferred.fromFuture(cast("asyncio.Future[T]", _Mixed(coroutine, loop)))
+        result = begin(coroutine)
+    except BaseException:
+        return fail()
+    return result if isinstance(result, Deferred) else succeed(result)
 
 
-async def wait(deferred: Deferred[T]) -> T:
-    """The Deferred's result, in any coroutine: one of Twisted's, one of `run`, or one in an asyncio task."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    if task is None or task in _mixed_tasks:
-        return await deferred
-    return cast("T", await _Mixed(_result(deferred), task.get_loop(), task))
+def awaitable(deferred: Deferred[T]) -> Awaitable[T]:
+    """What gives the Deferred's result in any coroutine: one of Twisted's, of `run`, or in an asyncio task."""
+    if running_loop() is None or tasks.takes_deferreds(current_task()):
+        return deferred
+    return tasks.awaited(deferred)
 
 
-async def _result(deferred: Deferred[T]) -> T:
-    return await deferred
+class _Driver:
+    """Drives one coroutine after the other: it is sent the coroutine, and then what that awaited.
 
-
-class _Mixed:
-    """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a future.
-
-    If the task is cancelled, by asyncio.timeout for example, the coroutine gets asyncio's CancelledError, whatever it
-    awaits. If the Deferred of `run` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
+    At a coroutine's end it yields `end`, which holds the result. So the end costs no StopIteration, which takes longer
+    than all the rest. What a coroutine raises ends the driver too.
     """
 
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        loop: asyncio.AbstractEventLoop,
-        task: asyncio.Task[Any] | None = None,
-    ) -> None:
-        """task: the one that awaits this; None: a new one."""
-        self._coroutine = coroutine
-        self._loop = loop
-        # The Deferred of `run` was cancelled.
-        self._given_up = False
-        # A cancellation that came after a result: the next await raises it, if it is still in force then.
-        self._postponed: asyncio.CancelledError | None = None
-        if task is None:
-            task = loop.create_task(self._drive())
-            _mixed_tasks.add(task)
-        self._task = task
+    __slots__ = ("_steps", "end", "send")
 
-    # What Deferred.fromFuture calls.
+    def __init__(self) -> None:
+        self.end: list[Any] = [None]
+        self._steps = _drive(self.end)
+        self.send = self._steps.send
+        self.send(None)
 
-    def cancel(self) -> bool:
-        self._given_up = True
-        return self._task.cancel()
+    def take(self) -> Any:  # noqa: ANN401 - of any coroutine
+        """The result of the coroutine that has ended. The driver can have the next one then."""
+        result, self.end[0] = self.end[0], None
+        if len(_spare) < _SPARE:
+            _spare.append(self)
+        if type(result) is not bytes:
+            tasks.need_no_deferred(result)
+        return result
 
-    def add_done_callback(self, function: Callable[[asyncio.Future[Any]], object]) -> None:
-        self._task.add_done_callback(function)
+    def throw(self, failure: Failure) -> object:
+        """Let the coroutine raise this where it waits, and go on as `send` does."""
+        return failure.throwExceptionIntoGenerator(self._steps)
 
-    async def _drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
+
+@types.coroutine
+def _drive(end: list[Any]) -> Generator[Any, Any, None]:
+    while True:
+        end[0] = yield from (yield end)
+
+
+# Drivers without a coroutine: enough for coroutines that start others.
+_spare: list[_Driver] = []
+_SPARE = 16
+
+
+class _Waiting:
+    """A coroutine that waits for Deferreds, without asyncio.
+
+    end: fires with its result. Cancelling it cancels what is awaited, and the coroutine may still go on.
+    """
+
+    __slots__ = ("_awaited", "_context", "_driver", "_last", "end")
+
+    def __init__(self, driver: _Driver, context: Context, awaited: object) -> None:
+        self._driver = driver
+        self._context = context
+        self._awaited: Deferred[Any] | None = None
+        # What fires at the end: `end`, or what `end` waits for after it was cancelled.
+        self.end = self._last = self._new()
+        self._wait(awaited)
+
+    def _new(self) -> Deferred[Any]:
+        return Deferred(self._cancel).addCallback(self._follow)
+
+    def _cancel(self, cancelled: Deferred[Any]) -> None:
+        # If it did not fire now, it would fire with a CancelledError, whatever the coroutine does about that.
+        self._last = self._new()
+        cancelled.callback(self)
+        if self._awaited is not None:
+            self._awaited.cancel()
+
+    def _follow(self, value: object) -> object:
+        return self._last if value is self else value
+
+    def _wait(self, awaited: object) -> None:
+        """Wait for what the coroutine awaits, or take its result."""
+        if type(awaited) is Awaited:
+            self._awaited = awaited
+            awaited.then(self._fired)
+            return
         try:
-            return await self
-        except (Exception, asyncio.CancelledError):
-            raise
-        except BaseException:
-            # SystemExit and KeyboardInterrupt would end asyncio's loop. To a Deferred, this is the same as raising.
-            return Failure()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        coroutine = self._coroutine
-        step: Callable[[Any], Any] = coroutine.send
-        value: Any = None
-        while True:
-            try:
-                awaited = step(value)
-            except StopIteration as stop:
-                return stop.value
-            step, value = coroutine.send, None
-            error: BaseException | None
-            postponed, self._postponed = self._postponed, None
-            if postponed is not None and self._task.cancelling():
-                _give_up(awaited)
-                error = postponed
-            elif isinstance(awaited, Deferred):
-                error = yield from self._wait(awaited)
-            else:
-                try:
-                    value = yield awaited
-                    continue
-                except BaseException as raised:  # an asyncio cancellation too is for the coroutine
-                    error = raised
-            if error is not None:
-                step, value = coroutine.throw, error
-
-    def _wait(self, deferred: Deferred[Any]) -> Generator[Any, Any, asyncio.CancelledError | None]:
-        """Wait until it has a result, which is left for the coroutine to take; or return a cancellation."""
-        cancelled: asyncio.CancelledError | None = None
-        while True:
-            future = self._future(deferred)
-            try:
-                yield from future
-                break
-            except asyncio.CancelledError as error:
-                if not future.cancelled():
-                    # The result came first, and must not be lost.
-                    self._postponed = error
+            while not isinstance(awaited, Deferred):
+                if awaited is self._driver.end:
+                    result = self._driver.take()
                     break
-                if not self._given_up:
-                    cancelled = error
-                deferred.cancel()
-        if cancelled is None:
-            return None
-        taken: list[object] = []
+                # Nothing to wait for, such as the None of asyncio.sleep(0).
+                awaited = self._context.run(self._driver.send, awaited)
+            else:
+                self._awaited = awaited
+                awaited.addBoth(self._fired)
+                return
+        except BaseException:
+            self._last.errback()
+            return
+        self._last.callback(result)
 
-        def take(failure: Failure) -> None:
-            taken.append(failure.trap(CancelledError, asyncio.CancelledError))
-
-        deferred.addErrback(take)
-        return cancelled if taken else None
-
-    def _future(self, deferred: Deferred[Any]) -> asyncio.Future[None]:
-        """Done when the Deferred has its result."""
-        future: asyncio.Future[None] = self._loop.create_future()
-
-        def fired(result: object) -> object:
-            if not future.done():
-                future.set_result(None)
-            return result
-
-        deferred.addBoth(fired)
-        return future
-
-
-def _give_up(awaited: object) -> None:
-    if isinstance(awaited, Deferred):
-        awaited.addErrback(lambda _: None)
-        awaited.cancel()
-    elif isinstance(awaited, asyncio.Future):
-        awaited.cancel()
+    def _fired(self, result: object) -> None:
+        driver = self._driver
+        try:
+            if isinstance(result, Failure):
+                awaited = self._context.run(driver.throw, result)
+            else:
+                awaited = self._context.run(driver.send, result)
+        except BaseException:
+            self._last.errback()
+        else:
+            self._wait(awaited)

@@ -343,6 +343,11 @@ class Engine:
         if self.started and not self.receiving.running:
             self._run()
 
+    def take(self, reason: str) -> bytes | None:
+        """The next message, if it is decoded and nothing but this reason holds it back."""
+        holds = self._holds
+        return None if holds and (len(holds) > 1 or reason not in holds) else self.receiving.take()
+
     def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
         """See MessageProtocol.setFraming."""
         framing = as_framing(framing)

@@ -58,6 +58,7 @@ class Receiving:
     framing: that of the bytes after the last delivered message.
     count: messages passed to the receiver.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
+    in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
     failed: whether a bad frame has ended it.
     """
 
@@ -78,6 +79,7 @@ class Receiving:
         "count",
         "framing",
         "held",
+        "in_pieces",
         "running",
     )
 
@@ -85,6 +87,7 @@ class Receiving:
         self.framing = framing
         self.count = 0
         self.held = False
+        self.in_pieces = False
         self.running = False
         self._receiver = receiver
         self._transport = transport
@@ -206,6 +209,12 @@ class Receiving:
         else:
             self._later += messages
 
+    def take(self) -> bytes | None:
+        """The next message that is decoded and not delivered, although delivery is held. None: `run` has to go on."""
+        if self._undelivered is None or self._change is not None or self._transport.disconnecting:
+            return None
+        return next(self._undelivered, None)
+
     def _deliver(self) -> None:
         assert self._undelivered is not None
         receive = self._receiver.messageReceived
@@ -263,14 +272,14 @@ class Receiving:
         self._at_border = False
         self._input = b""
         self._used = 0
-        if self._changes:
+        if self._changes or self.in_pieces:
             # After a few reads without one it is as if there had been none.
             self._changes >>= 1
             self._piece = _FIRST_PIECE
         return False
 
     def _next_piece(self) -> bytes:
-        if self._changes <= _FEW_CHANGES or isinstance(self.framing, Raw):
+        if (self._changes <= _FEW_CHANGES and not self.in_pieces) or isinstance(self.framing, Raw):
             self._used, start = len(self._input), self._used
             return self._input[start:] if start else self._input
         start = self._used

@@ -54,6 +54,10 @@ class Cause(Enum):
     STREAM, BAD_FRAME, DRAIN = range(3)
 
 
+# Looked up faster than in their class: for each message that a channel sends, for example.
+_DROPPED, _OPEN = Incoming.DROPPED, Outgoing.OPEN
+
+
 class State:
     """Starts as that of a connection that waits to be let in.
 
@@ -73,12 +77,12 @@ class State:
     @property
     def closing(self) -> bool:
         """Nothing is delivered any more, and nothing can be sent."""
-        return self.incoming is Incoming.DROPPED
+        return self.incoming is _DROPPED
 
     @property
     def sending_ended(self) -> bool:
         """Nothing can be sent any more."""
-        return self.outgoing is not Outgoing.OPEN
+        return self.outgoing is not _OPEN
 
     @property
     def flushed(self) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutine
+from types import CoroutineType
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sockserve.connection.channel import Channel
-from sockserve.connection.coroutine import run
+from sockserve.connection.coroutine import begin
 from sockserve.connection.failures import QueueFull
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.handlers.threads import Threads
@@ -80,17 +80,18 @@ class Answering(MessageProtocol):
         except BaseException:
             answer = Failure()
             self.holdReading("failed")
-        if isinstance(answer, Deferred):
+        # The type first: Deferred is an abstract class, for which isinstance takes long.
+        if type(answer) is not bytes and isinstance(answer, Deferred):
             slot = _Slot(answer, None, UNDER_WAY + len(message))
             self._keep(slot)
             answer.addBoth(self._answered, slot)
-            self._engine.grow(slot.held)
         elif self._slots:
             slot = _Slot(None, answer, _weight(answer))
             self._keep(slot)
-            self._engine.grow(slot.held)
         else:
             self._give(answer)
+            return
+        self._engine.grow(slot.held)
         if len(self._slots) >= self._max_pending:
             self.holdReading("answers")
 
@@ -142,12 +143,11 @@ class Answering(MessageProtocol):
                 self.releaseReading("answers")
 
     def _give(self, answer: object) -> None:
-        if self.closing:
-            return
         try:
-            answer = checked(answer)
-            if answer is not None:
+            if type(answer) is bytes:
                 self._send(answer)
+            elif not self.closing and (sent := checked(answer)) is not None:
+                self._send(sent)
         except BaseException:
             self._engine.failed("the handler", Failure())
 
@@ -164,11 +164,11 @@ def _weight(answer: object) -> int:
 
 
 def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:
-    """What the function returns; a Deferred for a coroutine, and for one that runs in a thread."""
+    """What the function returns, or raises; a Deferred for a coroutine that has to wait, and for a call in a thread."""
     if threads is not None:
         return threads.call(function, message, channel)
     answer = function(message, channel)
-    return run(answer) if iscoroutine(answer) else answer
+    return begin(answer) if isinstance(answer, CoroutineType) else answer
 
 
 def checked(answer: object) -> Answer:

@@ -7,14 +7,18 @@ waiting for them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
+
+from sockserve.connection.tasks import need_no_deferred
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,10 +40,13 @@ class Threads:
 
             reactor = IReactorFromThreads(installed)
         self._reactor = reactor
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._work: SimpleQueue[tuple[Deferred[Any], Callable[[], object]]] = SimpleQueue()
+        # Results on their way to the reactor's thread, and whether it knows of them.
+        self._results: deque[tuple[Deferred[Any], object]] = deque()
+        self._announced = False
         self._lock = Lock()
         self._threads = 0
-        # Calls that run or wait for a thread.
+        # Calls that wait for a thread, run, or whose results are on their way.
         self._busy = 0
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -48,26 +55,23 @@ class Threads:
         Raises RuntimeError if no thread can be started and there is none.
         """
         result: Deferred[T] = Deferred()
-
-        def work() -> None:
-            if result.called:
-                return
-            try:
-                value: T | Failure = function(*args, **kwargs)
-            except BaseException:
-                value = Failure()
-            self._reactor.callFromThread(give, value)
-
-        def give(value: T | Failure) -> None:
-            if not result.called:
-                result.callback(value)
-
         with self._lock:
             self._busy += 1
             if self._busy > self._threads and self._threads < _SIZE:
                 self._start()
-            self._work.put(work)
+            self._work.put((result, partial(function, *args, **kwargs)))
         return result
+
+    def _give(self) -> None:
+        """In the reactor's thread: fire for the calls that are done."""
+        # First: what a thread adds from now on is announced again.
+        self._announced = False
+        for _ in range(len(self._results)):
+            result, value = self._results.popleft()
+            with self._lock:
+                self._busy -= 1
+            if not result.called:
+                result.callback(value)
 
     def _start(self) -> None:
         # A daemon thread: the end of the process does not wait for it.
@@ -85,15 +89,24 @@ class Threads:
     def _run(self) -> None:
         while True:
             try:
-                work = self._work.get(timeout=_IDLE)
+                result, function = self._work.get(timeout=_IDLE)
             except Empty:
                 with self._lock:
                     if self._busy < self._threads:
                         self._threads -= 1
                         return
                 continue
-            try:
-                work()
-            finally:
-                with self._lock:
-                    self._busy -= 1
+            value: object = None
+            if not result.called:
+                try:
+                    value = function()
+                    need_no_deferred(value)
+                except BaseException:
+                    value = Failure()
+            self._results.append((result, value))
+            # What they hold is not to stay while this thread waits.
+            del result, function, value
+            if not self._announced:
+                # Once for all results that are there when the reactor comes to them.
+                self._announced = True
+                self._reactor.callFromThread(self._give)

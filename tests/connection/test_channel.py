@@ -6,7 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Coroutine
 from operator import methodcaller
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol, ReadTimeout
 from sockserve.connection.conversation import Conversation, ConversationProtocol
+from sockserve.connection.coroutine import run
 from sockserve.connection.engine import Engine
 from sockserve.connection.options import ConnectionOptions
 from sockserve.framing import Framing, parse
@@ -197,6 +198,73 @@ class ReadingTests(SynchronousTestCase):
         protocol.dataReceived(b"1\r\na")
         self.assertEqual(self.successResultOf(read), b"a")
         self.assertEqual(transport.producerState, "paused")
+
+    def test_a_reader_that_keeps_up_never_stops_the_transport_and_one_that_stops_does(self) -> None:
+        channel, protocol, transport = opened()
+        states: list[str] = []
+        go: Deferred[None] = Deferred()
+
+        async def talk() -> None:
+            async for message in channel:
+                states.append(transport.producerState)
+                if message == b"s":
+                    await go
+
+        done = start(talk())
+        for wire in (b"1\r\na", b"1\r\nb1\r\nc", b"1\r\nd1\r\ns1\r\ne"):
+            protocol.dataReceived(wire)
+        self.assertEqual(states, ["producing"] * 5)
+        self.assertEqual(transport.producerState, "paused")
+        go.callback(None)
+        self.assertEqual(len(states), 6)
+        self.assertEqual(transport.producerState, "producing")
+        protocol.readConnectionLost()
+        self.successResultOf(done)
+
+    def test_a_reader_that_reads_again_does_not_overtake_another(self) -> None:
+        channel, protocol, _ = opened()
+        first, second = start(endings(channel, 2)), start(endings(channel, 2))
+        protocol.dataReceived(b"1\r\na1\r\nb1\r\nc1\r\nd")
+        self.assertEqual(self.successResultOf(first), [b"a", b"c"])
+        self.assertEqual(self.successResultOf(second), [b"b", b"d"])
+
+    def test_what_is_decoded_waits_for_another_who_holds_reading(self) -> None:
+        channel, protocol, _ = opened()
+
+        async def talk() -> list[bytes]:
+            read = [await channel.read()]
+            protocol.holdReading("budget")
+            return [*read, await channel.read(), await channel.read()]
+
+        done = start(talk())
+        protocol.dataReceived(b"1\r\na1\r\nb1\r\nc")
+        self.assertNoResult(done)
+        protocol.releaseReading("budget")
+        self.assertEqual(self.successResultOf(done), [b"a", b"b", b"c"])
+
+    def test_what_is_decoded_is_dropped_by_a_close_between_two_reads(self) -> None:
+        closes: tuple[Callable[[Channel, Reading], object], ...] = (
+            lambda channel, _: channel.close(),
+            lambda channel, _: channel.abort(),
+            lambda _, protocol: protocol.transport.loseConnection(),
+        )
+        for close in closes:
+            channel, protocol, _ = opened()
+            seen: list[bytes | str] = []
+
+            async def talk(
+                close: Callable[[Channel, Reading], object] = close,
+                channel: Channel = channel,
+                protocol: Reading = protocol,
+                seen: list[bytes | str] = seen,
+            ) -> None:
+                seen.append(await channel.read())
+                close(channel, protocol)
+                seen.append(await ending(channel.read()))
+
+            start(talk())
+            protocol.dataReceived(b"1\r\na1\r\nb1\r\nc")
+            self.assertEqual(seen, [b"a", "ChannelClosed"])
 
     def test_a_hundred_thousand_messages_of_one_read(self) -> None:
         for early in (True, False):
@@ -501,6 +569,28 @@ class ConversationTests(SynchronousTestCase):
         protocol.dataReceived(b"1\r\na4\r\nquit1\r\nb")
         self.assertEqual(transport.value(), b"1\r\na3\r\nbye")
         self.assertTrue(transport.disconnecting)
+
+    def test_its_reads_may_be_cancelled_time_out_and_fail(self) -> None:
+        seen: list[bytes | str] = []
+        reads: list[Deferred[bytes | str]] = []
+
+        async def talk(channel: Channel) -> None:
+            reads.append(run(ending(channel.read())))
+            seen.append(await reads[0])
+            seen.append(await ending(channel.read(1)))
+            seen.append(await channel.read(1))
+            while len(seen) < 6:
+                seen.append(await ending(channel.read()))
+
+        protocol, _ = self.conversing(talk)
+        reads[0].cancel()
+        self.assertEqual(seen, ["CancelledError"])
+        cast("Clock", protocol.options.clock).advance(1)
+        protocol.dataReceived(b"1\r\na")
+        protocol.dataReceived(b"1\r\nb1\r\nc5\r\n")
+        lose(protocol)
+        self.assertEqual(seen, ["CancelledError", "ReadTimeout", b"a", b"b", b"c", "TruncatedMessage"])
+        self.assertEqual(cast("Clock", protocol.options.clock).getDelayedCalls(), [])
 
     def test_it_may_speak_first_and_never_read(self) -> None:
         async def talk(channel: Channel) -> None:

@@ -2,21 +2,133 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from collections.abc import Generator
+from contextvars import ContextVar
 from pathlib import Path
 from textwrap import dedent
+from types import coroutine
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.connection.coroutine import run
+from sockserve.connection.coroutine import begin, run
 from tests.support import processes
 from tests.support.twistd import PATIENCE
 
 
+@coroutine
+def pause() -> Generator[None, object, None]:
+    """As asyncio.sleep(0) does."""
+    yield
+
+
 class PlainTests(SynchronousTestCase):
     """Without asyncio."""
+
+    def test_the_result_of_one_that_waits_for_nothing_is_there_at_once(self) -> None:
+        async def add(one: int) -> int:
+            return one + await succeed(1)
+
+        async def nested() -> int:
+            inner = begin(add(2))
+            assert isinstance(inner, int)
+            return inner + await add(3)
+
+        self.assertEqual(begin(add(1)), 2)
+        self.assertEqual(begin(nested()), 7)
+
+    def test_what_it_raises_before_it_waits_is_raised_and_the_next_one_runs(self) -> None:
+        async def fall(error: BaseException | None) -> str:
+            if error is not None:
+                raise error
+            return "stands"
+
+        for error in (LookupError(), SystemExit(), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()):
+            with self.assertRaises(type(error)):
+                begin(fall(error))
+            self.failureResultOf(run(fall(error)), type(error))
+            self.assertEqual(begin(fall(None)), "stands")
+
+    def test_a_deferred_as_its_result_is_an_error(self) -> None:
+        async def forget(wait: Deferred[None]) -> Deferred[str]:
+            await wait
+            return succeed("not awaited")
+
+        with self.assertRaises(TypeError):
+            begin(forget(succeed(None)))
+        gate: Deferred[None] = Deferred()
+        running = run(forget(gate))
+        gate.callback(None)
+        self.failureResultOf(running, TypeError)
+
+    def test_all_its_steps_have_one_context_of_their_own(self) -> None:
+        variable: ContextVar[str] = ContextVar("variable", default="outside")
+        gate: Deferred[None] = Deferred()
+
+        async def change() -> str:
+            token = variable.set("inside")
+            await gate
+            seen = variable.get()
+            variable.reset(token)
+            return seen
+
+        running = run(change())
+        self.assertEqual(variable.get(), "outside")
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(running), "inside")
+        self.assertEqual(variable.get(), "outside")
+
+    def test_a_hundred_thousand_pauses_and_deferreds_in_a_row(self) -> None:
+        async def count(gates: list[Deferred[None]]) -> int:
+            for gate in gates:
+                await gate
+                await pause()
+            return len(gates)
+
+        gates: list[Deferred[None]] = [Deferred() for _ in range(1000)]
+        running = run(count(gates))
+        for gate in gates:
+            gate.callback(None)
+        self.assertEqual(self.successResultOf(running), 1000)
+        self.assertEqual(self.successResultOf(run(count([succeed(None) for _ in range(100_000)]))), 100_000)
+
+    def test_it_may_go_on_after_a_cancellation_and_be_cancelled_again(self) -> None:
+        gates: list[Deferred[str]] = [Deferred() for _ in range(3)]
+        caught: list[int] = []
+
+        async def stubborn() -> str:
+            for number, gate in enumerate(gates):
+                try:
+                    return await gate
+                except CancelledError:
+                    caught.append(number)
+            return "never"
+
+        running = run(stubborn())
+        running.cancel()
+        self.assertNoResult(running)
+        running.cancel()
+        self.assertEqual(caught, [0, 1])
+        gates[2].callback("at last")
+        self.assertEqual(self.successResultOf(running), "at last")
+
+    def test_a_cancellation_while_it_runs_comes_too_late_for_what_it_awaited(self) -> None:
+        gate: Deferred[None] = Deferred()
+        after: Deferred[str] = Deferred()
+
+        async def cancel_itself() -> str:
+            await gate
+            running.cancel()
+            return await after
+
+        running = run(cancel_itself())
+        gate.callback(None)
+        self.assertNoResult(running)
+        after.callback("done")
+        self.assertEqual(self.successResultOf(running), "done")
 
     def test_it_starts_at_once_and_fires_with_the_result(self) -> None:
         gate: Deferred[int] = Deferred()
@@ -71,7 +183,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater, react
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from sockserve.connection.channel import ChannelClosed, ReadTimeout
-from sockserve.connection.coroutine import run
+from sockserve.connection.coroutine import begin, run
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
@@ -134,6 +246,102 @@ class AsyncioTests(SynchronousTestCase):
             """,
             "1 1 1 1 1 1",
             errors=None,
+        )
+
+    def test_the_first_step_is_taken_at_once_in_a_task_of_its_own(self) -> None:
+        self.check(
+            """
+            async def answer(message, channel):
+                tasks.append(asyncio.current_task())
+                return message
+
+            async def late(message):
+                task = asyncio.current_task()
+                try:
+                    async with asyncio.timeout(0.01):
+                        await Deferred()
+                except TimeoutError:
+                    return asyncio.current_task() is task and task in asyncio.all_tasks()
+
+            async def cancelled():
+                asyncio.current_task().cancel()
+
+            async def outer():
+                task = asyncio.current_task()
+                inner = begin(answer(b"inner", None))
+                return inner, tasks[-1] is not task, asyncio.current_task() is task
+
+            async def main():
+                global tasks
+                tasks = []
+                print(begin(answer(b"a", None)), begin(answer(b"b", None)))
+                print(len(set(tasks)), asyncio.current_task())
+                print(await begin(late(b"c")))
+                try:
+                    begin(cancelled())
+                except asyncio.CancelledError:
+                    print("cancelled")
+                print(*begin(outer()))
+                print(*await Deferred.fromFuture(asyncio.create_task(outer())))
+            """,
+            "b'a' b'b' 2 None True cancelled b'inner' True True b'inner' True True",
+        )
+
+    def test_the_next_step_is_taken_when_the_deferred_fires(self) -> None:
+        self.check(
+            """
+            async def main():
+                seen = []
+
+                async def follow(gates):
+                    for gate in gates:
+                        try:
+                            seen.append(await gate)
+                        except LookupError as error:
+                            seen.append(type(error).__name__)
+                    return "end"
+
+                gates = [Deferred() for _ in range(3)]
+                running = run(follow(gates))
+                gates[0].callback("first")
+                gates[1].errback(LookupError())
+                print(*seen)
+
+                async def fire():
+                    gates[2].callback("third")
+                    return len(seen)
+
+                # Another task runs: it is not interrupted.
+                print(begin(fire()))
+                print(await running, seen[-1])
+            """,
+            "first LookupError 2 end third",
+        )
+
+    def test_a_conversation_that_waits_for_each_message_leaves_the_poller_alone(self) -> None:
+        self.check(
+            """
+            async def talk(channel):
+                async for message in channel:
+                    await channel.write(message)
+
+            async def main():
+                server, client = await serve(conversation=talk)
+                client.send(b"1\\r\\na")
+                await client.until(4)
+                calls = []
+                remove = reactor.removeReader
+                reactor.removeReader = lambda reader: (calls.append(reader), remove(reader))
+                for number in range(2, 6):
+                    client.send(b"1\\r\\nb")
+                    await client.until(4 * number)
+                print(len(calls))
+                reactor.removeReader = remove
+                client.end()
+                await client.lost
+                await server.stopService()
+            """,
+            "0",
         )
 
     def test_reads_and_writes_in_tasks_of_their_own(self) -> None:

@@ -77,6 +77,22 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual(transport.value(), b"A\r\nB\r\n")
             self.assertEqual(transport.writes, 1)
 
+    def test_coroutines_that_need_not_wait_are_no_answers_under_way(self) -> None:
+        slow: Deferred[Answer] = Deferred()
+
+        async def answer(message: bytes, _: Channel) -> Answer:
+            return await slow if message == b"slow" else await succeed(message)
+
+        protocol, transport = answering(answer, max_pending=2)
+        protocol.dataReceived(b"a\r\n" * 5)
+        self.assertEqual(transport.value(), b"a\r\n" * 5)
+        self.assertEqual(protocol.keptBytes, 0)
+        protocol.dataReceived(b"slow\r\nb\r\nc\r\n")
+        self.assertEqual(transport.producerState, "paused")
+        slow.callback(b"done")
+        self.assertEqual(transport.value(), b"a\r\n" * 5 + b"done\r\nb\r\nc\r\n")
+        self.assertEqual(transport.producerState, "producing")
+
     def test_none_sends_nothing_and_empty_is_a_message(self) -> None:
         answers = {b"a": None, b"b": b"", b"c": b"c"}
         protocol, transport = answering(lambda message, _: answers[message])

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import cast
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from sockserve.handlers import threads
@@ -28,6 +32,26 @@ class ThreadsTests(TestCase):
         self.assertEqual(await self.threads.call(divmod, 7, 2), (3, 1))
         with self.assertRaises(ZeroDivisionError):
             await self.threads.call(divmod, 7, 0)
+
+    async def test_what_has_become_ready_in_one_turn_comes_in_one_call(self) -> None:
+        woken: list[object] = []
+
+        class Reactor:
+            def callFromThread(self, function: Callable[[], None]) -> None:
+                woken.append(function)
+
+        pool = Threads(cast("IReactorFromThreads", Reactor()))
+        calls = [pool.call(divmod, number, 7) for number in range(20)]
+        while len(pool._results) < 20:
+            await deferLater(reactor, 0)
+        self.assertEqual(len(woken), 1)
+        for function in woken:
+            cast("Callable[[], None]", function)()
+        self.assertEqual(await gatherResults(calls), [divmod(number, 7) for number in range(20)])
+
+    async def test_a_deferred_as_the_result_is_an_error(self) -> None:
+        with self.assertRaises(TypeError):
+            await self.threads.call(Deferred)
 
     async def test_ten_at_once_and_the_rest_in_turn(self) -> None:
         begun = threading.Barrier(11)
