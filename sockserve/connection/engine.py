@@ -451,8 +451,7 @@ class Engine:
         if self.encoder.batch:
             self.sending.write(data)
         else:
-            # The transport joins what a program sends message by message into one write.
-            self.transport.write(data)
+            self.sending.write_soon(data)
         if options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
             options.memory.grow(len(data) + OBJECT)

@@ -95,13 +95,19 @@ class Encoder:
         if self.size > self.batch:
             self.flush()
 
-    def send_all(self, messages: Iterable[bytes]) -> None:
-        """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does."""
+    def send_all(
+        self, messages: Iterable[bytes], encode: Callable[[Framing, list[bytes]], bytes] | None = None
+    ) -> None:
+        """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does.
+
+        encode: makes their frames; None: the framing does.
+        """
         messages = list(messages)
         need_messages(messages)
         if self._check is not None:
             self._check(sum(map(len, messages)))
-        self.answer_all(messages)
+        frames = self._framing.encode_all(messages) if encode is None else encode(self._framing, messages)
+        self.send_frames(frames, len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
@@ -115,6 +121,9 @@ class Encoder:
         need_bytes(frames, "frames")
         self.count += count
         if not frames:
+            return
+        if not self._waiting and len(frames) > self.batch:
+            self._write(frames)
             return
         self._pack()
         self._waiting.append(frames)
