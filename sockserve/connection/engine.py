@@ -127,7 +127,7 @@ class Engine:
         # Seconds since the epoch.
         self._since = time.time()
         self._established: float | None = None
-        self._local = transports.shared(transports.host_of(transport))
+        self._local = transports.local_of(transport)
         # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
         self._reading = True
