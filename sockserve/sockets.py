@@ -67,14 +67,12 @@ class _Turn:
         The same as the transport's own `write`, which in addition tells the poller, twice, and is called by it. The
         bytes are in the transport meanwhile, for everyone who asks it. False: this has to be written in its way.
         """
-        if transport in self._transports:
-            waiting = transport._tempDataLen
-        elif transport._tempDataLen or transport.dataBuffer:
-            return False
-        else:
-            waiting = 0
+        waiting = transport._tempDataLen
         if (
             waiting + len(data) > transport.bufferSize
+            # The poller is at work.
+            or transport.dataBuffer
+            or (waiting and transport not in self._transports)
             or not transport.connected
             # These go through the poller.
             or transport.disconnecting
@@ -97,6 +95,7 @@ class _Turn:
             # Where more was written since, or the connection ends, the transport has told the poller.
             if (
                 not transport._tempDataLen
+                or transport.dataBuffer
                 or not transport.connected
                 or transport.disconnecting
                 or transport._writeDisconnecting

@@ -108,6 +108,19 @@ class DirectTests(SocketCase):
         self.assertEqual(await client.until(len(b"hello,0,1,2,")), b"hello,0,1,2,")
         self.assertEqual((writes, server.queued), ([b"0,1,2,"], 0))
 
+    async def test_what_the_poller_has_sent_in_part_in_the_same_turn_is_not_overtaken(self) -> None:
+        server, client = await self.written()
+        await client.until(len(b"hello,"))
+        transport = server.transport
+        server.sendMessage(b"first,")
+        write = transport.writeSomeData
+        transport.writeSomeData = lambda data: write(data[:2])
+        transport.startWriting()
+        transport.doWrite()
+        transport.writeSomeData = write
+        server.sendMessage(b"second,")
+        self.assertEqual(await client.until(len(b"hello,first,second,")), b"hello,first,second,")
+
     async def test_small_pieces_for_a_peer_that_does_not_read_arrive_in_order(self) -> None:
         server, client = await self.written(paused=True)
         pieces = [MUCH[start : start + 30_000] for start in range(0, len(MUCH), 30_000)]
