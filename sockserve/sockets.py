@@ -1,4 +1,4 @@
-"""Sockets of Twisted's, below all layers: to find them, and to give the kernel at once what it takes.
+"""Sockets of Twisted's, below all layers: to find them, and to give the kernel what it takes, at once or soon.
 
 Twisted has no public way for it, so its private parts are touched here, and only here where TLS is concerned.
 """
@@ -6,9 +6,13 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Connection
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -19,7 +23,7 @@ def layers(transport: object) -> Iterator[object]:
 
 
 def is_socket(transport: object) -> bool:
-    """Whether `write_now` can do something."""
+    """Whether `write_now` and `write_soon` can do something."""
     return isinstance(transport, Connection)
 
 
@@ -48,6 +52,70 @@ def write_now(transport: Connection, data: bytes) -> bytes:
         return data[sent:]
     _leave_error(transport, sent)
     return data
+
+
+class _Turn:
+    """What is written in one turn of the reactor, without a poller."""
+
+    def __init__(self) -> None:
+        self._transports: dict[Connection, None] = {}
+        self._call: IDelayedCall | None = None
+
+    def write(self, transport: Connection, data: bytes) -> bool:
+        """Write when the timers of the next turn run, together with all that is written until then.
+
+        The same as the transport's own `write`, which in addition tells the poller, twice, and is called by it. The
+        bytes are in the transport meanwhile, for everyone who asks it. False: this has to be written in its way.
+        """
+        waiting = transport._tempDataLen
+        if (
+            waiting + len(data) > transport.bufferSize
+            # The poller is at work.
+            or transport.dataBuffer
+            or (waiting and transport not in self._transports)
+            or not transport.connected
+            # These go through the poller.
+            or transport.disconnecting
+            or transport._writeDisconnecting
+            or transport.TLS
+        ):
+            return False
+        transport._tempDataBuffer.append(data)
+        transport._tempDataLen += len(data)
+        if not waiting:
+            self._transports[transport] = None
+            # One that was cancelled is not active either.
+            if self._call is None or not self._call.active():
+                self._call = cast("IReactorTime", transport.reactor).callLater(0, self._end)
+        return True
+
+    def _end(self) -> None:
+        transports, self._transports = self._transports, {}
+        for transport in transports:
+            # Where more was written since, or the connection ends, the transport has told the poller.
+            if (
+                not transport._tempDataLen
+                or transport.dataBuffer
+                or not transport.connected
+                or transport.disconnecting
+                or transport._writeDisconnecting
+                or transport.producerPaused
+            ):
+                continue
+            waiting = transport._tempDataBuffer
+            data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            sent = transport.writeSomeData(data)
+            if sent != len(data):
+                if not isinstance(sent, int):
+                    _leave_error(transport, sent)
+                    sent = 0
+                transport.dataBuffer, transport.offset = data, sent
+                transport.startWriting()
+            transport._tempDataBuffer = []
+            transport._tempDataLen = 0
+
+
+write_soon = _Turn().write
 
 
 def _leave_error(transport: Connection, error: ConnectionLost) -> None:

@@ -127,7 +127,7 @@ class Engine:
         # Seconds since the epoch.
         self._since = time.time()
         self._established: float | None = None
-        self._local = transports.shared(transports.host_of(transport))
+        self._local = transports.local_of(transport)
         # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
         self._reading = True
@@ -456,8 +456,7 @@ class Engine:
         if self.encoder.batch:
             self.sending.write(data)
         else:
-            # The transport joins what a program sends message by message into one write.
-            self.transport.write(data)
+            self.sending.write_soon(data)
         if options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
             options.memory.grow(len(data) + OBJECT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from sockserve.sockets import is_socket, write_now
+from sockserve.sockets import is_socket, write_now, write_soon
 
 if TYPE_CHECKING:
     from sockserve.connection.closing import Closing
@@ -47,6 +47,11 @@ class Sending:
             if not data:
                 return
         self._transport.write(data)
+
+    def write_soon(self, data: bytes) -> None:
+        """Send what a program sends on its own: all of one turn of the reactor is one write."""
+        if not (self._direct and write_soon(self._transport, data)):
+            self._transport.write(data)
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""

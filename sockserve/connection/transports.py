@@ -15,7 +15,6 @@ disconnecting                     says whether a program has called the transpor
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import sys
@@ -32,7 +31,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Connection
+from twisted.internet.tcp import Connection, Server
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -64,9 +63,11 @@ NO_ADDRESS = cast("IAddress", _NoAddress())
 def prepare(transport: Any) -> None:  # noqa: ANN401 - whatever it has
     """Give a transport the attribute `disconnecting`, which is read after every message, if it has none."""
     disconnecting = getattr(transport, "disconnecting", False)
-    with contextlib.suppress(AttributeError):
+    try:  # noqa: SIM105 - half the time, for each connection
         # Looked up faster in an object than in its class.
         transport.disconnecting = disconnecting
+    except AttributeError:
+        pass
 
 
 def peer_of(transport: Any) -> IAddress:  # noqa: ANN401
@@ -77,6 +78,27 @@ def peer_of(transport: Any) -> IAddress:  # noqa: ANN401
 def host_of(transport: Any) -> IAddress:  # noqa: ANN401
     """Our own address; NO_ADDRESS if we have none. Twisted's sockets forget it when the connection is lost."""
     return _address(transport, "getHost")
+
+
+def local_of(transport: Any) -> IAddress:  # noqa: ANN401
+    """The same as `host_of`; for TCP, one object for all connections with that address."""
+    if type(transport) is not Server or "getHost" in vars(transport):
+        return shared(host_of(transport))
+    # To make an address, and to look for one that is equal, takes a tenth of the time of a short connection.
+    try:
+        name = transport.socket.getsockname()
+    except OSError:
+        return NO_ADDRESS
+    if name not in _locals:
+        if len(_locals) == _MOST_LOCALS:
+            _locals.clear()
+        _locals[name] = host_of(transport)
+    return _locals[name]
+
+
+# By what the kernel calls them.
+_locals: dict[object, IAddress] = {}
+_MOST_LOCALS = 64
 
 
 def shared(address: IAddress) -> IAddress:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockserve.framing.delimited import Standard
+from sockserve.framing.envelope import Envelope
 from sockserve.framing.form import need_bytes, need_messages
 from sockserve.framing.prefixed import PrefixedFraming
 
@@ -51,11 +52,16 @@ class Encoder:
         # framed by itself, and so is every one while `check` is set.
         self._limit = -1
         self._delimiter = b""
+        self._start = b""
         if self._check is not None:
             return
         if isinstance(framing, Standard) and not framing.overlaps:
             self._limit = framing.max_length
             self._delimiter = framing.delimiter
+        elif isinstance(framing, Envelope) and not framing.overlaps:
+            self._limit = framing.max_length
+            self._delimiter = framing.end
+            self._start = framing.start
         elif isinstance(framing, PrefixedFraming):
             self._limit = framing.max_length
 
@@ -89,13 +95,19 @@ class Encoder:
         if self.size > self.batch:
             self.flush()
 
-    def send_all(self, messages: Iterable[bytes]) -> None:
-        """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does."""
+    def send_all(
+        self, messages: Iterable[bytes], encode: Callable[[Framing, list[bytes]], bytes] | None = None
+    ) -> None:
+        """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does.
+
+        encode: makes their frames; None: the framing does.
+        """
         messages = list(messages)
         need_messages(messages)
         if self._check is not None:
             self._check(sum(map(len, messages)))
-        self.answer_all(messages)
+        frames = self._framing.encode_all(messages) if encode is None else encode(self._framing, messages)
+        self.send_frames(frames, len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
@@ -109,6 +121,9 @@ class Encoder:
         need_bytes(frames, "frames")
         self.count += count
         if not frames:
+            return
+        if not self._waiting and len(frames) > self.batch:
+            self._write(frames)
             return
         self._pack()
         self._waiting.append(frames)
@@ -142,8 +157,9 @@ class Encoder:
         messages = self._waiting[framed:] if framed else self._waiting
         if self._delimiter:
             # No message contains the delimiter: that was checked.
-            messages.append(b"")
-            frames = self._delimiter.join(messages)
+            messages[0] = self._start + messages[0]
+            messages[-1] += self._delimiter
+            frames = (self._delimiter + self._start).join(messages)
         elif len(messages) == 1:
             frames = self._framing.encode(messages[0])
         else:

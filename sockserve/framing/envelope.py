@@ -8,21 +8,23 @@ There must be nothing between two frames. The leftmost end mark ends the message
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from sockserve.framing.bounds import BoundedFraming
-from sockserve.framing.delimited import DelimitedDecoder, may_still_end, terminate
+from sockserve.framing.delimited import DelimitedDecoder, may_overlap, may_still_end, terminate
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
-from sockserve.framing.form import need_bytes
+from sockserve.framing.form import need_bytes, need_messages
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope(BoundedFraming):
-    """start, end: the marks, at least one byte each."""
+    """start, end: the marks, at least one byte each. overlaps: see `may_overlap`, of end marks."""
 
     start: bytes
     end: bytes
+    overlaps: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
@@ -30,6 +32,7 @@ class Envelope(BoundedFraming):
         need_bytes(self.end, "an end mark")
         if not self.start or not self.end:
             raise ValueError("the start and the end of an envelope must have at least one byte each")
+        object.__setattr__(self, "overlaps", may_overlap(self.end))
 
     def __str__(self) -> str:
         return f"envelope:{escape(self.start, b':')}:{escape(self.end, b':')}"
@@ -37,15 +40,29 @@ class Envelope(BoundedFraming):
     def encode(self, message: bytes) -> bytes:
         return self.start + terminate(message, self.check_length(message), self.end)
 
+    def encode_all(self, messages: Iterable[bytes]) -> bytes:
+        messages = list(messages)
+        need_messages(messages)
+        if not messages:
+            return b""
+        frames = self.start + (self.end + self.start).join(messages) + self.end
+        # If it has no more end marks than were put there, no message contains one.
+        if len(frames) <= self.max_length and not self.overlaps and frames.count(self.end) == len(messages):
+            return frames
+        return b"".join([self.encode(message) for message in messages])
+
     def decoder(self) -> EnvelopeDecoder:
         return EnvelopeDecoder(self)
 
 
 class EnvelopeDecoder(DelimitedDecoder):
     def __init__(self, framing: Envelope) -> None:
-        # Its own walk goes from mark to mark.
-        super().__init__(framing, framing.end, overlaps=True)
+        super().__init__(framing, framing.end, overlaps=framing.overlaps)
         self._start = framing.start
+        # What is between two messages. All of them can be found by it at once, unless an end mark can be somewhere else
+        # in the marks themselves.
+        self._between = framing.end + framing.start
+        self._splits = not framing.overlaps and framing.end not in framing.start
         # Skipping garbage between two frames, up to the next start mark.
         self._in_garbage = False
 
@@ -58,26 +75,43 @@ class EnvelopeDecoder(DelimitedDecoder):
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = width = len(self._start)
+        mark = self._delimiter
+        between = self._between
+        splits = self._splits
+        size = len(data)
         count = 0
         start = 0
-        while start < len(data):
+        while start < size:
             payload = start + width
             if not data.startswith(self._start, start):
                 self._error = self._malformed(data[start:payload])
                 break
-            stop = data.find(self._delimiter, payload)
+            # A message that ends within these bytes is not too long. Often all of data does: then one split is enough.
+            end = min(payload + self._limit + len(mark), size)
+            stop = data.rfind(mark, payload, end) if splits else data.find(mark, payload, end)
             if stop < 0:
-                rest = data[payload:]
-                if not may_still_end(rest, self._delimiter, self._limit):
+                if not may_still_end(data[payload:end], mark, self._limit):
                     self._error = MessageTooLong(self._limit)
                 break
-            if stop - payload > self._limit:
-                self._error = MessageTooLong(self._limit)
-                break
-            if messages is not None:
+            # Up to the last end mark all is right if each one before it is followed by a start mark, and these pairs
+            # share no bytes. Otherwise, go on from mark to mark.
+            if messages is None:
+                ends = data.count(mark, payload, stop) if splits else 0
+                if ends and data.count(between, payload, stop) != ends:
+                    splits = False
+                    continue
+                count += ends + 1
+            elif splits:
+                found = data[payload:stop].split(between)
+                if data.count(mark, payload, stop) != len(found) - 1:
+                    splits = False
+                    continue
+                messages += found
+                count += len(found)
+            else:
                 messages.append(data[payload:stop])
-            count += 1
-            start = stop + len(self._delimiter)
+                count += 1
+            start = stop + len(mark)
         return start, count
 
     def _malformed(self, header: bytes) -> MalformedHeader | None:

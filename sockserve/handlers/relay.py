@@ -18,6 +18,8 @@ from sockserve.framing.errors import FramingError
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from sockserve.framing import Framing
+
 log = Logger()
 
 
@@ -34,9 +36,25 @@ class Relay:
 
     def send(self, messages: list[bytes], sender: RelayProtocol) -> None:
         """Give the messages to all but their sender."""
+        frames = _Frames()
         for client in list(self.clients):
             if client is not sender:
-                client.pass_on(messages)
+                client.pass_on(messages, frames)
+
+
+class _Frames:
+    """The frames of some messages, made once for clients in a row that have the same framing."""
+
+    def __init__(self) -> None:
+        self._framing: Framing | None = None
+        self._made = b""
+
+    def encode(self, framing: Framing, messages: list[bytes]) -> bytes:
+        """Raises what the framing raises for a message that it cannot send."""
+        if framing is not self._framing:
+            self._made = framing.encode_all(messages)
+            self._framing = framing
+        return self._made
 
 
 class RelayProtocol(MessageProtocol):
@@ -61,12 +79,13 @@ class RelayProtocol(MessageProtocol):
     def writingResumed(self) -> None:
         """Nothing was held up."""
 
-    def pass_on(self, messages: list[bytes]) -> None:
+    def pass_on(self, messages: list[bytes], frames: _Frames) -> None:
         """Send what another client said."""
-        if self.closing:
+        engine = self._engine
+        if engine.state.closing:
             return
         try:
-            self.sendMessages(messages)
+            engine.encoder.send_all(messages, frames.encode)
         except QueueFull:
             self._drop()
         except FramingError:

@@ -8,6 +8,7 @@ in asyncio: the ports rest until a connection of this socket leaves, or for a se
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.tcp import Port
@@ -50,11 +51,15 @@ class Ports:
     def add(self, port: IListeningPort) -> None:
         """Add a port that was opened."""
         if isinstance(port, Port):
-            port.socket = _Listener(port.socket, self, self._reactor)
+            listener = _Listener(port.socket, self, port.doRead)
+            port.socket = listener
+            vars(port)["doRead"] = listener.read
         self.ports.append(port)
 
     def accept(self, wanted: bool) -> None:
         """Accept connections from now on, or do not. True also ends a rest: a connection may have left."""
+        if wanted is self._wanted and self._resting is None:
+            return
         self._wanted = wanted
         self._end_rest()
         self._adjust()
@@ -101,11 +106,17 @@ class Ports:
 class _Listener:
     """A listening socket for which a lack of descriptors looks as if nobody had connected; so does enough in a turn."""
 
-    def __init__(self, listener: socket.socket, ports: Ports, reactor: IReactorTime) -> None:
+    def __init__(self, listener: socket.socket, ports: Ports, read: Callable[[], object]) -> None:
         self._listener = listener
         self._ports = ports
-        self._reactor = reactor
+        # The port's own.
+        self._read = read
         self._in_turn = 0
+
+    def read(self) -> object:
+        """What the reactor calls, once in a turn, when connections have come."""
+        self._in_turn = 0
+        return self._read()
 
     def accept(self) -> tuple[socket.socket, object]:
         if self._in_turn == _IN_A_TURN:
@@ -117,13 +128,8 @@ class _Listener:
                 raise
             self._ports.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
-        if not self._in_turn:
-            self._reactor.callLater(0, self._next_turn)
         self._in_turn += 1
         return accepted
-
-    def _next_turn(self) -> None:
-        self._in_turn = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
         return getattr(self._listener, name)

@@ -10,26 +10,26 @@ from sockserve.addresses import Host, Network, host_of, peer_of
 class PeerCount:
     """Counts for max_connections_per_peer.
 
-    limit: connections of one peer; None: any number. A peer is an IPv4 address, or a /64 network of IPv6 (RFC 6177);
-        clients of a unix socket are none.
+    limit: connections of one peer; None: any number, and nothing is counted. A peer is an IPv4 address, or a /64
+        network of IPv6 (RFC 6177); clients of a unix socket are none.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"max_connections_per_peer must be at least 1, not {limit}")
-        self._limit = limit
+        self.limit = limit
         # The peer of each connection that is here, and how many each peer has.
         self._peers: dict[object, Host | Network] = {}
         self._counts: Counter[Host | Network] = Counter()
 
     def take(self, connection: object, address: object) -> str:
         """Count one more connection from this address, until it leaves. Returns "", or why that would be too many."""
-        host = None if self._limit is None else host_of(address)
+        host = None if self.limit is None else host_of(address)
         if host is None:
             return ""
         peer = peer_of(host)
-        if self._counts[peer] >= (self._limit or 0):
-            return f"refused, {peer} already has {self._limit} connections (max_connections_per_peer)"
+        if self._counts[peer] >= (self.limit or 0):
+            return f"refused, {peer} already has {self.limit} connections (max_connections_per_peer)"
         self._counts[peer] += 1
         self._peers[connection] = peer
         return ""

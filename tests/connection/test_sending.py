@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from operator import attrgetter
+from typing import cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionLost
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
 from twisted.internet.tcp import Port
@@ -86,6 +89,66 @@ class DirectTests(SocketCase):
             await turn()
         server.loseConnection()
         await client.lost
+
+    async def test_what_a_program_sends_in_one_turn_is_one_write_that_no_poller_is_told_of(self) -> None:
+        server, client = await self.written()
+        await client.until(len(b"hello,"))
+        writes: list[bytes] = []
+        write = server.transport.writeSomeData
+
+        def noted(data: bytes) -> object:
+            writes.append(bytes(data))
+            return write(data)
+
+        server.transport.writeSomeData = noted
+        for number in range(3):
+            server.sendMessage(b"%d," % number)
+        self.assertEqual(server.queued, len(b"0,1,2,"))
+        self.assertNotIn(server.transport, cast("PosixReactorBase", reactor).getWriters())
+        self.assertEqual(await client.until(len(b"hello,0,1,2,")), b"hello,0,1,2,")
+        self.assertEqual((writes, server.queued), ([b"0,1,2,"], 0))
+
+    async def test_what_the_poller_has_sent_in_part_in_the_same_turn_is_not_overtaken(self) -> None:
+        server, client = await self.written()
+        await client.until(len(b"hello,"))
+        transport = server.transport
+        server.sendMessage(b"first,")
+        write = transport.writeSomeData
+        transport.writeSomeData = lambda data: write(data[:2])
+        transport.startWriting()
+        transport.doWrite()
+        transport.writeSomeData = write
+        server.sendMessage(b"second,")
+        self.assertEqual(await client.until(len(b"hello,first,second,")), b"hello,first,second,")
+
+    async def test_small_pieces_for_a_peer_that_does_not_read_arrive_in_order(self) -> None:
+        server, client = await self.written(paused=True)
+        pieces = [MUCH[start : start + 30_000] for start in range(0, len(MUCH), 30_000)]
+        for piece in pieces:
+            server.sendMessage(piece)
+            await turn()
+        self.assertEqual(server.told[0], "paused")
+        client.transport.resumeProducing()
+        received = await client.until(len(b"hello,") + len(MUCH))
+        self.assertTrue(received == b"hello," + MUCH)
+
+    async def test_closing_in_the_same_turn_sends_it_first(self) -> None:
+        for close in ("loseConnection", "endMessages", "transport.loseConnection", "transport.loseWriteConnection"):
+            server, client = await self.written()
+            await client.until(len(b"hello,"))
+            server.sendMessage(b"last")
+            attrgetter(close)(server)()
+            self.assertEqual(await client.until(len(b"hello,last")), b"hello,last")
+            client.end()
+            await client.lost
+
+    async def test_an_abort_in_the_same_turn_sends_nothing(self) -> None:
+        server, client = await self.written()
+        await client.until(len(b"hello,"))
+        server.sendMessage(b"last")
+        server.abortConnection()
+        await client.lost
+        self.assertEqual(bytes(client.received), b"hello,")
 
     async def test_over_a_unix_socket(self) -> None:
         async def talk(channel: Channel) -> None:
