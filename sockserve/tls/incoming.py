@@ -39,12 +39,14 @@ class Incoming:
     def shake(self) -> bool:
         """Go on with the handshake. False: it needs more from the peer. Raises TLSError."""
         session = self._session
-        while not session.handshake():
+        while True:
             piece, self._raw = self._raw[:_PIECE], self._raw[_PIECE:]
-            if not piece:
+            if piece:
+                session.feed(piece)
+            if session.handshake():
+                return True
+            if not self._raw:
                 return False
-            session.feed(piece)
-        return True
 
     def decrypt(self) -> None:
         """Decrypt all that is here, and keep it."""

@@ -8,7 +8,8 @@ end of the connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -22,7 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface, directlyProvides, implementer, providedBy
+from zope.interface import Interface, implementer, providedBy
+from zope.interface.declarations import Provides
 
 from sockserve.addresses import format_address
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
@@ -45,6 +47,13 @@ log = Logger()
 # Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
 _LONGEST_WITH_CERTIFICATE = 1 << 17
 _LONGEST = 1 << 15
+
+
+@lru_cache(maxsize=64)
+def _provided(below: Any) -> object:  # noqa: ANN401 - a Declaration, which zope's types make unhashable
+    """What a layer provides whose transport provides that. zope needs about as long for it as for a handshake."""
+    # TLS has one stream each way.
+    return Provides(TLSTransport, below - IProcessTransport)
 
 
 def _nothing() -> None:
@@ -169,8 +178,8 @@ class TLSTransport(Protocol):
     # The handshake.
 
     def makeConnection(self, transport: Any) -> None:  # noqa: ANN401 - whatever a Twisted transport is
-        # What is above asks for the interfaces of the transport, whatever they are. But TLS has one stream each way.
-        directlyProvides(self, providedBy(transport) - IProcessTransport)
+        # What is above asks for the interfaces of the transport, whatever they are.
+        cast("Any", self).__provides__ = _provided(providedBy(transport))
         super().makeConnection(transport)
         self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
         self._outgoing = Outgoing(self._session, transport, self)
