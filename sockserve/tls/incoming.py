@@ -11,7 +11,7 @@ _PIECE = 1 << 14
 class Incoming:
     """The receiving side of one session.
 
-    ended: the peer has said close_notify after what was decrypted. failure: or TLS has failed there: why, in one line.
+    ended: the peer has said close_notify after what was decrypted, or TLS has failed there. failure: why, in one line.
     """
 
     __slots__ = ("_plain", "_raw", "_session", "ended", "failure")
@@ -39,16 +39,18 @@ class Incoming:
     def shake(self) -> bool:
         """Go on with the handshake. False: it needs more from the peer. Raises TLSError."""
         session = self._session
-        while not session.handshake():
+        while True:
             piece, self._raw = self._raw[:_PIECE], self._raw[_PIECE:]
-            if not piece:
+            if piece:
+                session.feed(piece)
+            if session.handshake():
+                return True
+            if not self._raw:
                 return False
-            session.feed(piece)
-        return True
 
     def decrypt(self) -> None:
         """Decrypt all that is here, and keep it."""
-        if self.ended or self.failure:
+        if self.ended:
             return
         session, plain = self._session, self._plain
         raw, self._raw = self._raw, b""
@@ -60,6 +62,7 @@ class Incoming:
                     self.ended = True
                     return
         except TLSError as error:
+            self.ended = True
             self.failure = f"TLS failed: {error}"
 
     def take(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -10,12 +11,36 @@ from zope.interface import implementer
 from sockserve.sockets import is_socket, write_now
 from sockserve.tls.session import Session, TLSError
 
-# Bytes that OpenSSL may have for the wire before they are written: its buffers keep the size they once had.
-_BATCH = 1 << 14
+# Bytes of plain text in the longest record (RFC 8446 section 5.1), which are encrypted at once: OpenSSL's buffers keep
+# the size they once had.
+_RECORD = 1 << 14
+# Bytes of records from which on they are written: with one record more, no more than Twisted's sockets send at once.
+_WRITE = 96 << 10
 # Bytes that a program may write before the handshake is done, until its producer is paused.
 _MOST_WAITING = 1 << 16
 # Bytes that TLS itself may answer to a peer that does not read: key updates (RFC 8446 section 4.6.3).
 _MOST_ANSWERS = 1 << 14
+
+
+def records(pieces: Iterable[bytes]) -> Iterator[memoryview]:
+    """The same bytes in pieces as long as a record; what is long is not copied, but for its ends."""
+    begun = bytearray()
+    for piece in pieces:
+        rest = memoryview(piece)
+        if begun:
+            room = _RECORD - len(begun)
+            begun += rest[:room]
+            rest = rest[room:]
+            if len(begun) < _RECORD:
+                continue
+            yield memoryview(begun)
+            begun = bytearray()
+        whole = len(rest) - len(rest) % _RECORD
+        for start in range(0, whole, _RECORD):
+            yield rest[start : start + _RECORD]
+        begun += rest[whole:]
+    if begun:
+        yield memoryview(begun)
 
 
 class Owner(Protocol):
@@ -41,6 +66,7 @@ class Outgoing:
 
     __slots__ = (
         "_answers",
+        "_collected",
         "_direct",
         "_full",
         "_owner",
@@ -71,6 +97,8 @@ class Outgoing:
         self._full = False
         # Bytes of TLS itself since then.
         self._answers = 0
+        # Bytes that were encrypted and not written yet.
+        self._collected = 0
         self.open = False
         self.collecting = False
         self.choked = False
@@ -94,24 +122,69 @@ class Outgoing:
     # Bytes.
 
     def write(self, data: bytes) -> None:
-        if self.open:
-            self._encrypt(data)
-            if not self.collecting:
+        if not self.open:
+            self._wait(data)
+        elif len(data) <= _RECORD:
+            try:
+                self._session.write(data)
+            except TLSError as error:
+                self._owner.failed(f"TLS failed: {error}")
+                return
+            self._collected += len(data)
+            if not self.collecting or self._collected > _RECORD:
                 self.flush()
-            return
-        self._waiting.append(data)
-        if self._producer is not None and not self._stalled and self.size > _MOST_WAITING:
-            self._stalled = True
-            self._producer.pauseProducing()
+        else:
+            self._encrypt(records((data,)))
+
+    def write_all(self, pieces: Iterable[bytes]) -> None:
+        """Write them one after the other; they are joined only where a record is."""
+        if self.open:
+            self._encrypt(records(pieces))
+        else:
+            for piece in pieces:
+                self._wait(piece)
 
     def flush(self) -> None:
         """Write what OpenSSL has for the peer."""
+        self._collected = 0
         data = self._session.output()
-        if data and self._direct and not self._pulling:
+        if data:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._direct and not self._pulling:
             # Who is asked for each piece is asked by the transport when that has written one.
             data = write_now(self._transport, data)
         if data:
             self._transport.write(data)
+
+    def _encrypt(self, plain: Iterable[memoryview]) -> None:
+        """Encrypt records, and write them, some at a time."""
+        session = self._session
+        encrypted = []
+        size = 0
+        try:
+            for record in plain:
+                session.write(record)
+                data = session.output()
+                encrypted.append(data)
+                size += len(data)
+                if size > _WRITE:
+                    self._send(b"".join(encrypted))
+                    encrypted.clear()
+                    size = 0
+        except TLSError as error:
+            self._owner.failed(f"TLS failed: {error}")
+            return
+        if encrypted:
+            self._send(b"".join(encrypted))
+
+    def _wait(self, data: bytes) -> None:
+        """Keep it until the handshake is done."""
+        self._waiting.append(data)
+        if self._producer is not None and not self._stalled and self.size > _MOST_WAITING:
+            self._stalled = True
+            self._producer.pauseProducing()
 
     def begin(self) -> None:
         """The handshake is done: send what waits for that."""
@@ -119,7 +192,7 @@ class Outgoing:
         self.flush()
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self.write(b"".join(waiting))
+            self.write_all(waiting)
 
     def go_on(self) -> None:
         """Ask for more, if it was paused because of what had to wait."""
@@ -134,14 +207,11 @@ class Outgoing:
         if self._producer is not None and not self._pulling:
             self._producer.pauseProducing()
 
-    def answer(self) -> None:
-        """Send what TLS itself has to say to what was read. A peer that takes none of it is not to be read on."""
-        answers = self._session.pending
-        if not answers:
-            return
-        self.flush()
+    def answer(self, answers: bytes) -> None:
+        """Send what TLS itself says to what was read. A peer that takes none of it is not to be read on."""
+        self._send(answers)
         if self._full:
-            self._answers += answers
+            self._answers += len(answers)
             self.choked = self._answers > _MOST_ANSWERS
 
     def end(self) -> None:
@@ -149,21 +219,6 @@ class Outgoing:
         self._session.end()
         self.flush()
         self.release()
-
-    def _encrypt(self, data: bytes) -> None:
-        session = self._session
-        try:
-            if len(data) <= _BATCH:
-                session.write(data)
-            else:
-                for start in range(0, len(data), _BATCH):
-                    session.write(memoryview(data)[start : start + _BATCH])
-                    self.flush()
-        except TLSError as error:
-            self._owner.failed(f"TLS failed: {error}")
-            return
-        if session.pending > _BATCH:
-            self.flush()
 
     # The producer of the protocol above, and that of the transport below.
 

@@ -100,12 +100,12 @@ class StandardSession:
         return True
 
     def read(self, pieces: list[bytes]) -> bool:
-        session, incoming = self._ssl, self._incoming
+        read, incoming = self._ssl.read, self._incoming
         try:
-            while piece := session.read(_RECORD_SIZE):
+            while piece := read(_RECORD_SIZE):
                 pieces.append(piece)
-                if not (incoming.pending or session.pending()):
-                    # To be told so by an error costs more.
+                if not incoming.pending:
+                    # To be told so by an error costs more. OpenSSL itself keeps nothing of a record that was read.
                     return False
         except ssl.SSLWantReadError:
             return False

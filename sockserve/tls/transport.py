@@ -8,7 +8,8 @@ end of the connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -22,7 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface, directlyProvides, implementer, providedBy
+from zope.interface import Interface, implementer, providedBy
+from zope.interface.declarations import Provides
 
 from sockserve.addresses import format_address
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
@@ -30,6 +32,7 @@ from sockserve.limits.deadlines import Deadline
 from sockserve.tls.incoming import Incoming
 from sockserve.tls.outgoing import Outgoing
 from sockserve.tls.session import Session, TLSError, TLSInfo
+from sockserve.tls.state import Phase, Reading, State, Wire, Writing
 from sockserve.tls.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -42,9 +45,19 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+# Looked up faster than in their classes.
+_OPEN, _FLOWING, _WRITING, _CONNECTED = Phase.OPEN, Reading.FLOWING, Writing.OPEN, Wire.OPEN
+
 # Bytes that a peer may send before its handshake is done, with and without a certificate: more than any takes.
 _LONGEST_WITH_CERTIFICATE = 1 << 17
 _LONGEST = 1 << 15
+
+
+@lru_cache(maxsize=64)
+def _provided(below: Any) -> object:  # noqa: ANN401 - a Declaration, which zope's types make unhashable
+    """What a layer provides whose transport provides that. zope needs about as long for it as for a handshake."""
+    # TLS has one stream each way.
+    return Provides(TLSTransport, below - IProcessTransport)
 
 
 def _nothing() -> None:
@@ -80,7 +93,7 @@ class TLSTransport(Protocol):
     shaken: bytes that the peer has sent for the handshake.
     truncated: the peer has ended its stream without a close_notify: somebody on the way may have cut it short. The
         protocol has it as an end of stream, the log has a line, and the connection's end is a ConnectionLost.
-    disconnecting: it is closing.
+    disconnecting: it is closing, as its state says: Twisted's transports have it as an attribute.
     """
 
     transport: Connection
@@ -91,23 +104,11 @@ class TLSTransport(Protocol):
     truncated = False
     disconnecting: bool | int = False
 
-    # The handshake is done; TLS, or the connection, is over; it was said why.
-    _open = False
-    _over = False
-    _reported = False
     _deadline: Deadline | None = None
     # Why the connection is lost, if the transport below does not know.
     _reason: Failure | None = None
-    # The protocol above wants no data now; something is here for it, or will be in the next turn.
-    _paused = False
-    _held = False
+    # What is due will be handed on then.
     _later: IDelayedCall | None = None
-    # The transport below has met the peer's end of stream; the protocol above was told of it.
-    _transport_ended = False
-    _read_ended = False
-    # Our close_notify is out, or follows what waits for the handshake.
-    _write_ended = False
-    _ending = False
 
     _outgoing: Outgoing
 
@@ -123,6 +124,7 @@ class TLSTransport(Protocol):
         arrivals: Arrivals | None = None,
     ) -> None:
         self._session = session
+        self._state = State()
         self._incoming = Incoming(session)
         self._clock = clock
         self._opened = opened
@@ -159,7 +161,7 @@ class TLSTransport(Protocol):
         Plain bytes that wait for the handshake, and what OpenSSL has for the wire. Outside the callbacks of a read,
         and after the handshake, that is nothing: what waits then waits in the transport below, encrypted.
         """
-        return 0 if self._over else self._outgoing.size
+        return 0 if self._state.over else self._outgoing.size
 
     @property
     def unread(self) -> int:
@@ -169,8 +171,8 @@ class TLSTransport(Protocol):
     # The handshake.
 
     def makeConnection(self, transport: Any) -> None:  # noqa: ANN401 - whatever a Twisted transport is
-        # What is above asks for the interfaces of the transport, whatever they are. But TLS has one stream each way.
-        directlyProvides(self, providedBy(transport) - IProcessTransport)
+        # What is above asks for the interfaces of the transport, whatever they are.
+        cast("Any", self).__provides__ = _provided(providedBy(transport))
         super().makeConnection(transport)
         self._deadline = Deadline(self._clock, self._handshake_timeout, self._too_late)
         self._outgoing = Outgoing(self._session, transport, self)
@@ -186,7 +188,7 @@ class TLSTransport(Protocol):
 
     def forget(self) -> None:
         """Abort the connection, and say nothing of it: nobody is to be served here."""
-        self._reported = True
+        self._state.fail()
         self.abortConnection()
 
     def _shake(self) -> bool:
@@ -200,7 +202,7 @@ class TLSTransport(Protocol):
             self._connect()
         else:
             self._outgoing.flush()
-        return self._open
+        return self._state.phase is Phase.OPEN
 
     def _connect(self) -> None:
         shown = self._session.certificate()
@@ -212,17 +214,17 @@ class TLSTransport(Protocol):
         self._stop_clock()
         self._arrived()
         self.info = self._session.info
-        self._open = True
+        state = self._state
+        state.shaken()
         self._outgoing.begin()
         self._opened(self)
-        if self._over:
+        if state.over:
             return
-        if self._paused:
+        if state.paused:
             self._below("pauseProducing")
         self._outgoing.go_on()
-        if self.disconnecting:
-            self._close()
-        elif self._ending:
+        self._close_if_ready()
+        if state.writing is Writing.ENDING:
             self.loseWriteConnection()
 
     def _disagree(self, text: str) -> None:
@@ -237,14 +239,15 @@ class TLSTransport(Protocol):
 
     def _fail(self, reason: str, text: str) -> None:
         """TLS is over: say why, once."""
-        self._over = True
+        if self._state.fail():
+            self._say(reason, text)
+
+    def _say(self, reason: str, text: str) -> None:
         self._arrived()
         self._outgoing.drop()
         if self._reason is None:
             self._reason = Failure(ConnectionLost(text))
-        if not self._reported:
-            self._reported = True
-            self._failed(self, reason, text)
+        self._failed(self, reason, text)
 
     def _hang_up(self) -> None:
         """Close after the alert that says why, soon."""
@@ -259,7 +262,7 @@ class TLSTransport(Protocol):
     @property
     def held(self) -> int:
         """Bytes that the handshake holds: what came for it is here or with OpenSSL, and so is what waits for it."""
-        return 0 if self._over else self.shaken + self._outgoing.size
+        return 0 if self._state.over else self.shaken + self._outgoing.size
 
     def hold_reading(self, reason: str) -> None:
         self._below("pauseProducing")
@@ -287,48 +290,55 @@ class TLSTransport(Protocol):
     # Receiving.
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over or self._read_ended or (self._open and self.disconnecting):
-            # RFC 8446 section 6.1: what comes after a close_notify is ignored.
-            return
+        state = self._state
+        if state.phase is not _OPEN:
+            if state.phase is Phase.SHAKING:
+                self._shake_on(data)
+        elif state.reading is _FLOWING or state.receives:
+            self._incoming.receive(data)
+            self._deliver()
+
+    def _shake_on(self, data: bytes) -> None:
+        """This came for the handshake, and perhaps for what is above."""
+        state = self._state
         self._incoming.receive(data)
-        if not self._open:
-            self.shaken += len(data)
-            if self._arrivals is not None:
-                self._arrivals.grow(len(data))
-            if self._reported:
-                return
-            if not self._shake():
-                longest = _LONGEST_WITH_CERTIFICATE if self._session.expects_certificate else _LONGEST
-                if self.shaken > longest and not self._over:
-                    self._fail("tls", f"no agreement on TLS: {self.shaken} bytes have come, and no end of a handshake")
-                    self.abortConnection()
-                return
-        self._deliver()
+        self.shaken += len(data)
+        if self._arrivals is not None:
+            self._arrivals.grow(len(data))
+        if state.over:
+            return
+        if self._shake():
+            self._deliver()
+            return
+        longest = _LONGEST_WITH_CERTIFICATE if self._session.expects_certificate else _LONGEST
+        if self.shaken > longest and not state.over:
+            self._fail("tls", f"no agreement on TLS: {self.shaken} bytes have come, and no end of a handshake")
+            self.abortConnection()
 
     def readConnectionLost(self) -> None:
         """The transport's end of stream."""
-        self._transport_ended = True
-        if self._open:
+        self._state.peer_ended()
+        if self._state.phase is Phase.OPEN:
             self._deliver()
-        else:
+        elif self._state.phase is Phase.SHAKING:
             self._disagree("the peer has ended its stream")
 
     def pauseProducing(self) -> None:
-        self._paused = True
-        if self._open:
+        self._state.pause()
+        if self._state.phase is not Phase.SHAKING:
             # The handshake is read all the same: without it nothing is ever written.
             self._below("pauseProducing")
 
     def resumeProducing(self) -> None:
-        self._paused = False
+        due = self._state.resume()
         self.answered()
-        if self._held and self._later is None and not self._over:
+        if due and self._later is None and not self._state.over:
             # Not from here: who resumes does not expect data before this returns, and no transport does that.
             self._later = self._clock.callLater(0, self._deliver_later)
 
     def answered(self) -> None:
         """Read on, unless something else is against it."""
-        if self.connected and not (self._paused or self._outgoing.choked or self._transport_ended):
+        if self._state.wire is Wire.OPEN and not (self._state.paused or self._outgoing.choked):
             self._below("resumeProducing")
 
     def _deliver_later(self) -> None:
@@ -337,44 +347,38 @@ class TLSTransport(Protocol):
 
     def _deliver(self) -> None:
         """Hand on what has come, as one piece; then the end of the stream, if it is there."""
-        if self._read_ended or self._over or self.disconnecting:
+        state, incoming, outgoing = self._state, self._incoming, self._outgoing
+        if not state.deliver():
             return
-        self._held = self._paused
-        if self._paused:
-            return
-        data = self._incoming.take()
-        self._outgoing.answer()
-        if self._outgoing.choked:
-            self._below("pauseProducing")
+        data = incoming.take()
+        answers = self._session.output()
+        if answers:
+            outgoing.answer(answers)
+            if outgoing.choked:
+                self._below("pauseProducing")
         if data:
-            self._hand_over(data)
+            outgoing.collecting = True
+            try:
+                self.wrappedProtocol.dataReceived(data)
+            finally:
+                outgoing.collecting = False
+                if not state.over:
+                    outgoing.flush()
         # Nobody is told of an end who does not want to hear more, or has closed.
-        if self._incoming.ended or self._incoming.failure or self._transport_ended:
-            self._held = self._paused
-            if not (self._paused or self.disconnecting or self._over):
-                self._tell_end()
-
-    def _hand_over(self, data: bytes) -> None:
-        outgoing = self._outgoing
-        outgoing.collecting = True
-        try:
-            self.wrappedProtocol.dataReceived(data)
-        finally:
-            outgoing.collecting = False
-            if not self._over:
-                outgoing.flush()
+        if (incoming.ended or state.wire is not _CONNECTED) and state.deliver():
+            self._tell_end()
 
     def _tell_end(self) -> None:
         if self._incoming.failure:
             self.failed(self._incoming.failure)
             return
-        if not self._incoming.ended and not self._write_ended:
+        if not self._incoming.ended and self._state.writing is not Writing.ENDED:
             # A peer that has received our close_notify often just closes.
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
             name = f"{self._name} {self.peer}".lstrip()
             log.info("{name}: its stream has ended without close_notify, it may be cut short", name=name)
-        self._read_ended = True
+        self._state.told()
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.readConnectionLost()
         else:
@@ -388,11 +392,13 @@ class TLSTransport(Protocol):
     # Sending and closing.
 
     def write(self, data: bytes) -> None:
-        if data and not (self._write_ended or self._over or (self.disconnecting and not self._outgoing.producing)):
+        state = self._state
+        if data and ((state.writing is _WRITING and state.phase is _OPEN) or state.writes(self._outgoing.producing)):
             self._outgoing.write(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        self.write(b"".join(data))
+        if self._state.writes(self._outgoing.producing):
+            self._outgoing.write_all(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: ANN401 - IPushProducer, IPullProducer
         if self.connected:
@@ -403,15 +409,11 @@ class TLSTransport(Protocol):
     def unregisterProducer(self) -> None:
         if self.connected:
             self._outgoing.unregister()
-            if self.disconnecting and self._open and not self._over:
-                self._close()
+            self._close_if_ready()
 
     def loseWriteConnection(self) -> None:
         """Send close_notify after what was written; reading goes on."""
-        if self._write_ended or self._over:
-            return
-        if not self._open:
-            self._ending = True
+        if not self._state.end():
             return
         self._end_writing()
         if IHalfCloseableDescriptor.providedBy(self.transport):
@@ -428,20 +430,22 @@ class TLSTransport(Protocol):
         """Send what was written and close_notify, and close; with a producer, when that is unregistered."""
         if self.disconnecting:
             return
+        state = self._state
         self.disconnecting = True
-        if self._over or not (self._open or self._outgoing.waiting):
+        state.close()
+        if state.writing is Writing.CLOSED or (state.phase is Phase.SHAKING and not self._outgoing.waiting):
             self._outgoing.release()
             self.transport.loseConnection()
-        elif self._open and not self._outgoing.producing:
-            self._close()
+        else:
+            self._close_if_ready()
 
-    def _close(self) -> None:
-        if not self._write_ended:
+    def _close_if_ready(self) -> None:
+        """Close if it was asked for, and waits for nothing any more."""
+        if self._state.ready(self._outgoing.producing):
             self._end_writing()
-        self.transport.loseConnection()
+            self.transport.loseConnection()
 
     def _end_writing(self) -> None:
-        self._write_ended = True
         # OpenSSL looks for the peer's close_notify too, and what comes before it would be lost.
         self._incoming.decrypt()
         self._outgoing.end()
@@ -450,7 +454,8 @@ class TLSTransport(Protocol):
         self.loseConnection()
 
     def abortConnection(self) -> None:
-        self._over = self.disconnecting = True
+        self.disconnecting = True
+        self._state.abort()
         self._arrived()
         self._below("abortConnection" if hasattr(self.transport, "abortConnection") else "loseConnection")
 
@@ -464,11 +469,11 @@ class TLSTransport(Protocol):
         self._stop_clock()
         if self._later is not None:
             self._later.cancel()
-        if not self._open:
-            self._fail("tls", f"no agreement on TLS: {reason.getErrorMessage().rstrip('.')}")
-        elif not (self._over or self._read_ended or self.disconnecting):
+        unread = self._state.receives
+        if self._state.lost():
+            self._say("tls", f"no agreement on TLS: {reason.getErrorMessage().rstrip('.')}")
+        elif unread:
             self._hand_over_last()
-        self._over = True
         self.connected = 0
         wrapped = self.wrappedProtocol
         if wrapped is not None:
@@ -479,7 +484,6 @@ class TLSTransport(Protocol):
 
     def _hand_over_last(self) -> None:
         """What had come before the loss is handed on, also to somebody who did not want to hear it yet."""
-        self._over = True
         data = self._incoming.take()
         if data and self.wrappedProtocol is not None:
             try:

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.options import ConnectionOptions
 from sockserve.handlers.echo import Echo
+from sockserve.tls.outgoing import records
 from sockserve.tls.session import TLSInfo
 from sockserve.tls.transport import TLSTransport
 
@@ -103,6 +104,31 @@ class OutgoingTests(SynchronousTestCase):
         self.tls.makeConnection(self.below)
         self.tls.dataReceived(b"1\r\n2\r\n" + b"U" + b"3\r\n")
         self.assertEqual((self.below.value(), self.below.writes), (ANSWER + b"1\r\n2\r\n3\r\n", 2))
+
+    def test_a_long_answer_leaves_as_one_write_whether_joined_or_not(self) -> None:
+        self.tls.makeConnection(self.below)
+        self.tls.write(b"x" * 65_540)
+        self.assertEqual((len(self.below.value()), self.below.writes), (65_540, 1))
+        self.below.clear()
+        self.tls.writeSequence([b"head", b"y" * 65_536, b"", b"z"])
+        self.assertEqual(self.below.value(), b"head" + b"y" * 65_536 + b"z")
+        self.assertEqual(self.below.writes, 2)
+
+    def test_pieces_are_joined_only_where_a_record_is(self) -> None:
+        long = b"".join(n.to_bytes(4, "big") for n in range(10_000))
+        for pieces in (
+            [],
+            [b""],
+            [long],
+            [b"head", long],
+            [long, b"tail"],
+            [long[:16_384]] * 3,
+            [b"%d" % n for n in range(9999)],
+        ):
+            made = list(records(pieces))
+            self.assertEqual(b"".join(made), b"".join(pieces))
+            self.assertTrue(all(len(each) == 16_384 for each in made[:-1]), [len(each) for each in made])
+        self.assertIs(next(records([long])).obj, long)
 
     def test_what_waits_for_the_handshake_pauses_its_producer_and_is_counted(self) -> None:
         self.session.shaken = False
