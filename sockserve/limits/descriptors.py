@@ -26,9 +26,10 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Seconds.
 _REST = 1.0
 _BETWEEN_LINES = 60.0
-# Connections that a port accepts in one turn of the reactor. Twisted goes on for as long as more come, and those
-# who are being served wait meanwhile.
+# Connections that a port accepts in one turn of the reactor, and the seconds after which it accepts no more: some take
+# a millisecond. Twisted goes on for as long as more come, and those who are being served wait meanwhile.
 _IN_A_TURN = 16
+_LONGEST = 0.005
 
 
 class Ports:
@@ -106,9 +107,10 @@ class _Listener:
         self._ports = ports
         self._reactor = reactor
         self._in_turn = 0
+        self._began = 0.0
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self._in_turn == _IN_A_TURN:
+        if self._in_turn == _IN_A_TURN or (self._in_turn and self._reactor.seconds() - self._began > _LONGEST):
             raise BlockingIOError(errno.EAGAIN, "enough in this turn")
         try:
             accepted = cast("tuple[socket.socket, object]", self._listener.accept())
@@ -118,6 +120,7 @@ class _Listener:
             self._ports.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
         if not self._in_turn:
+            self._began = self._reactor.seconds()
             self._reactor.callLater(0, self._next_turn)
         self._in_turn += 1
         return accepted
