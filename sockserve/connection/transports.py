@@ -268,6 +268,9 @@ def footprint(transport: object) -> int:
 
     A socket of Twisted's keeps each write as an object, and what it is sending until nearly all of it is sent.
     """
+    if isinstance(transport, Connection):
+        # Most are, and a count asks each.
+        return len(transport.dataBuffer) + transport._tempDataLen + OBJECT * len(transport._tempDataBuffer)
     *above, lowest = layers(transport)
     count = unsent(transport)
     for layer in above:

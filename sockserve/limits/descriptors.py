@@ -27,9 +27,10 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Seconds.
 _REST = 1.0
 _BETWEEN_LINES = 60.0
-# Connections that a port accepts in one turn of the reactor. Twisted goes on for as long as more come, and those
-# who are being served wait meanwhile.
+# Connections that a port accepts in one turn of the reactor, and the seconds after which it accepts no more: some take
+# a millisecond. Twisted goes on for as long as more come, and those who are being served wait meanwhile.
 _IN_A_TURN = 16
+_LONGEST = 0.005
 
 
 class Ports:
@@ -51,7 +52,7 @@ class Ports:
     def add(self, port: IListeningPort) -> None:
         """Add a port that was opened."""
         if isinstance(port, Port):
-            listener = _Listener(port.socket, self, port.doRead)
+            listener = _Listener(port.socket, self, port.doRead, self._reactor.seconds)
             port.socket = listener
             vars(port)["doRead"] = listener.read
         self.ports.append(port)
@@ -106,12 +107,16 @@ class Ports:
 class _Listener:
     """A listening socket for which a lack of descriptors looks as if nobody had connected; so does enough in a turn."""
 
-    def __init__(self, listener: socket.socket, ports: Ports, read: Callable[[], object]) -> None:
+    def __init__(
+        self, listener: socket.socket, ports: Ports, read: Callable[[], object], seconds: Callable[[], float]
+    ) -> None:
         self._listener = listener
         self._ports = ports
-        # The port's own.
+        # The port's own, and the reactor's.
         self._read = read
+        self._seconds = seconds
         self._in_turn = 0
+        self._began = 0.0
 
     def read(self) -> object:
         """What the reactor calls, once in a turn, when connections have come."""
@@ -119,7 +124,7 @@ class _Listener:
         return self._read()
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self._in_turn == _IN_A_TURN:
+        if self._in_turn == _IN_A_TURN or (self._in_turn and self._seconds() - self._began > _LONGEST):
             raise BlockingIOError(errno.EAGAIN, "enough in this turn")
         try:
             accepted = cast("tuple[socket.socket, object]", self._listener.accept())
@@ -128,6 +133,8 @@ class _Listener:
                 raise
             self._ports.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
+        if not self._in_turn:
+            self._began = self._seconds()
         self._in_turn += 1
         return accepted
 

@@ -1,16 +1,18 @@
 """Does what is built and installed serve, compiled and pure? Run it with the `build` package installed, with a C
-compiler and Python's headers: python tests/support/check_wheel.py
+compiler and Python's headers: python tests/support/check_wheel.py [--leave FOLDER]
 
 Builds the sdist, from that the compiled wheel, and pure wheels: as SOCKSERVE_PURE asks for, and with no compiler or a
 broken one. Installs wheels, the sdist and, editable, the tree, each into an environment of its own. From another
 directory, twistd must then list sockserve, serve a client that shuts down its sending side, and end on SIGTERM.
 
 Then it fuzzes the compiled wheel, its framings beside the pure ones, and runs the whole test suite on it, with no
-source beside the tests.
+source beside the tests. With --leave, it leaves that to somebody else: FOLDER/python is the environment, FOLDER/suite
+the directory.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -148,14 +150,18 @@ def check_form(kind: str, place: Path, *, compiled: bool) -> None:
         sys.exit(f"{kind}: sockserve --version says {said}")
 
 
-def check_suite(place: Path, wheel: Path, suite: Path) -> None:
-    """Fuzzing, which compares both forms, and all tests, with the compiled wheel in a directory without the sources."""
+def make_suite(place: Path, wheel: Path, suite: Path) -> None:
+    """What fuzzing and the tests need beside the compiled wheel, in a directory without the sources."""
     run(place / "bin/pip", "install", "--quiet", f"{wheel}[test,fuzz]", cwd=place)
     suite.mkdir()
     for name in SUITE:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, suite / name)
     # As they stand in a checkout, the tests would find the sources beside them.
     check_form("suite", place, compiled=True)
+
+
+def check_suite(place: Path, suite: Path) -> None:
+    """Fuzzing, which compares both forms, and all tests."""
     print(run(place / "bin/python", "-m", "fuzz", cwd=suite), flush=True)
     print(run(place / "bin/python", "-m", "pytest", "-q", cwd=suite), flush=True)
 
@@ -171,6 +177,9 @@ def check_echo(kind: str, port: int) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Does what is built and installed serve, compiled and pure?")
+    parser.add_argument("--leave", type=Path, metavar="FOLDER", help="make the compiled suite there, and do not run it")
+    left: Path | None = parser.parse_args().leave
     with tempfile.TemporaryDirectory(prefix="sockserve-") as name:
         work = Path(name)
         tree = work / "tree"
@@ -193,11 +202,15 @@ def main() -> None:
         check_pure("missing", tree, work / "missing", f"there is no C compiler ({missing})", CC=missing)
         check_pure("broken", tree, work / "broken", "the compiler failed", CC="false")
 
-        check_install("wheel", work / "from-wheel", wheel, compiled=True)
+        compiled = (left or work / "compiled").absolute()
+        compiled.mkdir()
+        check_install("wheel", compiled / "python", wheel, compiled=True)
         check_install("pure wheel", work / "from-pure", pure, compiled=False)
         check_install("sdist", work / "from-sdist", sdist, compiled=False, SOCKSERVE_PURE="1")
         check_install("editable", work / "editable", "--editable", tree, compiled=False)
-        check_suite(work / "from-wheel", wheel, work / "suite")
+        make_suite(compiled / "python", wheel, compiled / "suite")
+        if left is None:
+            check_suite(compiled / "python", compiled / "suite")
 
 
 if __name__ == "__main__":
