@@ -6,9 +6,15 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
+from typing import Final
 
 from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.tcp import Connection
+
+# The kernel takes nothing now.
+_FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -39,11 +45,19 @@ def write_now(transport: Connection, data: bytes) -> bytes:
         or transport._writeDisconnected
     ):
         return data
-    sent = transport.writeSomeData(data)
-    if isinstance(sent, int):
-        return data[sent:]
-    _leave_error(transport, sent)
-    return data
+    if type(transport).writeSomeData is not Connection.writeSomeData:
+        # A unix socket's sends descriptors with the data.
+        sent = transport.writeSomeData(data)
+        if isinstance(sent, int):
+            return data[sent:]
+        _leave_error(transport, sent)
+        return data
+    try:
+        return data[transport.socket.send(data) :]
+    except OSError as error:
+        if error.errno not in _FULL:
+            _leave_error(transport, CONNECTION_LOST)
+        return data
 
 
 def _leave_error(transport: Connection, error: ConnectionLost) -> None:

@@ -22,7 +22,11 @@ class Incoming(IntEnum):
     DROPPED: nothing is delivered any more.
     """
 
-    WAITING, OPEN, ENDING, ENDED, DROPPED = range(5)
+    WAITING = 0
+    OPEN = 1
+    ENDING = 2
+    ENDED = 3
+    DROPPED = 4
 
 
 class Outgoing(IntEnum):
@@ -34,19 +38,26 @@ class Outgoing(IntEnum):
     FLUSHED: the kernel has all of it.
     """
 
-    OPEN, ENDING, ENDED, FLUSHED = range(4)
+    OPEN = 0
+    ENDING = 1
+    ENDED = 2
+    FLUSHED = 3
 
 
 class Wire(IntEnum):
     """The connection that carries both. ENDED: the peer's end of stream has come. LOST: the connection is over."""
 
-    OPEN, ENDED, LOST = range(3)
+    OPEN = 0
+    ENDED = 1
+    LOST = 2
 
 
 class Cause(Enum):
     """Why no more messages come: the end of the stream, a bad frame, or our own drain."""
 
-    STREAM, BAD_FRAME, DRAIN = range(3)
+    STREAM = 0
+    BAD_FRAME = 1
+    DRAIN = 2
 
 
 class State:
