@@ -259,7 +259,8 @@ class Receiving:
                 self._receiver.messagesReceived(messages)
             if not self._idle():
                 return True
-            # Most reads are whole frames: the decoder need not be asked for more.
+            # Most reads are whole frames: there is no more to come, and this has the decoder forget what it returned.
+            self._decoder.scan(b"")
         if self._used < len(self._input):
             return True
         self._at_border = False
