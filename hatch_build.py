@@ -1,4 +1,4 @@
-"""How sockserve is built: by hatchling, with sockserve/framing compiled by mypyc where that can be done.
+"""How sockserve is built: by hatchling, with the path of a message compiled by mypyc where that can be done.
 
 This is the build backend, which asks for mypyc only when a wheel is built and a C compiler is there, and the build hook
 that compiles. Nothing here makes a build fail: where the package cannot be compiled, the wheel holds the Python files
@@ -45,16 +45,27 @@ COMPILER = ["mypy>=2.4,<2.5", "setuptools>=80"]
 PYTHONS = range(11, 15)
 """The minor versions of Python 3 that these are known to have wheels for: nothing is ever built to build with."""
 
+COMPILED = (
+    "sockserve/framing/*.py",
+    *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "sending", "closing", "engine")),
+    "sockserve/sockets.py",
+)
+"""What every message passes through between the socket and the program, except what users inherit from."""
+
 SETUP = """
 import sys
 from mypyc.build import mypycify
 from setuptools import setup
 
 _, target, *sources = sys.argv
-modules = mypycify(sources, opt_level="3", debug_level="0", group_name="sockserve.framing")
-setup(name="framing", ext_modules=modules, script_args=["-q", "build_ext", "--build-lib", target])
+options = ["--follow-imports=skip", "--ignore-missing-imports"]
+modules = mypycify([*options, *sources], opt_level="3", debug_level="0", group_name="sockserve")
+setup(name="sockserve", ext_modules=modules, script_args=["-q", "build_ext", "--build-lib", target])
 """
-"""The group's library is named by its place: sockserve/framing__mypyc, and not in the midst of other packages."""
+"""The library of all stands beside the package, sockserve__mypyc: mypyc derives the place of each module from its own.
+
+Of other modules, Twisted's among them, nothing is assumed: so the result is the same whatever is installed here.
+"""
 
 
 def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
@@ -78,7 +89,7 @@ def obstacle() -> str:
     return ""
 
 
-class CompileFraming(BuildHookInterface[Any]):
+class Compile(BuildHookInterface[Any]):
     """Puts the compiled modules beside their sources, which stay: for tracebacks, type checkers and readers."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -86,7 +97,7 @@ class CompileFraming(BuildHookInterface[Any]):
             return
         reason = obstacle() or self._compile(build_data)
         if reason:
-            print(f"sockserve: framings are not compiled, {reason}; the pure form works the same", file=sys.stderr)
+            print(f"sockserve: nothing is compiled, {reason}; the pure form works the same", file=sys.stderr)
 
     def _compile(self, build_data: dict[str, Any]) -> str:
         """Add the compiled modules to the wheel. What is in the way, in words, or nothing."""
@@ -95,10 +106,14 @@ class CompileFraming(BuildHookInterface[Any]):
         # Kept until the wheel is written.
         self._work = tempfile.TemporaryDirectory(prefix="sockserve-")
         work = Path(self._work.name)
-        shutil.copytree(Path(self.root) / "sockserve/framing", work / "sockserve/framing")
-        # An empty one: the package's own names modules that are not compiled, and so not here.
-        (work / "sockserve/__init__.py").touch()
-        sources = sorted(str(path.relative_to(work)) for path in work.glob("sockserve/framing/*.py"))
+        root = Path(self.root)
+        sources = sorted(str(path.relative_to(root)) for pattern in COMPILED for path in root.glob(pattern))
+        for source in sources:
+            (work / source).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / source, work / source)
+        # Empty ones: a package's own names modules that are not compiled, and so not here.
+        for package in ("sockserve", "sockserve/connection"):
+            (work / package / "__init__.py").touch()
         target = work / "compiled"
         done = subprocess.run(
             [sys.executable, "-c", SETUP, target, *sources],

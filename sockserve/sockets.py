@@ -6,13 +6,18 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.tcp import Connection
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# The kernel takes nothing now.
+_FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -47,11 +52,19 @@ def write_now(transport: Connection, data: bytes) -> bytes:
     """
     if len(data) > transport.SEND_LIMIT or not is_idle(transport):
         return data
-    sent = transport.writeSomeData(data)
-    if isinstance(sent, int):
-        return data[sent:]
-    _leave_error(transport, sent)
-    return data
+    if type(transport).writeSomeData is not Connection.writeSomeData:
+        # A unix socket's sends descriptors with the data.
+        sent = transport.writeSomeData(data)
+        if isinstance(sent, int):
+            return data[sent:]
+        _leave_error(transport, sent)
+        return data
+    try:
+        return data[transport.socket.send(data) :]
+    except OSError as error:
+        if error.errno not in _FULL:
+            _leave_error(transport, CONNECTION_LOST)
+        return data
 
 
 class _Turn:

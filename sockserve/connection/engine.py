@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
@@ -45,13 +45,15 @@ if TYPE_CHECKING:
 log = Logger("sockserve.connection")
 
 # Looked up faster than in their class.
-_OPEN, _ENDING, _ENDED = Incoming.OPEN, Incoming.ENDING, Incoming.ENDED
+_OPEN: Final = Incoming.OPEN
+_ENDING: Final = Incoming.ENDING
+_ENDED: Final = Incoming.ENDED
 
 # One for all; frozenset() would make a new one each time.
-_NO_HOLDS: frozenset[str] = frozenset()
+_NO_HOLDS: Final[frozenset[str]] = frozenset()
 
 # Bytes of answers to one read that are collected, to be sent in one write.
-_BATCH_SIZE = 256 * 1024
+_BATCH_SIZE: Final = 256 * 1024
 
 
 class Receiver(MessageReceiver, WritingReceiver, Protocol):
@@ -90,6 +92,7 @@ class Engine:
     """
 
     __slots__ = (
+        "_closing",
         "_early",
         "_established",
         "_holds",
@@ -99,7 +102,6 @@ class Engine:
         "_watched",
         "bytes_received",
         "bytes_sent",
-        "closing",
         "encoder",
         "id",
         "loss",
@@ -126,7 +128,8 @@ class Engine:
         self.state = State()
         # Seconds since the epoch.
         self._since = time.time()
-        self._established: float | None = None
+        # 0: not yet.
+        self._established = 0.0
         self._local = transports.local_of(transport)
         # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
@@ -136,9 +139,9 @@ class Engine:
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
         self.receiving = Receiving(framing, receiver, transport)
-        self.encoder = Encoder(framing, self._write)
-        self.closing = Closing(transport, self.state, self)
-        self.sending = Sending(transport, self.closing, receiver)
+        self.encoder = Encoder(framing, self)
+        self.sending = Sending(transport, self, receiver)
+        self._closing: Closing | None = None
 
     # What is known.
 
@@ -152,6 +155,13 @@ class Engine:
     def address(self) -> IAddress:
         """The peer's address."""
         return transports.peer_of(self.transport)
+
+    @property
+    def closing(self) -> Closing:
+        """How it closes. Made when that begins, or the peer does not read: an idle connection has none."""
+        if self._closing is None:
+            self._closing = Closing(self.transport, self.state, self)
+        return self._closing
 
     @property
     def started(self) -> bool:
@@ -188,7 +198,7 @@ class Engine:
             certificate=peer_certificate(transport),
             tls=agreed(transport),
             connected=datetime.fromtimestamp(self._since, UTC),
-            established=None if self._established is None else datetime.fromtimestamp(self._established, UTC),
+            established=datetime.fromtimestamp(self._established, UTC) if self._established else None,
             messages_received=self.receiving.count,
             messages_sent=self.encoder.count,
             bytes_received=self.bytes_received,
@@ -311,7 +321,8 @@ class Engine:
             if not state.closing:
                 self._stop()
             self.unwatch()
-            self.closing.over()
+            if self._closing is not None:
+                self._closing.over()
             self.sending.wake()
         if options.memory is not None:
             options.memory.leave(self)
@@ -446,7 +457,8 @@ class Engine:
 
     # Sending and closing.
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Give the transport the frames of one write. The encoder calls it."""
         options = self.options
         self.bytes_sent += len(data)
         if self._watched is False and options.send_timeout is not None:
@@ -486,10 +498,11 @@ class Engine:
             name=self.options.socket,
         )
         self.receiving.discard(self.transport)
-        self.closing.over()
+        if self._closing is not None:
+            self._closing.over()
+            self._closing = None
         waiting = self.sending
-        self.closing = Closing(self.transport, state, self)
-        self.sending = Sending(self.transport, self.closing, self.receiver)
+        self.sending = Sending(self.transport, self, self.receiver)
         transports.register(self.transport, self.sending)
         waiting.resumeProducing()
         return done

@@ -8,8 +8,8 @@ ended. So a framing may understand several wire forms of one message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.errors import FramingError
@@ -18,14 +18,14 @@ from sockserve.limits.memory import OBJECT
 
 # A program that changes the framing at every message must not make us decode the rest of the read each time: after a
 # few changes we decode small pieces, each twice as large as the one before, until the next change.
-_FEW_CHANGES = 4
-_SMALL_PIECE = 16
+_FEW_CHANGES: Final = 4
+_SMALL_PIECE: Final = 16
 
 # For a receiver that takes messages one by one, or stops between them, thousands must not be decoded in advance: as
 # objects they take 20 times the memory that they take on the wire. When this read, or one of the last few, was
 # interrupted, less is decoded at once. As that is taken, the pieces grow again.
-_INTERRUPTED = 1 << 6
-_FIRST_PIECE = 1024
+_INTERRUPTED: Final = 1 << 6
+_FIRST_PIECE: Final = 1024
 
 
 class Receiver(Protocol):
@@ -102,7 +102,7 @@ class Receiving:
         self._piece = _FIRST_PIECE
         # Decoded messages of an interrupted batch; and those that an override passed on after the interruption.
         self._undelivered: Iterator[bytes] | None = None
-        self._later: list[bytes] = []
+        self._later: Sequence[bytes] = ()
         # What they take in memory, and the iterator that this was counted for.
         self._weighed: tuple[Iterator[bytes], int] | None = None
         # Everything up to the last message is delivered, and nothing after it counts as begun.
@@ -141,7 +141,7 @@ class Receiving:
         self._input = b""
         self._used = 0
         self._undelivered = self._weighed = None
-        self._later = []
+        self._later = ()
         if not self.failed:
             self._decoder = self.framing.decoder()
 
@@ -156,7 +156,7 @@ class Receiving:
         self._input = b""
         self._used = 0
         self._undelivered = None
-        self._later = []
+        self._later = ()
         self._at_border = True
         self.interrupt()
 
@@ -207,7 +207,7 @@ class Receiving:
             self._undelivered = iter(messages)
             self._deliver()
         else:
-            self._later += messages
+            self._later = [*self._later, *messages]
 
     def take(self) -> bytes | None:
         """The next message that is decoded and not delivered, although delivery is held. None: `run` has to go on."""
@@ -223,7 +223,7 @@ class Receiving:
             receive(message)
             if self._stop or transport.disconnecting:
                 return
-        self._undelivered, self._later = iter(self._later) if self._later else None, []
+        self._undelivered, self._later = iter(self._later) if self._later else None, ()
 
     def _advance(self) -> bool:
         """Deliver the next messages, or report the next bad frame. False: all input is used up."""
@@ -266,7 +266,10 @@ class Receiving:
                 self._receiver.framesReceived(frames, count)
             else:
                 self._receiver.messagesReceived(messages)
-            return True
+            if not self._idle():
+                return True
+            # Most reads are whole frames: there is no more to come, and this has the decoder forget what it returned.
+            self._decoder.scan(b"")
         if self._used < len(self._input):
             return True
         self._at_border = False
@@ -277,6 +280,10 @@ class Receiving:
             self._changes >>= 1
             self._piece = _FIRST_PIECE
         return False
+
+    def _idle(self) -> bool:
+        """Whether all that was decoded is delivered, nothing is to be changed, and no frame has begun."""
+        return self._undelivered is None and self._change is None and self._decoder.state == "idle"
 
     def _next_piece(self) -> bytes:
         if (self._changes <= _FEW_CHANGES and not self.in_pieces) or isinstance(self.framing, Raw):
@@ -291,7 +298,7 @@ class Receiving:
     def _switch_now(self) -> None:
         """Decode what follows the last delivered message with the new framing."""
         undelivered = [*(self._undelivered or ()), *self._later]
-        self._undelivered, self._later = None, []
+        self._undelivered, self._later = None, ()
         self._switch(len(undelivered), undelivered)
 
     def _switch(self, back: int, undelivered: list[bytes] | None = None) -> int:

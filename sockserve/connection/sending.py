@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from sockserve.sockets import is_socket, write_now, write_soon
 
 if TYPE_CHECKING:
-    from sockserve.connection.closing import Closing
+    from sockserve.connection.engine import Engine
 
 
 class Receiver(Protocol):
@@ -29,12 +29,12 @@ class Sending:
     blocked: whether the peer is not reading.
     """
 
-    __slots__ = ("_closing", "_direct", "_receiver", "_transport", "_waiting", "blocked")
+    __slots__ = ("_direct", "_engine", "_receiver", "_transport", "_waiting", "blocked")
 
-    def __init__(self, transport: Any, closing: Closing, receiver: Receiver) -> None:  # noqa: ANN401 - see transports
+    def __init__(self, transport: Any, engine: Engine, receiver: Receiver) -> None:  # noqa: ANN401 - see transports
         self._transport = transport
         self._direct = is_socket(transport)
-        self._closing = closing
+        self._engine = engine
         self._receiver = receiver
         self.blocked = False
         # What waits for the peer to read.
@@ -55,7 +55,7 @@ class Sending:
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""
-        if not self.blocked or self._closing.state.closing:
+        if not self.blocked or self._engine.state.closing:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         if self._waiting is None:
@@ -74,12 +74,12 @@ class Sending:
             # Twisted's transports repeat this at every write.
             return
         self.blocked = True
-        self._closing.stalled()
+        self._engine.closing.stalled()
         self._receiver.writingPaused()
 
     def resumeProducing(self) -> None:
         self.blocked = False
-        self._closing.moving()
+        self._engine.closing.moving()
         self.wake()
         # What was woken may have filled the transport again.
         if not self.blocked:

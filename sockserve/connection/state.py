@@ -10,6 +10,7 @@ Three sequences, followed in one direction only:
 from __future__ import annotations
 
 from enum import Enum, IntEnum
+from typing import Final
 
 
 class Incoming(IntEnum):
@@ -22,7 +23,11 @@ class Incoming(IntEnum):
     DROPPED: nothing is delivered any more.
     """
 
-    WAITING, OPEN, ENDING, ENDED, DROPPED = range(5)
+    WAITING = 0
+    OPEN = 1
+    ENDING = 2
+    ENDED = 3
+    DROPPED = 4
 
 
 class Outgoing(IntEnum):
@@ -34,7 +39,10 @@ class Outgoing(IntEnum):
     FLUSHED: the kernel has all of it.
     """
 
-    OPEN, ENDING, ENDED, FLUSHED = range(4)
+    OPEN = 0
+    ENDING = 1
+    ENDED = 2
+    FLUSHED = 3
 
 
 class Wire(IntEnum):
@@ -45,17 +53,23 @@ class Wire(IntEnum):
     LOST: the connection is over.
     """
 
-    OPEN, ENDING, ENDED, LOST = range(4)
+    OPEN = 0
+    ENDING = 1
+    ENDED = 2
+    LOST = 3
 
 
 class Cause(Enum):
     """Why no more messages come: the end of the stream, a bad frame, or our own drain."""
 
-    STREAM, BAD_FRAME, DRAIN = range(3)
+    STREAM = 0
+    BAD_FRAME = 1
+    DRAIN = 2
 
 
 # Looked up faster than in their class: for each message that a channel sends, for example.
-_DROPPED, _OPEN = Incoming.DROPPED, Outgoing.OPEN
+_DROPPED: Final = Incoming.DROPPED
+_OPEN: Final = Outgoing.OPEN
 
 
 class State:

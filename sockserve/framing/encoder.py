@@ -6,7 +6,7 @@ later together with all others that wait, in one loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sockserve.framing.delimited import Standard
 from sockserve.framing.envelope import Envelope
@@ -19,25 +19,31 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
 
 
+class Writer(Protocol):
+    """Where the frames go."""
+
+    def write(self, frames: bytes) -> object: ...
+
+
 class Encoder:
     """The sending direction of one connection: messages in, frames out; up to `batch` bytes wait for one write.
 
     framing: that of the messages to come; it may be changed at any time.
-    write: called with the frames.
+    writer: its `write` is called with the frames.
     batch: how many bytes may wait for `flush`; with more, all are written at once.
     size: how many bytes wait, approximately. count: messages sent so far.
     """
 
-    def __init__(self, framing: Framing, write: Callable[[bytes], object]) -> None:
+    def __init__(self, framing: Framing, writer: Writer) -> None:
         self.batch = 0
         self.size = 0
         self.count = 0
-        self._write = write
+        self._writer = writer
         self._closed = False
         self._check: Callable[[int], object] | None = None
-        # What waits: first this many pieces that are framed, then messages that have passed the check.
+        # What waits: first this many pieces that are framed, then messages that have passed the check. None: nothing.
         self._framed = 0
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes] | None = None
         self.framing = framing
 
     @property
@@ -88,7 +94,10 @@ class Encoder:
                 self._check(length)
             self.send_frames(self._framing.encode(message), 1)
             return
-        self._waiting.append(message)
+        if self._waiting is None:
+            self._waiting = [message]
+        else:
+            self._waiting.append(message)
         self.count += 1
         # At least one byte, so that an empty message counts too.
         self.size += length + 1
@@ -123,10 +132,13 @@ class Encoder:
         if not frames:
             return
         if not self._waiting and len(frames) > self.batch:
-            self._write(frames)
+            self._writer.write(frames)
             return
         self._pack()
-        self._waiting.append(frames)
+        if self._waiting is None:
+            self._waiting = [frames]
+        else:
+            self._waiting.append(frames)
         self._framed += 1
         self.size += len(frames)
         if self.size > self.batch:
@@ -134,15 +146,15 @@ class Encoder:
 
     def flush(self) -> None:
         """Write what waits."""
-        if self._waiting:
-            self._pack()
-            frames = self._waiting
+        self._pack()
+        frames = self._waiting
+        if frames is not None:
             self.drop()
-            self._write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._writer.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def drop(self) -> None:
         """Forget what waits."""
-        self._waiting = []
+        self._waiting = None
         self._framed = self.size = 0
 
     def close(self) -> None:
@@ -151,10 +163,10 @@ class Encoder:
 
     def _pack(self) -> None:
         """Frame the messages that wait."""
-        framed = self._framed
-        if len(self._waiting) == framed:
+        framed, waiting = self._framed, self._waiting
+        if waiting is None or len(waiting) == framed:
             return
-        messages = self._waiting[framed:] if framed else self._waiting
+        messages = waiting[framed:] if framed else waiting
         if self._delimiter:
             # No message contains the delimiter: that was checked.
             messages[0] = self._start + messages[0]
@@ -164,5 +176,5 @@ class Encoder:
             frames = self._framing.encode(messages[0])
         else:
             frames = self._framing.encode_all(messages)
-        self._waiting = [*self._waiting[:framed], frames]
+        self._waiting = [*waiting[:framed], frames] if framed else [frames]
         self._framed = framed + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 from twisted.internet.testing import StringTransport
@@ -48,6 +49,20 @@ def streams() -> Iterator[Stream]:
             yield framing, messages, [framing.encode(message) for message in messages]
     yield Lines(), [b"a", b"", b"", b"bc", b"d"], [b"a\r\n", b"\n", b"\r\n", b"bc\n", b"d\r\n"]
     yield Spaced(), [b"a", b"", b",b", b"cd", b""], [b"1a", b"\n0", b"2,,b", b" \n 2cd", b" 0"]
+
+
+class IdleTests(SynchronousTestCase):
+    def test_nothing_of_a_read_of_whole_frames_is_kept(self) -> None:
+        for framing, _, frames in streams():
+            connections = [Changing(framing, 0), Echo()]
+            for protocol in connections:
+                protocol.framing = framing
+                connect(protocol)
+                data = b"".join(frames)
+                before = sys.getrefcount(data)
+                protocol.dataReceived(data)
+                protocol.transport.clear()
+                self.assertEqual((sys.getrefcount(data), protocol.info.messages_received), (before, len(frames)))
 
 
 class ChangeOfFramingTests(SynchronousTestCase):

@@ -9,14 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.framing import parse
 from sockserve.framing.encoder import Encoder
 from sockserve.framing.errors import InvalidMessage, MessageTooLong
+from tests.support.wire import Written
 
 
 class EncoderTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.written: list[bytes] = []
+        self.written = Written()
 
     def encoder(self, name: str, batch: int = 1000) -> Encoder:
-        encoder = Encoder(parse(name, max_length=10), self.written.append)
+        encoder = Encoder(parse(name, max_length=10), self.written)
         encoder.batch = batch
         return encoder
 

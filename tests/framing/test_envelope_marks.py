@@ -13,7 +13,7 @@ from sockserve.framing.encoder import Encoder
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.errors import FramingError
 from tests.framing.test_properties import EXAMPLES, sendable
-from tests.support.wire import drain, events
+from tests.support.wire import Written, drain, events
 
 LIMIT = 4
 
@@ -104,8 +104,8 @@ class MarkTests(SynchronousTestCase):
         messages = [message for message in messages if sendable(framing, message)]
         alone = b"".join([framing.encode(message) for message in messages])
         self.assertEqual(framing.encode_all(messages), alone)
-        written: list[bytes] = []
-        encoder = Encoder(framing, written.append)
+        written = Written()
+        encoder = Encoder(framing, written)
         encoder.batch = 1000
         for message in messages:
             encoder.send(message)
@@ -119,7 +119,7 @@ class MarkTests(SynchronousTestCase):
         self, marks: tuple[bytes, bytes], messages: list[bytes]
     ) -> None:
         framing = Envelope(*marks, max_length=100)
-        encoder = Encoder(framing, lambda _: None)
+        encoder = Encoder(framing, Written())
         encoder.batch = 1000
         for message in messages:
             if not sendable(framing, message):

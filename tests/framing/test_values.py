@@ -20,6 +20,7 @@ from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
 from tests.support.cases import EXAMPLES
+from tests.support.wire import Written
 
 
 def pickled(protocol: int, value: object) -> object:
@@ -99,8 +100,8 @@ class MessageTypeTests(SynchronousTestCase):
 
     def test_and_when_it_is_sent_and_nothing_of_it_leaves(self) -> None:
         for framing in FRAMINGS:
-            written: list[bytes] = []
-            encoder = Encoder(framing, written.append)
+            written = Written()
+            encoder = Encoder(framing, written)
             for wrong in cast("tuple[Any, ...]", NO_BYTES):
                 self.assertRaises(TypeError, encoder.send, wrong)
                 self.assertRaises(TypeError, encoder.send_all, [MESSAGE, wrong])
@@ -147,8 +148,8 @@ class SettingTypeTests(SynchronousTestCase):
             self.assertRaises(TypeError, Integer, 4, wrong)
 
     def test_what_are_no_frames(self) -> None:
-        written: list[bytes] = []
-        encoder = Encoder(parse("windev"), written.append)
+        written = Written()
+        encoder = Encoder(parse("windev"), written)
         self.assertRaises(TypeError, encoder.send_frames, cast("Any", bytearray(b"2\r\nhi")), 1)
         self.assertEqual((written, encoder.count), ([], 0))
 

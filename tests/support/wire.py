@@ -12,6 +12,13 @@ from sockserve.framing.decoder import State
 from sockserve.framing.errors import FramingError
 from tests.support.tolerant import TOLERANT
 
+
+class Written(list[bytes]):
+    """The writes of an Encoder."""
+
+    write = list.append
+
+
 Event = bytes | tuple[str, str]
 Scanned = tuple[bytes, int] | tuple[str, str]
 
