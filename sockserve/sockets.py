@@ -1,4 +1,4 @@
-"""Sockets of Twisted's, below all layers: to find them, and to give the kernel at once what it takes.
+"""Sockets of Twisted's, below all layers: to find them, and to take from the kernel and give it at once what it can.
 
 Twisted has no public way for it, so its private parts are touched here, and only here where TLS is concerned.
 """
@@ -6,9 +6,17 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import ENOBUFS, EWOULDBLOCK
+from functools import partial
+from weakref import ref
 
 from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.tcp import Connection
+
+# The most that is sent at once: other connections wait meanwhile. Bytes, and pieces (a system may accept only 16).
+_AT_ONCE = 1024 * 1024
+_MOST_PIECES = 16
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -23,27 +31,97 @@ def is_socket(transport: object) -> bool:
     return isinstance(transport, Connection)
 
 
+def read_now(transport: object) -> bytes:
+    """What has come in the meantime; b"" if there is nothing, or it is left to the transport's own method."""
+    # That of a unix socket accepts descriptors, too.
+    if not isinstance(transport, Connection) or type(transport).doRead is not Connection.doRead or transport.TLS:
+        return b""
+    try:
+        return transport.socket.recv(transport.bufferSize)
+    except OSError as error:
+        if error.errno != EWOULDBLOCK:
+            _leave_error(transport, CONNECTION_LOST)
+        return b""
+
+
 def write_now(transport: Connection, data: bytes) -> bytes:
     """Give the kernel what it takes at once, when nothing waits before it. Returns the rest.
 
     The transport would do so too, in the next turn of the reactor: with a poller that has to be told twice, that is a
     fifth of what an answer costs.
     """
-    if (
-        len(data) > transport.SEND_LIMIT
-        or transport._tempDataLen
-        or transport.dataBuffer
-        or not transport.connected
-        # It may have begun after the first messages.
-        or transport.TLS
-        or transport._writeDisconnected
-    ):
+    if len(data) > transport.SEND_LIMIT or not _is_free(transport):
         return data
     sent = transport.writeSomeData(data)
     if isinstance(sent, int):
         return data[sent:]
     _leave_error(transport, sent)
     return data
+
+
+def _is_free(transport: Connection) -> bool:
+    """Whether what is sent now overtakes nothing."""
+    return (
+        not transport._tempDataLen
+        and not transport.dataBuffer
+        and bool(transport.connected)
+        # It may have begun after the first messages.
+        and not transport.TLS
+        and not transport._writeDisconnected
+    )
+
+
+def write_pieces(transport: Connection, pieces: list[bytes]) -> None:
+    """Write large pieces, one after the other, and copy none of them.
+
+    The transport's own `write` would join them. It sends from one object, `dataBuffer`, without a copy; so the piece
+    that the kernel has taken in part becomes that object.
+    """
+    # A unix socket sends the descriptors that wait with what its own methods send.
+    if not _is_free(transport) or getattr(transport, "_sendmsgQueue", None) or not hasattr(transport.socket, "sendmsg"):
+        transport.writeSequence(pieces)
+        return
+    sent = _send(transport, pieces)
+    if isinstance(sent, ConnectionLost):
+        _leave_error(transport, sent)
+        sent = 0
+    for at, piece in enumerate(pieces):
+        if sent < len(piece):
+            transport.dataBuffer, transport.offset = piece, sent
+            transport._tempDataBuffer = pieces[at + 1 :]
+            transport._tempDataLen = sum(map(len, transport._tempDataBuffer))
+            vars(transport)["doWrite"] = partial(_write_on, ref(transport))
+            transport._maybePauseProducer()
+            transport.startWriting()
+            return
+        sent -= len(piece)
+
+
+def _write_on(reference: ref[Connection]) -> object:
+    """What a transport does instead of its own doWrite, which sends an eighth of that, until the last megabyte."""
+    transport = reference()
+    assert transport is not None
+    if len(transport.dataBuffer) - transport.offset <= _AT_ONCE:
+        del vars(transport)["doWrite"]
+        return transport.doWrite()
+    sent = _send(transport, [memoryview(transport.dataBuffer)[transport.offset :]])
+    if isinstance(sent, ConnectionLost):
+        return sent
+    transport.offset += sent
+    return None
+
+
+def _send(transport: Connection, pieces: list[bytes] | list[memoryview]) -> int | ConnectionLost:
+    """Give the kernel what it takes of the first megabyte. Returns the number of bytes."""
+    room = _AT_ONCE
+    views = []
+    for piece in pieces[:_MOST_PIECES]:
+        views.append(memoryview(piece)[:room])
+        room -= len(views[-1])
+    try:
+        return transport.socket.sendmsg(views)
+    except OSError as error:
+        return 0 if error.errno in (EWOULDBLOCK, ENOBUFS) else CONNECTION_LOST
 
 
 def _leave_error(transport: Connection, error: ConnectionLost) -> None:

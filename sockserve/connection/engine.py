@@ -30,6 +30,7 @@ from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.sockets import read_now
 from sockserve.text import reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
@@ -52,6 +53,10 @@ _NO_HOLDS: frozenset[str] = frozenset()
 
 # Bytes of answers to one read that are collected, to be sent in one write.
 _BATCH_SIZE = 256 * 1024
+
+# Bytes of a read that took all it could, and how many of a long message are read before others have their turn.
+_FULL_READ = 64 * 1024
+_READ_ON = 1024 * 1024
 
 
 class Receiver(MessageReceiver, WritingReceiver, Protocol):
@@ -136,7 +141,7 @@ class Engine:
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
         self.receiving = Receiving(framing, receiver, transport)
-        self.encoder = Encoder(framing, self._write)
+        self.encoder = Encoder(framing, self._write, self._write_pieces)
         self.closing = Closing(transport, self.state, self)
         self.sending = Sending(transport, self.closing, receiver)
 
@@ -246,17 +251,26 @@ class Engine:
         if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
             return
         options = self.options
-        self.bytes_received += len(data)
-        if options.log_traffic:
-            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         receiving = self.receiving
-        receiving.receive(data)
-        if options.memory is not None:
-            options.memory.grow(len(data))
-        if receiving.held:
-            self._adjust_reading()
-        elif not receiving.running:
+        room = _READ_ON
+        while data:
+            self.bytes_received += len(data)
+            if options.log_traffic:
+                log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+            receiving.receive(data)
+            if options.memory is not None:
+                options.memory.grow(len(data))
+            if receiving.held:
+                self._adjust_reading()
+                return
+            if receiving.running:
+                return
             self._run()
+            if len(data) < _FULL_READ:
+                return
+            # There may be more: of a long message, it need not wait for the next turn of the reactor.
+            room -= len(data)
+            data = read_now(self.transport) if room > 0 and self._reading and receiving.missing else b""
 
     def _kept_or_dropped(self, data: bytes) -> bool:
         """Whether bytes that came before the start, or after the end of the messages, are not to be delivered now."""
@@ -436,20 +450,30 @@ class Engine:
     # Sending and closing.
 
     def _write(self, data: bytes) -> None:
-        options = self.options
-        self.bytes_sent += len(data)
-        if self._watched is False and options.send_timeout is not None:
-            self._watch()
-        if options.log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
+        self._writes(len(data))
         if self.encoder.batch:
             self.sending.write(data)
         else:
             # The transport joins what a program sends message by message into one write.
             self.transport.write(data)
-        if options.memory is not None:
+        if self.options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
-            options.memory.grow(len(data) + OBJECT)
+            self.options.memory.grow(len(data) + OBJECT)
+
+    def _write_pieces(self, pieces: list[bytes]) -> None:
+        """The same for large pieces."""
+        size = sum(map(len, pieces))
+        self._writes(size)
+        self.sending.write_pieces(pieces)
+        self.grow(size + OBJECT * len(pieces))
+
+    def _writes(self, count: int) -> None:
+        """So many bytes are about to be written."""
+        self.bytes_sent += count
+        if self._watched is False and self.options.send_timeout is not None:
+            self._watch()
+        if self.options.log_traffic:
+            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=count)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""

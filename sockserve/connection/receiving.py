@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from sockserve.framing import Decoder, Framing
+from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
@@ -115,6 +116,12 @@ class Receiving:
     def partial(self) -> bool:
         """Whether a frame has begun and its end has not arrived."""
         return self._decoder.state in ("partial", "skipping")
+
+    @property
+    def missing(self) -> int:
+        """Bytes that a long frame still lacks, if everything before it is delivered; 0: see FrameDecoder."""
+        decoder = self._decoder
+        return decoder.missing if not self._input and isinstance(decoder, FrameDecoder) else 0
 
     @property
     def pending(self) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from sockserve.sockets import is_socket, write_now
+from sockserve.sockets import is_socket, write_now, write_pieces
 
 if TYPE_CHECKING:
     from sockserve.connection.closing import Closing
@@ -47,6 +47,13 @@ class Sending:
             if not data:
                 return
         self._transport.write(data)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """Write large pieces, one after the other, where possible without a copy."""
+        if self._direct:
+            write_pieces(self._transport, pieces)
+        else:
+            self._transport.write(b"".join(pieces))
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""

@@ -142,6 +142,9 @@ class DecimalDecoder(FrameDecoder):
                 return MalformedHeader(header[: at + offset + 1], f"a length is ASCII digits, then {self._mark!r}")
         return None
 
+    def _payload_start(self, frame: bytes | bytearray) -> int:
+        return frame.index(self._mark) + len(self._mark)
+
     def _truncated(self, held: bytes) -> TruncatedMessage:
         header, mark, payload = held.partition(self._mark)
         if not mark:

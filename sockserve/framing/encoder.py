@@ -1,13 +1,15 @@
 """Messages that wait to be sent in one write.
 
 Strategy: a message is checked at the call that sends it, so that an error is raised where the mistake is, and framed
-later together with all others that wait, in one loop.
+later together with all others that wait, in one loop. A large message is not copied into what leaves: it stays a piece
+of its own.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.delimited import Standard
 from sockserve.framing.form import need_bytes, need_messages
 from sockserve.framing.prefixed import PrefixedFraming
@@ -18,20 +20,31 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
 
 
+# Bytes; to copy fewer costs less than to write one piece more.
+_LARGE = 16 * 1024
+
+
 class Encoder:
     """The sending direction of one connection: messages in, frames out; up to `batch` bytes wait for one write.
 
     framing: that of the messages to come; it may be changed at any time.
-    write: called with the frames.
+    write: called with the frames. write_pieces: the same, with frames of large messages as pieces to be written one
+    after the other; None: they are joined.
     batch: how many bytes may wait for `flush`; with more, all are written at once.
     size: how many bytes wait, approximately. count: messages sent so far.
     """
 
-    def __init__(self, framing: Framing, write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        write: Callable[[bytes], object],
+        write_pieces: Callable[[list[bytes]], object] | None = None,
+    ) -> None:
         self.batch = 0
         self.size = 0
         self.count = 0
         self._write = write
+        self._write_pieces = write_pieces
         self._closed = False
         self._check: Callable[[int], object] | None = None
         # What waits: first this many pieces that are framed, then messages that have passed the check.
@@ -48,16 +61,16 @@ class Encoder:
         self._pack()
         self._framing = framing
         # What is sure to be right: up to this many bytes, without these in them. Every message of other framings is
-        # framed by itself, and so is every one while `check` is set.
+        # framed by itself, and so is a large one, and every one while `check` is set.
         self._limit = -1
         self._delimiter = b""
         if self._check is not None:
             return
         if isinstance(framing, Standard) and not framing.overlaps:
-            self._limit = framing.max_length
+            self._limit = min(framing.max_length, _LARGE)
             self._delimiter = framing.delimiter
         elif isinstance(framing, PrefixedFraming):
-            self._limit = framing.max_length
+            self._limit = min(framing.max_length, _LARGE)
 
     def check(self, check: Callable[[int], object] | None) -> None:
         """From now on, call it with the bytes of each message that is to be sent: what it raises refuses them."""
@@ -80,7 +93,7 @@ class Encoder:
         if length > self._limit or (delimiter and message.find(delimiter) >= 0):
             if self._check is not None:
                 self._check(length)
-            self.send_frames(self._framing.encode(message), 1)
+            self._add(self._pieces(message), 1)
             return
         self._waiting.append(message)
         self.count += 1
@@ -100,30 +113,53 @@ class Encoder:
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
         need_messages(messages)
-        self.send_frames(self._framing.encode_all(messages), len(messages))
+        if messages and len(messages[0]) > _LARGE:
+            # Of the messages that one read completes only the first is longer than a read.
+            frames, others = self._pieces(messages[0]), messages[1:]
+            if others:
+                frames.append(self._framing.encode_all(others))
+        else:
+            frames = [self._framing.encode_all(messages)]
+        self._add(frames, len(messages))
 
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
+        need_bytes(frames, "frames")
+        self._add([frames], count)
+
+    def _add(self, frames: list[bytes], count: int) -> None:
+        """Let frames wait, in pieces."""
         if self._closed:
             return
-        need_bytes(frames, "frames")
         self.count += count
-        if not frames:
+        size = sum(map(len, frames))
+        if not size:
             return
         self._pack()
-        self._waiting.append(frames)
-        self._framed += 1
-        self.size += len(frames)
+        self._waiting += frames
+        self._framed += len(frames)
+        self.size += size
         if self.size > self.batch:
             self.flush()
+
+    def _pieces(self, message: bytes) -> list[bytes]:
+        framing = self._framing
+        if len(message) > _LARGE and isinstance(framing, BoundedFraming):
+            return framing.pieces(message)
+        return [framing.encode(message)]
 
     def flush(self) -> None:
         """Write what waits."""
         if self._waiting:
             self._pack()
-            frames = self._waiting
+            frames, size = self._waiting, self.size
             self.drop()
-            self._write(frames[0] if len(frames) == 1 else b"".join(frames))
+            if len(frames) == 1:
+                self._write(frames[0])
+            elif self._write_pieces is None or size < _LARGE * len(frames):
+                self._write(b"".join(frames))
+            else:
+                self._write_pieces(frames)
 
     def drop(self) -> None:
         """Forget what waits."""

@@ -20,6 +20,10 @@ class PrefixedFraming(BoundedFraming):
     def encode(self, message: bytes) -> bytes:
         return self._known_header(self.check_length(message)) + message + self._trailer()
 
+    def pieces(self, message: bytes) -> list[bytes]:
+        header, trailer = self._known_header(self.check_length(message)), self._trailer()
+        return [header, message, trailer] if trailer else [header, message]
+
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)
         need_messages(messages)
