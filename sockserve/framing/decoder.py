@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Literal, NoReturn
 
 from sockserve.framing.bounds import BoundedFraming
-from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
+from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import need_bytes
 
 # Bytes; at least as many as a usual read.
@@ -56,6 +56,9 @@ class FrameDecoder:
         self._trailer = b""
         # The error of a bad frame, found and not raised yet; the frame starts at _held[0].
         self._error: FramingError | None = None
+        # Of a message that is handed out in parts: its length, and how much of it is still to be handed out.
+        self._length = 0
+        self._left = -1
         # The length of the bad frame in bytes, where it is known.
         self._bad_length = 0
         self._to_skip = 0
@@ -83,6 +86,8 @@ class FrameDecoder:
     def finish(self) -> None:
         if self._error is not None:
             self._report(self._error)
+        if self._left >= 0:
+            raise self._cut_off(self._length, self._length - self._left + len(self._held))
         if self.pending and not self._to_skip:
             raise self._truncated(b"".join(self._parts()))
 
@@ -103,6 +108,57 @@ class FrameDecoder:
         found = self._skip(data)
         self._settle()
         return found
+
+    @property
+    def under_way(self) -> int:
+        """The length of a message whose frame does not fit a usual read and has begun; -1: there is none, or its length
+        is not known yet."""
+        if self.state != "partial" or self._error is not None or self._left >= 0:
+            return -1
+        if self._needed <= max(_PIECE, self.pending):
+            return -1
+        start = self._payload_start(self._parts()[0])
+        return self._needed - start - len(self._trailer) if start >= 0 else -1
+
+    def open(self) -> None:
+        """Hand out the message that is under way in parts: `part` takes the place of `decode` until it is complete."""
+        self._length = self._left = self.under_way
+        frame = b"".join(self._release())
+        start = self._payload_start(frame)
+        self._held += memoryview(frame)[start:]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message is being handed out in parts."""
+        return self._left >= 0
+
+    def part(self, data: bytes) -> bytes:
+        """The next bytes of the message that is open. It is complete when it is not open any more.
+
+        What comes after its frame is held for `decode`. Raises FramingError when its end is bad; the last byte of the
+        message has not been handed out then.
+        """
+        need_bytes(data, "the input")
+        if self._held:
+            data = bytes(self._held) + data
+            self._held = bytearray()
+        stop = self._left
+        end = stop + len(self._trailer)
+        if len(data) < end:
+            if len(data) >= stop and self._trailer:
+                stop -= 1
+            part = data[:stop]
+            self._held += memoryview(data)[stop:]
+            self._left -= len(part)
+            return part
+        self._held += memoryview(data)[end:]
+        self._left = -1
+        self._needed = 0
+        if data[stop:end] != self._trailer:
+            self._error = self._bad_trailer(data[stop:end])
+            self._report(self._error)
+        self._settle()
+        return data[:stop]
 
     # Below, `messages` is the list to fill, or None to only count.
 
@@ -192,13 +248,13 @@ class FrameDecoder:
         end = self._needed - self.pending
         stop = end - len(self._trailer)
         parts = self._release()
-        if data[stop:end] != self._trailer:
+        start = self._payload_start(parts[0])
+        if start < 0 or data[stop:end] != self._trailer:
             # The walk finds out what is wrong.
             return self._feed(b"".join([*parts, data]), messages)
         last = memoryview(data)
         rest = data[end:]
         if messages is not None:
-            start = self._payload_start(parts[0])
             messages.append(b"".join([memoryview(parts[0])[start:], *parts[1:], last[:stop]]))
         used, count = self._walk(rest, messages)
         self._walked = rest if count else b""
@@ -292,12 +348,19 @@ class FrameDecoder:
         raise NotImplementedError
 
     def _payload_start(self, frame: bytes | bytearray) -> int:
-        """The number of bytes before the payload of a frame that tells its length at its start."""
-        return 0
+        """The number of bytes before the payload of a long frame that tells its length there; -1: it does not."""
+        return -1
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         """The error for a stream that ends after `held`, the start of a good frame."""
         raise NotImplementedError
+
+    def _cut_off(self, expected: int, received: int) -> TruncatedMessage:
+        """The error for a stream that ends after so many bytes of the payload."""
+        return TruncatedMessage(expected, received)
+
+    def _bad_trailer(self, found: bytes) -> FramingError:
+        return MalformedHeader(found, f"{self._trailer!r} must follow the payload")
 
     def _ready(self) -> bool:
         """Whether `_held` is worth a walk. May set `_error` instead."""

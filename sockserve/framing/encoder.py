@@ -46,6 +46,8 @@ class Encoder:
         self._write = write
         self._write_pieces = write_pieces
         self._closed = False
+        # The framing bytes after a message that is open.
+        self._tail = b""
         self._check: Callable[[int], object] | None = None
         # What waits: first this many pieces that are framed, then messages that have passed the check.
         self._framed = 0
@@ -121,6 +123,23 @@ class Encoder:
         else:
             frames = [self._framing.encode_all(messages)]
         self._add(frames, len(messages))
+
+    def open(self, length: int) -> bool:
+        """Begin to send a message of that many bytes before it is complete: `add` sends its parts, and nothing else is
+        sent until all of it is. False: this framing has to see it whole. Raises FramingError if it cannot be sent.
+        """
+        framing = self._framing
+        around = framing.around(length) if isinstance(framing, BoundedFraming) else None
+        if around is None:
+            return False
+        header, self._tail = around
+        self._add([header], 1)
+        return True
+
+    def add(self, part: bytes, *, last: bool) -> None:
+        """Send the next bytes of the message that is open. last: it ends with them."""
+        need_bytes(part, "a part")
+        self._add([part, self._tail] if last and self._tail else [part], 0)
 
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
