@@ -449,31 +449,28 @@ class Engine:
 
     # Sending and closing.
 
-    def _write(self, data: bytes) -> None:
-        self._writes(len(data))
-        if self.encoder.batch:
+    def _write(self, data: bytes, pieces: list[bytes] | None = None) -> None:
+        """pieces: large ones, instead of the data."""
+        options = self.options
+        size = len(data) if pieces is None else sum(map(len, pieces))
+        self.bytes_sent += size
+        if self._watched is False and options.send_timeout is not None:
+            self._watch()
+        if options.log_traffic:
+            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=size)
+        if pieces is not None:
+            self.sending.write_pieces(pieces)
+        elif self.encoder.batch:
             self.sending.write(data)
         else:
             # The transport joins what a program sends message by message into one write.
             self.transport.write(data)
-        if self.options.memory is not None:
+        if options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
-            self.options.memory.grow(len(data) + OBJECT)
+            options.memory.grow(size + OBJECT)
 
     def _write_pieces(self, pieces: list[bytes]) -> None:
-        """The same for large pieces."""
-        size = sum(map(len, pieces))
-        self._writes(size)
-        self.sending.write_pieces(pieces)
-        self.grow(size + OBJECT * len(pieces))
-
-    def _writes(self, count: int) -> None:
-        """So many bytes are about to be written."""
-        self.bytes_sent += count
-        if self._watched is False and self.options.send_timeout is not None:
-            self._watch()
-        if self.options.log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=count)
+        self._write(b"", pieces)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""
