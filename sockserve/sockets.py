@@ -1,4 +1,4 @@
-"""Sockets of Twisted's, below all layers: to find them, and to give the kernel what it takes, at once or soon.
+"""Sockets of Twisted's, below all layers: to find them, to read on, and to write without the poller where possible.
 
 Twisted has no public way for it, so its private parts are touched here, and only here where TLS is concerned.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
+from weakref import ref
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.main import CONNECTION_LOST
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 # The kernel takes nothing now.
 _FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
+
+# The most that is sent at once: other connections wait meanwhile. Bytes, and pieces (a system may accept only 16).
+_AT_ONCE: Final = 1024 * 1024
+_MOST_PIECES: Final = 16
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -42,6 +48,19 @@ def is_idle(transport: Connection) -> bool:
         or transport.TLS
         or transport._writeDisconnected
     )
+
+
+def read_now(transport: object) -> bytes:
+    """What has come in the meantime; b"" if there is nothing, or it is left to the transport's own method."""
+    # That of a unix socket accepts descriptors, too.
+    if not isinstance(transport, Connection) or type(transport).doRead is not Connection.doRead or transport.TLS:
+        return b""
+    try:
+        return transport.socket.recv(transport.bufferSize)
+    except OSError as error:
+        if error.errno not in _FULL:
+            _leave_error(transport, CONNECTION_LOST)
+        return b""
 
 
 def write_now(transport: Connection, data: bytes) -> bytes:
@@ -129,6 +148,59 @@ class _Turn:
 
 
 write_soon = _Turn().write
+
+
+def write_pieces(transport: Connection, pieces: list[bytes]) -> None:
+    """Write large pieces, one after the other, and copy none of them.
+
+    The transport's own `write` would join them. It sends from one object, `dataBuffer`, without a copy; so the piece
+    that the kernel has taken in part becomes that object.
+    """
+    # A unix socket sends the descriptors that wait with what its own methods send.
+    if not is_idle(transport) or getattr(transport, "_sendmsgQueue", None) or not hasattr(transport.socket, "sendmsg"):
+        transport.writeSequence(pieces)
+        return
+    sent = _send(transport, pieces)
+    if isinstance(sent, ConnectionLost):
+        _leave_error(transport, sent)
+        sent = 0
+    for at, piece in enumerate(pieces):
+        if sent < len(piece):
+            transport.dataBuffer, transport.offset = piece, sent
+            transport._tempDataBuffer = pieces[at + 1 :]
+            transport._tempDataLen = sum(map(len, transport._tempDataBuffer))
+            vars(transport)["doWrite"] = partial(_write_on, ref(transport))
+            transport._maybePauseProducer()
+            transport.startWriting()
+            return
+        sent -= len(piece)
+
+
+def _write_on(reference: ref[Connection]) -> object:
+    """What a transport does instead of its own doWrite, which sends an eighth of that, until the last megabyte."""
+    transport = reference()
+    assert transport is not None
+    if len(transport.dataBuffer) - transport.offset <= _AT_ONCE:
+        del vars(transport)["doWrite"]
+        return transport.doWrite()
+    sent = _send(transport, [memoryview(transport.dataBuffer)[transport.offset :]])
+    if isinstance(sent, ConnectionLost):
+        return sent
+    transport.offset += sent
+    return None
+
+
+def _send(transport: Connection, pieces: list[bytes] | list[memoryview]) -> int | ConnectionLost:
+    """Give the kernel what it takes of the first megabyte. Returns the number of bytes."""
+    room = _AT_ONCE
+    views = []
+    for piece in pieces[:_MOST_PIECES]:
+        views.append(memoryview(piece)[:room])
+        room -= len(views[-1])
+    try:
+        return transport.socket.sendmsg(views)
+    except OSError as error:
+        return 0 if error.errno in _FULL else CONNECTION_LOST
 
 
 def _leave_error(transport: Connection, error: ConnectionLost) -> None:

@@ -30,6 +30,7 @@ from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.sockets import read_now
 from sockserve.text import reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
@@ -54,6 +55,10 @@ _NO_HOLDS: Final[frozenset[str]] = frozenset()
 
 # Bytes of answers to one read that are collected, to be sent in one write.
 _BATCH_SIZE: Final = 256 * 1024
+
+# Bytes of a read that took all it could, and how many of a long message are read before others have their turn.
+_FULL_READ: Final = 64 * 1024
+_READ_ON: Final = 1024 * 1024
 
 
 class Receiver(MessageReceiver, WritingReceiver, Protocol):
@@ -258,17 +263,26 @@ class Engine:
         if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
             return
         options = self.options
-        self.bytes_received += len(data)
-        if options.log_traffic:
-            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
         receiving = self.receiving
-        receiving.receive(data)
-        if options.memory is not None:
-            options.memory.grow(len(data))
-        if receiving.held:
-            self._adjust_reading()
-        elif not receiving.running:
+        room = _READ_ON
+        while data:
+            self.bytes_received += len(data)
+            if options.log_traffic:
+                log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+            receiving.receive(data)
+            if options.memory is not None:
+                options.memory.grow(len(data))
+            if receiving.held:
+                self._adjust_reading()
+                return
+            if receiving.running:
+                return
             self._run()
+            if len(data) < _FULL_READ:
+                return
+            # There may be more: of a long message, it need not wait for the next turn of the reactor.
+            room -= len(data)
+            data = read_now(self.transport) if room > 0 and self._reading and receiving.missing else b""
 
     def _kept_or_dropped(self, data: bytes) -> bool:
         """Whether bytes that came before the start, or after the end of the messages, are not to be delivered now."""
@@ -457,21 +471,28 @@ class Engine:
 
     # Sending and closing.
 
-    def write(self, data: bytes) -> None:
-        """Give the transport the frames of one write. The encoder calls it."""
+    def write(self, data: bytes, pieces: list[bytes] | None = None) -> None:
+        """Give the transport the frames of one write. The encoder calls it. pieces: large ones, instead of the data."""
         options = self.options
-        self.bytes_sent += len(data)
+        size = len(data) if pieces is None else sum(map(len, pieces))
+        self.bytes_sent += size
         if self._watched is False and options.send_timeout is not None:
             self._watch()
         if options.log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=len(data))
-        if self.encoder.batch:
+            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=size)
+        if pieces is not None:
+            self.sending.write_pieces(pieces)
+        elif self.encoder.batch:
             self.sending.write(data)
         else:
             self.sending.write_soon(data)
         if options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
-            options.memory.grow(len(data) + OBJECT)
+            options.memory.grow(size + OBJECT)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """The same, with large pieces to be written one after the other."""
+        self.write(b"", pieces)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""

@@ -297,6 +297,16 @@ class MessageProtocol(Protocol):
     def _connectionEstablished(self) -> None:
         self._engine.establish()
 
+    def _messageBegun(self, length: int) -> bool:
+        """A message of that length is under way, of a framing that tells it, and larger than a read.
+
+        True: it goes to `_partReceived`, in parts, as they come. False: it is delivered when it is complete.
+        """
+        return False
+
+    def _partReceived(self, part: bytes, last: bool) -> None:
+        """The next bytes of that message. last: it ends with them; if that never comes, it is an unfinished frame."""
+
     def _connectionStarted(self) -> None:
         self.connected = 1
         if type(self).sendMessage is MessageProtocol.sendMessage:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from sockserve.framing import Decoder, Framing
+from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
@@ -44,6 +45,10 @@ class Receiver(Protocol):
 
     def framingFailed(self, error: FramingError) -> None: ...
 
+    def _messageBegun(self, length: int) -> bool: ...
+
+    def _partReceived(self, part: bytes, last: bool) -> None: ...
+
 
 class Transport(Protocol):
     """What delivery needs of a transport: whether the program has closed it."""
@@ -69,6 +74,8 @@ class Receiving:
         "_decoder",
         "_input",
         "_later",
+        "_offered",
+        "_opened",
         "_piece",
         "_receiver",
         "_stop",
@@ -109,6 +116,9 @@ class Receiving:
         self._at_border = False
         # Delivery is to stop after the current message.
         self._stop = False
+        # The number of the last message that the receiver could have in parts; and the decoder, while it takes one.
+        self._offered = -1
+        self._opened: FrameDecoder | None = None
 
     @property
     def failed(self) -> bool:
@@ -118,6 +128,12 @@ class Receiving:
     def partial(self) -> bool:
         """Whether a frame has begun and its end has not arrived."""
         return self._decoder.state in ("partial", "skipping")
+
+    @property
+    def missing(self) -> int:
+        """Bytes that a long frame still lacks, if everything before it is delivered; 0: see FrameDecoder."""
+        decoder = self._decoder
+        return decoder.missing if not self._input and isinstance(decoder, FrameDecoder) else 0
 
     @property
     def pending(self) -> int:
@@ -140,7 +156,7 @@ class Receiving:
         self.held = self._stop = True
         self._input = b""
         self._used = 0
-        self._undelivered = self._weighed = None
+        self._undelivered = self._weighed = self._opened = None
         self._later = ()
         if not self.failed:
             self._decoder = self.framing.decoder()
@@ -155,7 +171,7 @@ class Receiving:
         self._decoder = self.framing.decoder()
         self._input = b""
         self._used = 0
-        self._undelivered = None
+        self._undelivered = self._opened = None
         self._later = ()
         self._at_border = True
         self.interrupt()
@@ -235,6 +251,8 @@ class Receiving:
             return True
         piece = self._next_piece()
         decoder = self._decoder
+        if self._opened is not None:
+            return self._deliver_part(self._opened, piece)
         try:
             if self._change is not None and decoder.state == "skipping":
                 self._at_border = decoder.skip(piece)
@@ -270,8 +288,46 @@ class Receiving:
                 return True
             # Most reads are whole frames: there is no more to come, and this has the decoder forget what it returned.
             self._decoder.scan(b"")
-        if self._used < len(self._input):
+        if self._used < len(self._input) or (decoder.state == "partial" and self._opens()):
             return True
+        return self._all_used()
+
+    def _opens(self) -> bool:
+        """Whether the receiver takes the message that is under way in parts from now on. It is asked once."""
+        decoder = self._decoder
+        if self._offered == self.count or self._change is not None or not isinstance(decoder, FrameDecoder):
+            return False
+        length = decoder.under_way
+        if length < 0:
+            return False
+        self._offered = self.count
+        if not self.count:
+            self._receiver._connectionEstablished()
+        if not self._receiver._messageBegun(length) or decoder is not self._decoder:
+            return False
+        decoder.open()
+        self._opened = decoder
+        return True
+
+    def _deliver_part(self, decoder: FrameDecoder, piece: bytes) -> bool:
+        """The same as `_advance` for a message that is open."""
+        try:
+            part = decoder.part(piece)
+        except FramingError as error:
+            self._opened = None
+            self._receiver.framingFailed(error)
+            return not self.failed
+        last = not decoder.is_open
+        if last:
+            self._opened = None
+            self._at_border = True
+            self.count += 1
+        if part:
+            self._receiver._partReceived(part, last)
+        return last or self._used < len(self._input) or self._all_used()
+
+    def _all_used(self) -> bool:
+        """What was received is used up, and a frame may have begun."""
         self._at_border = False
         self._input = b""
         self._used = 0

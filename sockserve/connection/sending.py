@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from sockserve.sockets import is_socket, write_now, write_soon
+from sockserve.sockets import is_socket, write_now, write_pieces, write_soon
 
 if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
@@ -52,6 +52,13 @@ class Sending:
         """Send what a program sends on its own: all of one turn of the reactor is one write."""
         if not (self._direct and write_soon(self._transport, data)):
             self._transport.write(data)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """Write large pieces, one after the other, where possible without a copy."""
+        if self._direct:
+            write_pieces(self._transport, pieces)
+        else:
+            self._transport.write(b"".join(pieces))
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""

@@ -59,3 +59,15 @@ class BoundedFraming:
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         """The frames of all messages as one object. Raises FramingError for the first that cannot be sent."""
         return b"".join([self.encode(message) for message in messages])
+
+    def around(self, length: int) -> tuple[bytes, bytes] | None:
+        """The framing bytes before and after a message of that length, of which nothing else is known.
+
+        None: a message has to be seen whole, or a part of one would look like a whole one. Raises FramingError if no
+        message of that length can be sent.
+        """
+        return None
+
+    def pieces(self, message: bytes) -> list[bytes]:
+        """The same as `encode` in pieces: where it can be, the message is one of them, and not copied."""
+        return [self.encode(message)]

@@ -119,7 +119,7 @@ class DecimalDecoder(FrameDecoder):
                 self._needed = end - start
                 break
             if trailer_size and data[stop] != self._trailer[0]:
-                self._error = MalformedHeader(data[stop:end], f"{self._trailer!r} must follow the payload")
+                self._error = self._bad_trailer(data[stop:end])
                 break
             if messages is not None:
                 messages.append(data[payload:stop])
@@ -142,9 +142,14 @@ class DecimalDecoder(FrameDecoder):
                 return MalformedHeader(header[: at + offset + 1], f"a length is ASCII digits, then {self._mark!r}")
         return None
 
+    def _payload_start(self, frame: bytes | bytearray) -> int:
+        return frame.index(self._mark) + len(self._mark)
+
     def _truncated(self, held: bytes) -> TruncatedMessage:
         header, mark, payload = held.partition(self._mark)
         if not mark:
             return TruncatedMessage(None, len(held), "the rest of the header")
-        expected = int(header)
-        return TruncatedMessage(expected, len(payload), "the comma" if len(payload) == expected else "")
+        return self._cut_off(int(header), len(payload))
+
+    def _cut_off(self, expected: int, received: int) -> TruncatedMessage:
+        return TruncatedMessage(expected, received, "the comma" if received == expected else "")

@@ -42,6 +42,15 @@ class Standard(BoundedFraming):
     def encode(self, message: bytes) -> bytes:
         return terminate(message, self.check_length(message), self.delimiter)
 
+    def pieces(self, message: bytes) -> list[bytes]:
+        if self.overlaps:
+            return [self.encode(message)]
+        self.check_length(message)
+        found = message.find(self.delimiter)
+        if found >= 0:
+            raise _contains(self.delimiter, found)
+        return [message, self.delimiter]
+
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)
         need_messages(messages)
@@ -75,8 +84,12 @@ def terminate(message: bytes, length: int, delimiter: bytes) -> bytes:
     frame = message + delimiter
     found = frame.find(delimiter)
     if found != length:
-        raise InvalidMessage(f"the message contains the bytes {delimiter!r} that end it, at byte {found}")
+        raise _contains(delimiter, found)
     return frame
+
+
+def _contains(delimiter: bytes, at: int) -> InvalidMessage:
+    return InvalidMessage(f"the message contains the bytes {delimiter!r} that end it, at byte {at}")
 
 
 def may_still_end(payload: bytes | bytearray, delimiter: bytes, limit: int) -> bool:
@@ -120,7 +133,7 @@ class DelimitedDecoder(FrameDecoder):
         return found
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
-        self._searched = 0
+        self._searched = self._needed = 0
         delimiter = self._delimiter
         size = len(data)
         # A message that ends within this many bytes is not too long. Often all of data does: then one split is enough.
@@ -136,7 +149,9 @@ class DelimitedDecoder(FrameDecoder):
                 stop = last + len(delimiter)
                 count += data.count(delimiter, start, stop)
             else:
-                found = data[start:end].split(delimiter)
+                # Where this is compiled, even a slice of the whole is a copy.
+                window = data[start:end] if start or end < size else data
+                found = window.split(delimiter)
                 stop = end - len(found.pop())
                 if not found:
                     break

@@ -1,13 +1,15 @@
 """Messages that wait to be sent in one write.
 
 Strategy: a message is checked at the call that sends it, so that an error is raised where the mistake is, and framed
-later together with all others that wait, in one loop.
+later together with all others that wait, in one loop. A large message is not copied into what leaves: it stays a piece
+of its own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.delimited import Standard
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.form import need_bytes, need_messages
@@ -23,6 +25,13 @@ class Writer(Protocol):
     """Where the frames go."""
 
     def write(self, frames: bytes) -> object: ...
+
+    def write_pieces(self, pieces: list[bytes]) -> object:
+        """The same, with frames of large messages as pieces to be written one after the other."""
+
+
+# Bytes; to copy fewer costs less than to write one piece more.
+_LARGE: Final = 16 * 1024
 
 
 class Encoder:
@@ -40,6 +49,8 @@ class Encoder:
         self.count = 0
         self._writer = writer
         self._closed = False
+        # The framing bytes after a message that is open.
+        self._tail = b""
         self._check: Callable[[int], object] | None = None
         # What waits: first this many pieces that are framed, then messages that have passed the check. None: nothing.
         self._framed = 0
@@ -55,21 +66,21 @@ class Encoder:
         self._pack()
         self._framing = framing
         # What is sure to be right: up to this many bytes, without these in them. Every message of other framings is
-        # framed by itself, and so is every one while `check` is set.
+        # framed by itself, and so is a large one, and every one while `check` is set.
         self._limit = -1
         self._delimiter = b""
         self._start = b""
         if self._check is not None:
             return
         if isinstance(framing, Standard) and not framing.overlaps:
-            self._limit = framing.max_length
+            self._limit = min(framing.max_length, _LARGE)
             self._delimiter = framing.delimiter
         elif isinstance(framing, Envelope) and not framing.overlaps:
-            self._limit = framing.max_length
+            self._limit = min(framing.max_length, _LARGE)
             self._delimiter = framing.end
             self._start = framing.start
         elif isinstance(framing, PrefixedFraming):
-            self._limit = framing.max_length
+            self._limit = min(framing.max_length, _LARGE)
 
     def check(self, check: Callable[[int], object] | None) -> None:
         """From now on, call it with the bytes of each message that is to be sent: what it raises refuses them."""
@@ -92,7 +103,7 @@ class Encoder:
         if length > self._limit or (delimiter and message.find(delimiter) >= 0):
             if self._check is not None:
                 self._check(length)
-            self.send_frames(self._framing.encode(message), 1)
+            self._add(self._pieces(message), 1)
             return
         if self._waiting is None:
             self._waiting = [message]
@@ -115,42 +126,87 @@ class Encoder:
         need_messages(messages)
         if self._check is not None:
             self._check(sum(map(len, messages)))
-        frames = self._framing.encode_all(messages) if encode is None else encode(self._framing, messages)
-        self.send_frames(frames, len(messages))
+        if encode is None:
+            self.answer_all(messages)
+        else:
+            self.send_frames(encode(self._framing, messages), len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
         need_messages(messages)
-        self.send_frames(self._framing.encode_all(messages), len(messages))
+        if messages and len(messages[0]) > _LARGE:
+            # Of the messages that one read completes only the first is longer than a read.
+            frames, others = self._pieces(messages[0]), messages[1:]
+            if others:
+                frames.append(self._framing.encode_all(others))
+        else:
+            frames = [self._framing.encode_all(messages)]
+        self._add(frames, len(messages))
+
+    def open(self, length: int) -> bool:
+        """Begin to send a message of that many bytes before it is complete: `add` sends its parts, and nothing else is
+        sent until all of it is. False: this framing has to see it whole. Raises FramingError if it cannot be sent.
+        """
+        framing = self._framing
+        around = framing.around(length) if isinstance(framing, BoundedFraming) else None
+        if around is None:
+            return False
+        header, self._tail = around
+        self._add([header], 1)
+        return True
+
+    def add(self, part: bytes, *, last: bool) -> None:
+        """Send the next bytes of the message that is open. last: it ends with them."""
+        need_bytes(part, "a part")
+        self._add([part, self._tail] if last and self._tail else [part], 0)
 
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
+        need_bytes(frames, "frames")
+        self._add([frames], count)
+
+    def _add(self, frames: list[bytes], count: int) -> None:
+        """Let frames wait, in pieces."""
         if self._closed:
             return
-        need_bytes(frames, "frames")
         self.count += count
-        if not frames:
+        size = sum(map(len, frames))
+        if not size:
             return
-        if not self._waiting and len(frames) > self.batch:
-            self._writer.write(frames)
+        if self._waiting is None and size > self.batch:
+            self._give(frames, size)
             return
         self._pack()
         if self._waiting is None:
-            self._waiting = [frames]
+            self._waiting = frames
         else:
-            self._waiting.append(frames)
-        self._framed += 1
-        self.size += len(frames)
+            self._waiting += frames
+        self._framed += len(frames)
+        self.size += size
         if self.size > self.batch:
             self.flush()
+
+    def _pieces(self, message: bytes) -> list[bytes]:
+        framing = self._framing
+        if len(message) > _LARGE and isinstance(framing, BoundedFraming):
+            return framing.pieces(message)
+        return [framing.encode(message)]
 
     def flush(self) -> None:
         """Write what waits."""
         self._pack()
-        frames = self._waiting
+        frames, size = self._waiting, self.size
         if frames is not None:
             self.drop()
-            self._writer.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._give(frames, size)
+
+    def _give(self, frames: list[bytes], size: int) -> None:
+        if len(frames) == 1:
+            self._writer.write(frames[0])
+        elif size < _LARGE * len(frames):
+            self._writer.write(b"".join(frames))
+        else:
+            self._writer.write_pieces(frames)
 
     def drop(self) -> None:
         """Forget what waits."""

@@ -31,9 +31,13 @@ class Fixed(BoundedFraming):
     def encode(self, message: bytes) -> bytes:
         if type(message) is not bytes:
             need_bytes(message, "a message")
-        if len(message) != self.size:
-            raise InvalidMessage(f"a message of fixed:{self.size} has {self.size} bytes, not {len(message)}")
+        self.around(len(message))
         return message
+
+    def around(self, length: int) -> tuple[bytes, bytes] | None:
+        if length != self.size:
+            raise InvalidMessage(f"a message of fixed:{self.size} has {self.size} bytes, not {length}")
+        return b"", b""
 
     def decoder(self) -> FixedDecoder:
         return FixedDecoder(self)
@@ -42,15 +46,18 @@ class Fixed(BoundedFraming):
 class FixedDecoder(FrameDecoder):
     def __init__(self, framing: Fixed) -> None:
         super().__init__(framing)
-        self._size = self._needed = framing.size
+        self._size = framing.size
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
-        size = self._size
+        size = self._needed = self._size
         count = len(data) // size
         end = count * size
         if messages is not None:
             messages += [data[start : start + size] for start in range(0, end, size)]
         return end, count
+
+    def _payload_start(self, frame: bytes | bytearray) -> int:
+        return 0
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         return TruncatedMessage(self._size, len(held))

@@ -111,6 +111,9 @@ class IntegerDecoder(FrameDecoder):
         self._needed = field
         return start, count
 
+    def _payload_start(self, frame: bytes | bytearray) -> int:
+        return self._size
+
     def _truncated(self, held: bytes) -> TruncatedMessage:
         if len(held) < self._size:
             return TruncatedMessage(None, len(held), "the rest of the header")

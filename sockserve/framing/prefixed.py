@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.form import need_messages
 
 SHORT = 1024
@@ -19,6 +20,15 @@ class PrefixedFraming(BoundedFraming):
 
     def encode(self, message: bytes) -> bytes:
         return self._known_header(self.check_length(message)) + message + self._trailer()
+
+    def around(self, length: int) -> tuple[bytes, bytes] | None:
+        if length > self.max_length:
+            raise MessageTooLong(self.max_length, length)
+        return self._known_header(length), self._trailer()
+
+    def pieces(self, message: bytes) -> list[bytes]:
+        header, trailer = self._known_header(self.check_length(message)), self._trailer()
+        return [header, message, trailer] if trailer else [header, message]
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         messages = list(messages)

@@ -81,6 +81,12 @@ class VarintDecoder(FrameDecoder):
             start = stop
         return start, count
 
+    def _payload_start(self, frame: bytes | bytearray) -> int:
+        at = 0
+        while frame[at] & 0x80:
+            at += 1
+        return at + 1
+
     def _truncated(self, held: bytes) -> TruncatedMessage:
         length = 0
         for at, byte in enumerate(held):

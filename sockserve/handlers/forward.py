@@ -2,6 +2,9 @@
 
 In both directions, with half-close and back-pressure: reading from one side pauses while the other does not read, and
 the end of one side's messages ends what is sent to the other side.
+
+A large message is passed on while it comes, in parts, if its own framing tells its length first, and the other side's
+can send a header for it without having seen all of it.
 """
 
 from __future__ import annotations
@@ -43,6 +46,23 @@ class Bridged(MessageProtocol):
         except FramingError:
             self._pass_each(messages, other)
 
+    def _messageBegun(self, length: int) -> bool:
+        """Pass it on while it comes, if the other side's framing can."""
+        other = self.other
+        if other is None:
+            return False
+        try:
+            return other._engine.encoder.open(length)
+        except FramingError as error:
+            # With "skip" it is skipped when it is complete.
+            if self.info.framing.on_bad_frame == "close":
+                self._refuse(error, other)
+            return False
+
+    def _partReceived(self, part: bytes, last: bool) -> None:
+        if self.other is not None:
+            self.other._engine.encoder.add(part, last=last)
+
     def messagesEnded(self) -> None:
         other = self.other
         self.ended = True
@@ -74,13 +94,18 @@ class Bridged(MessageProtocol):
             try:
                 other._engine.encoder.answer_all([message])
             except FramingError as error:
-                skip = self.info.framing.on_bad_frame == "skip"
-                action = "skipping it" if skip else "closing"
-                self._engine.warn("on_bad_frame", f"cannot cross to {other.peer}: {printable(error)}; {action}")
-                if not skip:
-                    self.loseConnection()
-                    other.loseConnection()
+                if self._refuse(error, other):
                     return
+
+    def _refuse(self, error: FramingError, other: Bridged) -> bool:
+        """A message cannot be carried. Whether that is the end, for which on_bad_frame decides."""
+        skip = self.info.framing.on_bad_frame == "skip"
+        action = "skipping it" if skip else "closing"
+        self._engine.warn("on_bad_frame", f"cannot cross to {other.peer}: {printable(error)}; {action}")
+        if not skip:
+            self.loseConnection()
+            other.loseConnection()
+        return not skip
 
 
 class Target(Bridged):

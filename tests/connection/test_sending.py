@@ -13,14 +13,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
 from twisted.internet.tcp import Port
+from twisted.python.failure import Failure
 
 from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.framing import parse
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
@@ -204,3 +206,95 @@ class DirectTests(SocketCase):
         client.transport.startTLS(CertificateOptions())
         client.send(b"?")
         self.assertEqual(await client.until(8), b"gosecret")
+
+
+class LargeTests(SocketCase):
+    """Large messages: they are sent as they are, and what the kernel does not take waits without a copy."""
+
+    async def served(self, name: str, make: Callable[[], MessageProtocol], *, paused: bool = False) -> Client:
+        factory = MessageFactory(parse(name, max_length=1 << 25), make)
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+        assert isinstance(port, Port)
+        self.addCleanup(port.stopListening)
+        return await self.client(port, paused=paused)
+
+    async def test_they_come_back_in_order_with_small_ones_between(self) -> None:
+        class Answer(MessageProtocol):
+            def messageReceived(self, message: bytes) -> None:
+                self.sendMessage(message)
+
+        payload = MUCH.translate(None, b"E\r")
+        for name in ("int32", "windev", "netstring", "standard", "buffered", "raw", "envelope:\\x02:EE"):
+            framing = parse(name, max_length=1 << 25)
+            wire = framing.encode_all([payload[:65532], b"a", payload, b"b", payload[:70_000], payload[:100_000], b"c"])
+            client = await self.served(name, Answer)
+            client.send(wire)
+            self.assertTrue(await client.until(len(wire)) == wire, name)
+
+    async def test_a_peer_that_does_not_read_is_counted_to_the_byte(self) -> None:
+        made: Deferred[MessageProtocol] = Deferred()
+
+        class Sends(MessageProtocol):
+            options = ConnectionOptions(max_queued=1 << 30)
+
+            def connectionMade(self) -> None:
+                made.callback(self)
+
+        client = await self.served("int32", Sends, paused=True)
+        server = await made
+        frame = len(MUCH) + 4
+        server.sendMessage(MUCH)
+        first = server.queued
+        engine = server._engine
+        self.assertTrue(64 * 1024 < first < frame)
+        self.assertTrue(engine.sending.blocked)
+        self.assertEqual(engine.bytes_sent, frame)
+        await turn()
+        await turn()
+        now = server.queued
+        # What waits is the message itself; a transport of Twisted's keeps what it has sent of it.
+        self.assertTrue(engine.transport.dataBuffer is MUCH)
+        self.assertEqual(engine.held, now + engine.transport.offset)
+        server.sendMessage(MUCH)
+        server.sendMessage(b"last")
+        self.assertEqual(server.queued, now + frame + 8)
+        server.endMessages()
+        client.transport.resumeProducing()
+        framing = parse("int32", max_length=1 << 25)
+        expected = framing.encode_all([MUCH, MUCH, b"last"])
+        self.assertTrue(await client.until(len(expected)) == expected)
+        await client.ended
+        self.assertEqual(server.queued, 0)
+
+    async def test_what_waits_is_given_up_when_it_is_aborted(self) -> None:
+        made: Deferred[MessageProtocol] = Deferred()
+
+        class Sends(MessageProtocol):
+            def connectionMade(self) -> None:
+                made.callback(self)
+
+        client = await self.served("int32", Sends, paused=True)
+        server = await made
+        server.sendMessage(MUCH)
+        await turn()
+        server.abortConnection()
+        self.assertEqual(server.queued, 0)
+        client.transport.resumeProducing()
+        await client.lost
+        self.assertLess(len(client.received), len(MUCH))
+
+    async def test_a_reset_ends_it(self) -> None:
+        lost: Deferred[type | None] = Deferred()
+
+        class Sends(MessageProtocol):
+            def connectionMade(self) -> None:
+                self.sendMessage(MUCH)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                lost.callback(reason.type)
+
+        client = await self.served("int32", Sends, paused=True)
+        await turn()
+        client.reset()
+        self.assertIs(await lost, ConnectionLost)

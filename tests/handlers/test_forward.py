@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -209,6 +210,135 @@ class CannotCrossTests(SynchronousTestCase):
             self.assertEqual(bridge.far.value(), b"a\r\nb\r\n")
             self.assertEqual(len(lines), 1)
             self.assertFalse(bridge.near.disconnecting)
+
+
+LARGE = bytes(range(256)) * 1200
+"""More than a few reads."""
+
+
+class LargeTests(SynchronousTestCase):
+    """A large message is passed on while it comes, where both framings permit it."""
+
+    def test_it_crosses_in_parts_between_framings_that_tell_a_length(self) -> None:
+        names = ("int32", "windev", "netstring", "varint", f"fixed:{len(LARGE)}")
+        for source, target in itertools.product(names, names):
+            bridge = Bridge(source, parse(target)).reach()
+            wire = parse(source).encode(LARGE) + parse(source).encode(LARGE)
+            expected = parse(target).encode(LARGE) * 2
+            sent = 0
+            for end in range(40_000, len(wire) + 40_000, 40_000):
+                bridge.client.dataReceived(wire[end - 40_000 : end])
+                crossed = bridge.far.value()
+                self.assertGreater(len(crossed), min(end, len(wire)) - 64, (source, target))
+                self.assertLess(bridge.client._engine.held, 64)
+                sent = len(crossed)
+            self.assertTrue(bridge.far.value() == expected, (source, target))
+            self.assertEqual(sent, len(expected))
+            for side in (bridge.client.info, bridge.target.info):
+                self.assertEqual(side.messages_received + side.messages_sent, 2)
+            # And the other way.
+            for start in range(0, len(expected), 30_000):
+                bridge.target.dataReceived(expected[start : start + 30_000])
+                self.assertLess(bridge.target._engine.held, 64)
+            self.assertTrue(bridge.near.value() == wire, (source, target))
+
+    def test_small_messages_before_and_after_it_keep_their_order(self) -> None:
+        bridge = Bridge("windev", parse("int32")).reach()
+        messages = [b"a", b"", LARGE, b"b", LARGE, LARGE, b"c"]
+        wire = parse("windev").encode_all(messages)
+        for size in (1000, 50_000, 65_536, 200_000):
+            bridge.far.clear()
+            for start in range(0, len(wire), size):
+                bridge.client.dataReceived(wire[start : start + size])
+            self.assertTrue(bridge.far.value() == parse("int32").encode_all(messages), size)
+
+    def test_it_is_collected_where_a_framing_has_to_see_all_of_it(self) -> None:
+        payload = LARGE.translate(None, b"\r<>")
+        for source, target in (
+            ("int32", "raw"),
+            ("int32", "standard"),
+            ("windev", "envelope:<:>"),
+            ("buffered", "int32"),
+            ("standard", "standard"),
+        ):
+            bridge = Bridge(source, parse(target)).reach()
+            wire = parse(source).encode(payload)
+            bridge.client.dataReceived(wire[:70_000])
+            bridge.client.dataReceived(wire[70_000:-1])
+            self.assertEqual(bridge.far.value(), b"")
+            bridge.client.dataReceived(wire[-1:])
+            self.assertTrue(bridge.far.value() == parse(target).encode(payload), (source, target))
+
+    def test_a_target_that_does_not_read_holds_it_up(self) -> None:
+        bridge = Bridge("windev", parse("int32")).reach()
+        wire = parse("windev").encode(LARGE)
+        bridge.far.slow = True
+        bridge.client.dataReceived(wire[:65_536])
+        self.assertEqual(bridge.near.producerState, "paused")
+        bridge.far.take()
+        self.assertEqual(bridge.near.producerState, "paused")
+        bridge.far.slow = False
+        bridge.far.take()
+        self.assertEqual(bridge.near.producerState, "producing")
+        bridge.client.dataReceived(wire[65_536:])
+        self.assertTrue(bridge.far.value() == parse("int32").encode(LARGE))
+
+    def test_a_message_that_is_cut_off_is_cut_off_for_the_target(self) -> None:
+        for end in (
+            lambda bridge: bridge.client.readConnectionLost(),
+            lambda bridge: lose(bridge.client),
+            lambda bridge: bridge.client.drain(),
+            lambda bridge: bridge.client.dataReceived(LARGE[65_000:] + b"x"),
+        ):
+            bridge = Bridge("netstring", parse("int32")).reach()
+            frame = parse("netstring").encode(LARGE)
+            bridge.client.dataReceived(frame[:65_000])
+            with capturedLogs() as events:
+                bridge.client.dataReceived(frame[65_000:-1])
+                end(bridge)
+            whole = parse("int32").encode(LARGE)
+            self.assertTrue(whole.startswith(bridge.far.value()))
+            self.assertEqual(len(bridge.far.value()), len(whole) - 1)
+            self.assertTrue(bridge.target.sendingEnded)
+            self.assertLess(len(events), 3)
+
+    def test_the_answers_to_what_came_before_it_come_back(self) -> None:
+        bridge = Bridge("windev", parse("int32")).reach()
+        bridge.client.dataReceived(b"1\r\na" + parse("windev").encode(LARGE)[:70_000])
+        bridge.client.readConnectionLost()
+        bridge.target.dataReceived(b"\0\0\0\1b")
+        bridge.target.readConnectionLost()
+        self.assertEqual(bridge.near.value(), b"1\r\nb")
+        self.assertTrue(bridge.near.disconnecting)
+
+    def test_a_lost_target_closes_the_client_in_the_middle(self) -> None:
+        bridge = Bridge("windev", parse("int32")).reach()
+        bridge.client.dataReceived(parse("windev").encode(LARGE)[:70_000])
+        lose(bridge.target)
+        self.assertTrue(bridge.near.disconnecting)
+        bridge.client.dataReceived(LARGE)
+        self.assertEqual(bridge.client._engine.held, 0)
+
+    def test_one_too_long_for_the_target_is_refused_at_its_header(self) -> None:
+        bridge = Bridge("windev", parse("int32", max_length=100_000)).reach()
+        with capturedLogs() as events:
+            bridge.client.dataReceived(b"1\r\na" + parse("windev").encode(LARGE)[:70_000])
+        self.assertEqual(bridge.far.value(), b"\0\0\0\1a")
+        (line,) = [formatEvent(event) for event in events]
+        self.assertIn("cannot cross to", line)
+        self.assertIn(f"message of {len(LARGE)} bytes is longer", line)
+        self.assertTrue(bridge.near.disconnecting)
+        self.assertTrue(bridge.far.disconnecting)
+
+    def test_with_skip_it_is_skipped_when_it_is_complete(self) -> None:
+        bridge = Bridge(parse("windev", on_bad_frame="skip"), parse("int32", max_length=100_000)).reach()
+        with capturedLogs() as events:
+            wire = parse("windev").encode_all([b"a", LARGE, b"b"])
+            for start in range(0, len(wire), 65_536):
+                bridge.client.dataReceived(wire[start : start + 65_536])
+        self.assertEqual(bridge.far.value(), b"\0\0\0\1a\0\0\0\1b")
+        self.assertEqual(len(events), 1)
+        self.assertFalse(bridge.near.disconnecting)
 
 
 class Backend(MessageProtocol):

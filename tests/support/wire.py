@@ -14,9 +14,17 @@ from tests.support.tolerant import TOLERANT
 
 
 class Written(list[bytes]):
-    """The writes of an Encoder."""
+    """The writes of an Encoder. pieces: those that were written in pieces, which are in the list too."""
 
-    write = list.append
+    def __init__(self) -> None:
+        self.pieces: list[list[bytes]] = []
+
+    def write(self, frames: bytes) -> None:
+        self.append(frames)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        self.pieces.append(pieces)
+        self.extend(pieces)
 
 
 Event = bytes | tuple[str, str]
