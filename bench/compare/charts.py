@@ -98,7 +98,8 @@ def panel(results: Results, column: Column, part: Part) -> Panel:
             low, high = spread
             lengths = (value / figure.scale, low / figure.scale, high / figure.scale)
             bars.append(Bar(row.title, *lengths, figure.form(value), row.ours))
-    heading = "" if column.heading == figure.unit else column.heading
+    # What the axis says need not stand above it, too.
+    heading = column.name.partition("/")[2] if column.heading == figure.unit else column.heading
     return Panel(heading, figure.unit, figure.more, bars)
 
 
@@ -144,14 +145,12 @@ def _axis_words(panel: Panel, width: float) -> list[str]:
 
 
 def _height(panel: Panel, width: float) -> float:
-    heading = HEADING if panel.heading else HEADING / 2
-    return heading + len(panel.bars) * STEP + TICK + LINE + len(_axis_words(panel, width)) * LINE
+    return HEADING + len(panel.bars) * STEP + TICK + LINE + len(_axis_words(panel, width)) * LINE
 
 
 def _panel(panel: Panel, left: float, top: float, width: float) -> Iterator[str]:
-    if panel.heading:
-        yield _text(left, top + 14, panel.heading, "heading")
-    top += HEADING if panel.heading else HEADING / 2
+    yield _text(left, top + 14, panel.heading, "heading")
+    top += HEADING
     zero = left + max(len(bar.title) for bar in panel.bars) * LETTER + 6
     # To the right of the longest bar there is room for its number.
     room = left + width - zero - max(len(bar.text) for bar in panel.bars) * LETTER - 8
@@ -175,10 +174,10 @@ def _panel(panel: Panel, left: float, top: float, width: float) -> Iterator[str]
 
 
 def _ticks(longest: float, room: float) -> list[float]:
-    """Zero, and round numbers up to the longest bar, not closer to each other than their digits need."""
-    most = max(1, int(room / 55))
+    """Zero, and at least one round number up to the longest bar, not closer to each other than their digits need."""
+    most = max(2, int(room / 55))
     power = 10.0 ** math.floor(math.log10(longest / most))
-    step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor * most >= longest)
+    step = next(power * factor for factor in (1, 2, 5, 10) if longest < power * factor * (most + 1))
     return [round(step * count, 10) for count in range(int(longest / step) + 1)]
 
 

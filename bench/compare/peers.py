@@ -92,7 +92,7 @@ def python_peers(python: str) -> Iterator[Peer]:
     """The servers that need only what is installed for that interpreter."""
     receivers, protocol, streams = "twisted_receivers.py", "asyncio_protocol.py", "asyncio_streams.py"
     yield Peer("twisted", "Twisted's receivers", _TWISTED, running(python, receivers, "receiver"))
-    yield Peer("twisted-echo", "Twisted's Echo, no framing", FRAMINGS, running(python, receivers, "echo"))
+    yield Peer("twisted-echo", "Twisted's Echo", FRAMINGS, running(python, receivers, "echo"))
     yield Peer("asyncio-streams", "asyncio streams", _ASYNCIO, running(python, streams))
     yield Peer("asyncio-protocol", "asyncio Protocol", _ASYNCIO, running(python, protocol, "echo"))
     if subprocess.run([python, "-P", "-c", "import uvloop"], capture_output=True, check=False).returncode == 0:
@@ -127,7 +127,7 @@ def compiled_peers(programs: Programs) -> Iterator[Peer]:
             tls=False,
         )
     if programs.c:
-        yield Peer("c", "C, no framing", FRAMINGS, built(programs.c), tls=False)
+        yield Peer("c", "C", FRAMINGS, built(programs.c), tls=False)
 
 
 def all_peers(python: str, programs: Programs) -> list[Peer]:

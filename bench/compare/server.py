@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ HOST = "127.0.0.1"
 LIMIT = 64 * 1024 * 1024
 # Seconds: every server here starts, and answers, in less.
 PATIENCE = 20.0
+# Seconds without CPU time after which a server has nothing left to do, even if its core has other work as well.
+_REST = 0.1
 
 
 class ServerFailedError(Exception):
@@ -78,9 +80,6 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
 
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
     def log(self) -> str:
         """The end of what it has written."""
         self._log.seek(0)
@@ -91,14 +90,15 @@ class Server:
         self.process.wait()
         self._log.close()
 
-    def idle(self) -> int:
-        """Wait until it does nothing any more; the number of its descriptors then."""
-        before: tuple[int, float] | None = None
+    def idle(self) -> None:
+        """Wait until it does nothing any more."""
+        before = -1.0
         deadline = time.perf_counter() + PATIENCE
-        while before != (now := (self.descriptors(), self.cpu())) and time.perf_counter() < deadline:
+        while before != (now := self.cpu()):
+            if time.perf_counter() > deadline:
+                raise ServerFailedError(f"{self.peer.name} never rests")
             before = now
-            time.sleep(0.01)
-        return now[0]
+            time.sleep(_REST)
 
     def _wait_for_answer(self, deadline: float) -> None:
         frame = self.frame(b"0123456789abcdef" * 2)
@@ -127,15 +127,6 @@ def received(connection: socket.socket, size: int) -> bytes:
             raise ServerFailedError(f"the stream ended after {data!r}, {size} bytes were expected")
         data += more
     return data
-
-
-def until(reached: Callable[[], bool], what: str) -> None:
-    """Wait for another process. Raises ServerFailedError when it takes too long."""
-    deadline = time.perf_counter() + PATIENCE
-    while not reached():
-        if time.perf_counter() > deadline:
-            raise ServerFailedError(f"waited {PATIENCE:g} s in vain until {what}")
-        time.sleep(0.005)
 
 
 @contextmanager

@@ -61,9 +61,9 @@ class RunTests(SynchronousTestCase):
             tools = Path(folder) / "bin"
             tools.mkdir()
             file = Path(folder) / "figures.json"
-            command = [sys.executable, "-m", "bench.compare", "--quick", "--json", str(file), "--only", "single"]
+            command = [sys.executable, "-m", "bench.compare", "--quick", "--json", str(file), "--only", "handlers"]
             ran = subprocess.run(
-                [*command, "--peers", "subclass"],
+                [*command, "--peers", "function"],
                 cwd=ROOT,
                 env={"PATH": str(tools), "PYTHONPATH": str(ROOT)},
                 capture_output=True,
