@@ -9,7 +9,7 @@ from bench.compare.cases import CPU, KIB, MEGABYTES, MIB, Figure, Handshakes, Me
 from bench.compare.connections import IDLE, Held, Opened
 from bench.compare.peers import FRAMINGS
 
-USUAL = Pace(rounds=5, seconds=0.3, warmup=0.1, large_seconds=1.0, held=5000, made=1000)
+USUAL = Pace(rounds=5, seconds=0.3, warmup=0.1, large_seconds=1.0, held=3000, made=1000)
 QUICK = Pace(rounds=1, seconds=0.02, warmup=0.01, large_seconds=0.02, held=20, made=20)
 
 ENVELOPE = FRAMINGS[-1]
@@ -66,10 +66,11 @@ class Part:
         return [column for column in self.columns() if not self.drawn or column.heading in self.drawn]
 
 
-_SINGLE = (*_OURS, "subclass-pure", "twisted", "twisted-echo", *_ASYNCIO, "go", "erlang", "c")
-_SIZES = (*_OURS, *_PURE, "twisted", "twisted-echo", "asyncio-streams", "asyncio-protocol", "uvloop-protocol", "go")
-_TLS = (*_OURS, "twisted-echo", "asyncio-streams", "asyncio-protocol", "uvloop-protocol", "go")
-_CONNECTIONS = (*_OURS, "conversation", "twisted", "asyncio-streams", "asyncio-protocol", "uvloop-protocol", "go", "c")
+_FEW_ASYNCIO = ("asyncio-streams", "asyncio-protocol", "uvloop-protocol")
+_SINGLE = (*_OURS, "twisted", "twisted-echo", *_FEW_ASYNCIO, "go", "erlang", "c")
+_SIZES = (*_OURS, *_PURE, "twisted", "twisted-echo", *_FEW_ASYNCIO, "go")
+_TLS = (*_OURS, "twisted-echo", *_FEW_ASYNCIO, "go")
+_CONNECTIONS = (*_OURS, "conversation", "twisted", *_FEW_ASYNCIO, "go", "c")
 _RELAYS = ("relay", "relay-twisted", "relay-asyncio")
 
 PARTS = (
@@ -95,7 +96,7 @@ PARTS = (
     Part(
         "framings",
         "Messages of 32 bytes, many in flight",
-        [Messages("pipelined", FRAMINGS, [*_OURS, *_PURE, "twisted", *_ASYNCIO, "go", "erlang"], 32, 8, 2000)],
+        [Messages("pipelined", FRAMINGS, [*_OURS, *_PURE, "twisted", *_FEW_ASYNCIO, "go", "erlang"], 32, 8, 2000)],
         drawn=("int32", "windev", "standard", "buffered"),
     ),
     Part(

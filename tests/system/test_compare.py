@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.compare.charts import LETTER, WIDTH, draw
+from bench.compare.machine import cores
 from bench.compare.peers import FRAMINGS, all_peers
 from bench.compare.plan import PARTS, sparse
 from bench.compare.samples import Results, Row, ratio
@@ -80,12 +81,13 @@ class RunTests(SynchronousTestCase):
         # Those that start in no time: each answers a frame, or Server raises.
         with TemporaryDirectory() as folder:
             programs = build(Path(folder))
+            core, _ = cores()
             peers = [
                 peer for peer in all_peers(sys.executable, programs) if peer.name in {"go", "c", "asyncio-streams"}
             ]
             for peer in peers:
                 for framing in peer.framings:
-                    Server(peer, framing, 0).stop()
+                    Server(peer, framing, core).stop()
 
     def test_each_case_and_each_server_is_in_a_quick_run(self) -> None:
         names = {name for part in PARTS for case in part.cases for name in case.peers}
