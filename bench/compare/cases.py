@@ -65,6 +65,7 @@ class Figure:
 
 CPU = Figure("cpu_us", "CPU time of the server, µs a message")
 MEGABYTES = Figure("mb_per_cpu_second", "MB echoed in a second of the server's CPU time", more=True)
+LARGE = Figure("cpu_us", "CPU time of the server, ms a message", 1000)
 HANDSHAKE = Figure("cpu_us", "CPU time of the server, µs a connection")
 
 

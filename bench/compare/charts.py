@@ -175,7 +175,7 @@ def _panel(panel: Panel, left: float, top: float, width: float) -> Iterator[str]
 
 def _ticks(longest: float, room: float) -> list[float]:
     """Zero, and at least one round number up to the longest bar, not closer to each other than their digits need."""
-    most = max(2, int(room / 55))
+    most = max(2, int(room / (len(f"{longest:,.0f}") * LETTER + 30)))
     power = 10.0 ** math.floor(math.log10(longest / most))
     step = next(power * factor for factor in (1, 2, 5, 10) if longest < power * factor * (most + 1))
     return [round(step * count, 10) for count in range(int(longest / step) + 1)]

@@ -71,7 +71,7 @@ def _in_c(
             process.kill()
             raise ServerFailedError(f"{reason}; {server.log()}") from None
     if process.returncode:
-        raise ServerFailedError(f"{error.decode().strip() or process.returncode}; {server.log()}")
+        raise ServerFailedError(f"{error.decode().strip() or 'it does not answer in time'}; {server.log()}")
     found = json.loads(out)
     ticks = found["user"] + found["system"]
     return Measured(found["frames"], found["seconds"], found["cpu"], found["user"] / ticks if ticks else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.compare.cases import CPU, HANDSHAKE, MEGABYTES, Figure
+from bench.compare.cases import CPU, HANDSHAKE, LARGE, MEGABYTES, Figure
 from bench.compare.connections import IDLE, OPENED
 from bench.compare.samples import ratio
 
@@ -35,11 +35,11 @@ LINES = (
     Line("one at a time, a method", _ONE, "int32", "subclass", "twisted"),
     Line("one at a time, `async def`", _ONE, "int32", "async", "asyncio-streams"),
     Line("one at a time, a conversation", _ONE, "int32", "conversation", "asyncio-streams"),
-    Line("one at a time, a method", "single/50 connections", "windev", "subclass", "go"),
+    Line("one at a time, a method, `windev`", "single/50 connections", "windev", "subclass", "go"),
     Line("one at a time, over TLS", "tls/32 B, one at a time", "raw", "echo", "twisted-echo"),
     Line("64 KiB over TLS, a second of CPU", "tls/64 KiB", "raw", "echo", "twisted-echo", MEGABYTES, "MB"),
     Line("a connection over TLS", "tls/handshake, a message, the end", "raw", "echo", "twisted-echo", HANDSHAKE),
-    Line("a message of 16 MiB", "sizes/16 MiB, one at a time", "int32", "subclass", "go"),
+    Line("a message of 16 MiB", "sizes/16 MiB, one at a time", "int32", "subclass", "go", LARGE, "ms"),
     Line("a connection, accepted and closed", "connections/accept and close", "int32", "subclass", "twisted", OPENED),
     Line("an idle connection", "connections/idle", "int32", "subclass", "twisted", IDLE, "KiB"),
     Line("a copy of a relayed message", "relay/100 in flight", "int32", "relay", "relay-twisted"),

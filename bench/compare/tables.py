@@ -88,9 +88,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _summary(results: Results) -> str:
-    return _table(
-        ["a message of 32 bytes, or what is named", "sockserve", "beside it", "sockserve needs"], cells(results)
-    )
+    return _table(["a message of 32 bytes, or what is named", "sockserve", "beside it", "that is"], cells(results))
 
 
 def _targets(results: Results) -> str:

@@ -130,6 +130,8 @@ class Verdict:
 
     @property
     def words(self) -> str:
+        if self.missed >= 1:
+            return f"{1 + self.missed:.1f} times too much"
         return f"missed by {self.missed:.0%}" if self.missed else "met"
 
 
