@@ -41,10 +41,9 @@ def allow_descriptors(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
-def about(python: str, pace: Pace, programs: Programs) -> dict[str, str]:
+def about(python: str, pace: Pace, programs: Programs, server: int, load: set[int]) -> dict[str, str]:
     """For people: what ran where, and how it was built."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    server, load = cores()
     compiled = compiled_rooms(python)
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -31,7 +31,7 @@ def measure(python: str, parts: Sequence[Part], pace: Pace, names: Sequence[str]
         if not compiled_rooms(python):
             note("sockserve is not installed here in its compiled form; nox -s bench does that, or use --python")
         there = {peer.name: peer for peer in all_peers(python, programs)}
-        results = Results(about(python, pace, programs))
+        results = Results(about(python, pace, programs, server_core, load_cores))
         for part in parts:
             for case in part.cases:
                 note(part.case_name(case))
