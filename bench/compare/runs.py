@@ -72,8 +72,7 @@ class Running:
                 for peer, row in left[:]:
                     try:
                         if peer.name not in servers:
-                            pem = self.programs.pem if self.case.tls else None
-                            servers[peer.name] = Server(peer, framing, self.core, pem)
+                            servers[peer.name] = self._started(peer, framing)
                         row.samples.append(self.case.run(servers[peer.name], self.programs, self.pace))
                     except (ServerFailedError, OSError) as error:
                         note(f"{peer.name} {framing}: {error}")
@@ -84,6 +83,14 @@ class Running:
             for server in servers.values():
                 server.stop()
         return rows
+
+    def _started(self, peer: Peer, framing: str) -> Server:
+        pem = self.programs.pem if self.case.tls else None
+        try:
+            return Server(peer, framing, self.core, pem)
+        except (ServerFailedError, OSError):
+            # Another program may have taken the port that was free a moment ago.
+            return Server(peer, framing, self.core, pem)
 
 
 def note(text: str) -> None:
