@@ -63,7 +63,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """sockserve, compiled and pure, beside its peers; arguments as for `python -m bench.compare`."""
+    """sockserve, compiled and pure, beside its peers; `nox -s bench -- --write` makes docs/performance.md anew."""
     session.install(".[compare]")
     session.run("python", "-m", "bench.compare", *session.posargs)
 

@@ -1,123 +1,148 @@
-"""The servers that are compared. Each is an echo server, started with a framing and a port on 127.0.0.1."""
+"""The servers that are compared. Each is an echo server, or a relay, started with a framing and a port on 127.0.0.1."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-PEERS = ROOT / "bench" / "peers"
+from bench.compare.toolchain import PEERS, ROOT, Programs
 
-FRAMINGS = ("raw", "int32", "standard", "buffered", "windev", "netstring")
-_ASYNCIO = ("raw", "int32", "standard", "buffered", "windev")
+FRAMINGS = (
+    "raw",
+    "int8",
+    "int16",
+    "int32",
+    "windev",
+    "netstring",
+    "varint",
+    "fixed:32",
+    "standard",
+    "buffered",
+    "buffered:\\n",
+    "envelope:\\x02:\\x03",
+)
+_ASYNCIO = ("raw", "int32", "windev", "standard", "buffered")
+_TWISTED = ("int32", "netstring", "standard", "buffered")
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 @dataclass(frozen=True)
+class Place:
+    """What a server is started with. pem: a file with a key and a certificate; None: no TLS."""
+
+    framing: str
+    port: int
+    pem: Path | None = None
+
+    def words(self) -> list[str]:
+        """As arguments of the programs in bench/peers."""
+        return [self.framing, str(self.port), *([str(self.pem)] if self.pem else [])]
+
+
+@dataclass(frozen=True)
 class Peer:
-    """name: for options and files. title: for people. framings: those it has. environment: variables to add."""
+    """name: in options and files. title: for people. framings: those it has. ours: whether it is sockserve.
+
+    environment: variables to add. tls: whether it has TLS. relay: it does not answer, but relays.
+    """
 
     name: str
     title: str
     framings: tuple[str, ...]
-    command: Callable[[str, int], list[str]]
+    command: Callable[[Place], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    ours: bool = False
+    tls: bool = True
+    relay: bool = False
 
-    @property
-    def ours(self) -> bool:
-        return self.name.startswith(("echo", "protocol"))
 
+def sockserve_peers(python: str, form: str = "", environment: Mapping[str, str] | None = None) -> Iterator[Peer]:
+    """The echo of twistd, and servers as users write them, in Python. form: is added to their names and titles."""
 
-def ours(python: str, form: str, environment: Mapping[str, str]) -> Iterator[Peer]:
-    """sockserve's own servers: the echo of twistd, and a subclass with a Python method for each message."""
-
-    def echo(framing: str, port: int) -> list[str]:
-        listen = f"tcp:{port}:interface=127.0.0.1:backlog=1024"
-        options = ["--framing", framing, "--listen", listen, "--max-length", "64M"]
+    def twistd(place: Place) -> list[str]:
+        listen = f"tcp:{place.port}:interface=127.0.0.1:backlog=1024"
+        if place.pem:
+            listen = listen.replace("tcp:", "ssl:") + f":privateKey={place.pem}:certKey={place.pem}"
+        options = ["--framing", place.framing, "--listen", listen, "--max-length", "64M"]
         return [python, "-P", "-c", TWISTD, "-n", "--pidfile=", "sockserve", *options]
 
-    def protocol(framing: str, port: int) -> list[str]:
-        return [python, "-P", str(PEERS / "message_protocol.py"), framing, str(port)]
-
-    yield Peer(f"echo-{form}", f"sockserve echo, {form}", FRAMINGS, echo, environment)
-    yield Peer(f"protocol-{form}", f"MessageProtocol, {form}", FRAMINGS, protocol, environment)
-
-
-def is_compiled(python: str) -> bool:
-    """Whether sockserve is installed for that interpreter in its compiled form."""
-    question = "import sockserve.framing as f; print(getattr(f, 'compiled', False))"
-    answer = subprocess.run([python, "-P", "-c", question], cwd="/", capture_output=True, text=True, check=False)
-    return answer.stdout.strip() == "True"
+    suffix, words = (f"-{form}", f", {form}") if form else ("", "")
+    added = dict(environment or {})
+    yield Peer(f"echo{suffix}", f"twistd sockserve{words}", FRAMINGS, twistd, added, ours=True)
+    program = "sockserve_server.py"
+    yield Peer(
+        f"subclass{suffix}", f"MessageProtocol{words}", FRAMINGS, running(python, program, "subclass"), added, ours=True
+    )
+    if form:
+        return
+    kinds = {"function": "function", "async": "async def", "conversation": "conversation", "threads": "threads"}
+    for kind, title in kinds.items():
+        yield Peer(kind, title, FRAMINGS, running(python, program, kind), ours=True)
+    for kind, title in (("subclass", "MessageProtocol"), ("async", "async def"), ("conversation", "conversation")):
+        reactor = {"REACTOR": "asyncio"}
+        yield Peer(
+            f"{kind}-asyncio", f"{title}, asyncio reactor", FRAMINGS, running(python, program, kind), reactor, ours=True
+        )
+    yield Peer("relay", "sockserve relay", ("int32",), running(python, program, "relay"), ours=True, relay=True)
 
 
 def python_peers(python: str) -> Iterator[Peer]:
     """The servers that need only what is installed for that interpreter."""
-
-    def running(program: str, *arguments: str) -> Callable[[str, int], list[str]]:
-        return lambda framing, port: [python, "-P", str(PEERS / program), framing, str(port), *arguments]
-
-    receivers = ("raw", "int32", "standard", "buffered", "netstring")
-    yield Peer("twisted", "Twisted's receivers", receivers, running("twisted_receivers.py"))
-    yield Peer("asyncio-streams", "asyncio streams", _ASYNCIO, running("asyncio_streams.py"))
-    yield Peer("asyncio-protocol", "asyncio Protocol", _ASYNCIO, running("asyncio_protocol.py"))
+    receivers, protocol, streams = "twisted_receivers.py", "asyncio_protocol.py", "asyncio_streams.py"
+    yield Peer("twisted", "Twisted's receivers", _TWISTED, running(python, receivers, "receiver"))
+    yield Peer("twisted-echo", "Twisted's Echo", FRAMINGS, running(python, receivers, "echo"))
+    yield Peer("asyncio-streams", "asyncio streams", _ASYNCIO, running(python, streams))
+    yield Peer("asyncio-protocol", "asyncio Protocol", _ASYNCIO, running(python, protocol, "echo"))
     if subprocess.run([python, "-P", "-c", "import uvloop"], capture_output=True, check=False).returncode == 0:
-        yield Peer("uvloop-streams", "uvloop streams", _ASYNCIO, running("asyncio_streams.py", "uvloop"))
-        yield Peer("uvloop-protocol", "uvloop Protocol", _ASYNCIO, running("asyncio_protocol.py", "uvloop"))
+        uvloop = {"LOOP": "uvloop"}
+        yield Peer("uvloop-streams", "uvloop streams", _ASYNCIO, running(python, streams), uvloop)
+        yield Peer("uvloop-protocol", "uvloop Protocol", _ASYNCIO, running(python, protocol, "echo"), uvloop)
+    yield Peer("relay-twisted", "a loop on Twisted", ("int32",), running(python, receivers, "relay"), relay=True)
+    yield Peer("relay-asyncio", "a loop on asyncio", ("int32",), running(python, protocol, "relay"), relay=True)
 
 
-def compiled_peers(folder: Path) -> Iterator[Peer]:
-    """The servers whose toolchain is installed, built into `folder`."""
-    if shutil.which("go"):
-        program = folder / "echo-go"
-        environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off", "GOCACHE": str(folder / "go-cache")}
-        subprocess.run(["go", "build", "-o", program, PEERS / "echo.go"], env=environment, check=True)
-        yield Peer("go", "Go, bufio", _ASYNCIO, _running(program), {"GOMAXPROCS": "1"})
-    if shutil.which("erlc"):
-        subprocess.run(["erlc", "-o", folder, PEERS / "echo.erl"], check=True)
+def running(python: str, program: str, *kind: str) -> Callable[[Place], list[str]]:
+    return lambda place: [python, "-P", str(PEERS / program), *kind, *place.words()]
+
+
+def compiled_peers(programs: Programs) -> Iterator[Peer]:
+    """The servers whose toolchain is installed."""
+
+    def built(program: Path) -> Callable[[Place], list[str]]:
+        return lambda place: [str(program), *place.words()]
+
+    if programs.go:
+        yield Peer("go", "Go", FRAMINGS, built(programs.go), {"GOMAXPROCS": "1"})
+    if erlang := programs.erlang:
         # One scheduler for one core, which does not spin while it waits.
         still = ("+S", "1:1", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
-
-        def erlang(framing: str, port: int) -> list[str]:
-            return ["erl", "-noinput", *still, "-pa", str(folder), "-s", "echo", "-extra", framing, str(port)]
-
-        yield Peer("erlang", "Erlang, gen_tcp", ("raw", "int32", "buffered"), erlang)
-    if shutil.which("gcc"):
-        program = folder / "echo-c"
-        subprocess.run(["gcc", "-O2", "-o", program, PEERS / "echo.c"], check=True)
-        yield Peer("c", "C, epoll", ("raw",), _running(program))
-
-
-def _running(program: Path) -> Callable[[str, int], list[str]]:
-    return lambda framing, port: [str(program), framing, str(port)]
+        words = ["erl", "-noinput", *still, "-pa", str(erlang), "-s", "echo", "-extra"]
+        yield Peer(
+            "erlang",
+            "Erlang",
+            ("raw", "int32", "buffered"),
+            lambda place: [*words, *place.words()],
+            tls=False,
+        )
+    if programs.c:
+        yield Peer("c", "C", FRAMINGS, built(programs.c), tls=False)
 
 
-def all_peers(python: str, folder: Path) -> list[Peer]:
-    """First sockserve, compiled as installed for `python` and pure as in this checkout; then the others."""
-    peers: list[Peer] = []
-    if is_compiled(python):
-        peers += ours(python, "compiled", {})
-    peers += ours(python, "pure", {"PYTHONPATH": str(ROOT)})
-    return [*peers, *python_peers(python), *compiled_peers(folder)]
+def all_peers(python: str, programs: Programs) -> list[Peer]:
+    """First sockserve, as installed for `python`; then its pure form, if that is another one; then the others."""
+    peers = list(sockserve_peers(python))
+    if compiled_rooms(python):
+        peers += sockserve_peers(python, "pure", {"PYTHONPATH": str(ROOT)})
+    return [*peers, *python_peers(python), *compiled_peers(programs)]
 
 
-def versions(python: str) -> dict[str, str]:
-    """The version of everything that takes part."""
-    asked = {
-        "Go": ["go", "version"],
-        "Erlang/OTP": ["erl", "-noinput", "-eval", 'io:format("~s", [erlang:system_info(otp_release)]), halt().'],
-        "gcc": ["gcc", "-dumpfullversion"],
-        "Python": [python, "-c", "import platform; print(platform.python_version())"],
-        "Twisted": [python, "-c", "import twisted; print(twisted.__version__)"],
-        "uvloop": [python, "-c", "import uvloop; print(uvloop.__version__)"],
-    }
-    found: dict[str, str] = {}
-    for name, command in asked.items():
-        if shutil.which(command[0]):
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-            if answer.returncode == 0:
-                found[name] = answer.stdout.strip().removeprefix("go version go").partition(" ")[0]
-    return found
+def compiled_rooms(python: str) -> list[str]:
+    """The rooms of sockserve that are compiled in the environment of that interpreter."""
+    question = (
+        "import pathlib, sockserve; root = pathlib.Path(sockserve.__file__).parent; "
+        "print(*sorted({p.relative_to(root).parts[0] for s in ('so', 'pyd') for p in root.glob(f'*/**/*.{s}')}))"
+    )
+    answer = subprocess.run([python, "-P", "-c", question], cwd="/", capture_output=True, text=True, check=True)
+    return answer.stdout.split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -13,7 +12,10 @@ Sample = dict[str, float]
 
 @dataclass
 class Row:
-    """All rounds of one server in one case. title: the name of the peer, for people. ours: whether it is sockserve."""
+    """All rounds of one server in one case. title: the name of the peer, for people. ours: whether it is sockserve.
+
+    A round that failed is not in it; then there are none after it.
+    """
 
     case: str
     framing: str
@@ -61,14 +63,17 @@ class Results:
                 return row
         return None
 
-    def cases(self) -> list[str]:
-        return list(dict.fromkeys(row.case for row in self.rows))
-
-    def of(self, case: str) -> list[Row]:
-        return [row for row in self.rows if row.case == case]
+    def of(self, case: str, framing: str) -> list[Row]:
+        """The rows of the servers that were measured in it."""
+        return [row for row in self.rows if (row.case, row.framing) == (case, framing) and row.samples]
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """One line a row, and six digits a number: more would only be noise."""
+        rows = (asdict(row) | {"samples": [_rounded(sample) for sample in row.samples]} for row in self.rows)
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        path.write_text(
+            f'{{"about": {json.dumps(self.about, ensure_ascii=False, indent=1)},\n"rows": [\n{lines}\n]}}\n'
+        )
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -76,6 +81,5 @@ class Results:
         return cls(document["about"], [Row(**row) for row in document["rows"]])
 
 
-def reference(rows: Iterable[Row]) -> Row | None:
-    """What the others are compared with: sockserve's echo, which comes first."""
-    return next((row for row in rows if row.ours and row.samples), None)
+def _rounded(sample: Sample) -> Sample:
+    return {name: float(f"{value:.6g}") for name, value in sample.items()}

@@ -1,8 +1,13 @@
-"""Echo servers on asyncio.Protocol, with the answers to one read in one write: FRAMING PORT [uvloop]."""
+"""Echo servers on asyncio.Protocol, with the answers to one read in one write: echo|relay FRAMING PORT [PEM].
+
+LOOP=uvloop in the environment. `relay` has only int32.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import sys
 from typing import cast
 
@@ -90,6 +95,26 @@ class Standard(Buffered):
     delimiter = b"<EOF>"
 
 
+class Relay(Int32):
+    """Sends each message of a client to all other clients."""
+
+    clients: set[Relay] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.clients.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.held += data
+        for frame in self.frames():
+            for client in self.clients:
+                if client is not self:
+                    client.transport.write(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.clients.discard(self)
+
+
 PROTOCOLS: dict[str, type[Raw]] = {
     "raw": Raw,
     "int32": Int32,
@@ -99,15 +124,21 @@ PROTOCOLS: dict[str, type[Raw]] = {
 }
 
 
-async def main(framing: str, port: int) -> None:
+async def main(kind: str, framing: str, port: int, pem: str | None) -> None:
+    context = None
+    if pem:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pem)
+    protocol = Relay if kind == "relay" else PROTOCOLS[framing]
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(PROTOCOLS[framing], "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(protocol, "127.0.0.1", port, backlog=1024, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    coroutine = main(sys.argv[1], int(sys.argv[2]))
-    if "uvloop" in sys.argv[3:]:
+    kind, framing, port, *pem = sys.argv[1:]
+    coroutine = main(kind, framing, int(port), pem[0] if pem else None)
+    if os.environ.get("LOOP") == "uvloop":
         import uvloop
 
         uvloop.run(coroutine)

@@ -1,8 +1,10 @@
-"""Echo servers on asyncio streams: FRAMING PORT [uvloop]."""
+"""Echo servers on asyncio streams: FRAMING PORT [PEM]. LOOP=uvloop in the environment."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import sys
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
@@ -41,7 +43,7 @@ FRAMINGS: dict[str, Callable[[StreamReader], Awaitable[bytes]]] = {
 }
 
 
-async def main(framing: str, port: int) -> None:
+async def main(framing: str, port: int, pem: str | None) -> None:
     read = FRAMINGS[framing]
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
@@ -54,13 +56,18 @@ async def main(framing: str, port: int) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=LIMIT, backlog=1024)
+    context = None
+    if pem:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pem)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=LIMIT, backlog=1024, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    coroutine = main(sys.argv[1], int(sys.argv[2]))
-    if "uvloop" in sys.argv[3:]:
+    framing, port, *pem = sys.argv[1:]
+    coroutine = main(framing, int(port), pem[0] if pem else None)
+    if os.environ.get("LOOP") == "uvloop":
         import uvloop
 
         uvloop.run(coroutine)

@@ -1,4 +1,4 @@
-/* An echo server for bytes with epoll: echo raw PORT. It shows what the system itself costs. */
+/* An echo server for bytes with epoll: echo FRAMING PORT. Whatever the framing, its bytes go back as they come. It shows what the system itself costs. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -96,7 +96,7 @@ static void accept_all(int listener) {
 
 int main(int argc, char **argv) {
     if (argc != 3) {
-        fprintf(stderr, "usage: echo raw PORT\n");
+        fprintf(stderr, "usage: echo FRAMING PORT\n");
         return 2;
     }
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);

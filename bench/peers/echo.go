@@ -1,9 +1,10 @@
-// Echo servers with bufio: echo FRAMING PORT. One goroutine for each connection; answers leave before it waits for more.
+// Echo servers with bufio: echo FRAMING PORT [PEM]. One goroutine for each connection; answers leave before it waits for more.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -55,6 +56,37 @@ func raw(in *bufio.Reader, out *bufio.Writer) error {
 	}
 }
 
+func int8(in *bufio.Reader, out *bufio.Writer) error {
+	var buf []byte
+	for {
+		size, err := in.ReadByte()
+		if err != nil {
+			return err
+		}
+		if buf, err = message(in, buf, int(size)); err != nil {
+			return err
+		}
+		out.WriteByte(size)
+		out.Write(buf)
+	}
+}
+
+func int16(in *bufio.Reader, out *bufio.Writer) error {
+	var header [2]byte
+	var buf []byte
+	for {
+		_, err := io.ReadFull(in, header[:])
+		if err != nil {
+			return err
+		}
+		if buf, err = message(in, buf, int(binary.BigEndian.Uint16(header[:]))); err != nil {
+			return err
+		}
+		out.Write(header[:])
+		out.Write(buf)
+	}
+}
+
 func int32(in *bufio.Reader, out *bufio.Writer) error {
 	var header [4]byte
 	var buf []byte
@@ -68,6 +100,79 @@ func int32(in *bufio.Reader, out *bufio.Writer) error {
 		}
 		out.Write(header[:])
 		out.Write(buf)
+	}
+}
+
+func varint(in *bufio.Reader, out *bufio.Writer) error {
+	var header [binary.MaxVarintLen64]byte
+	var buf []byte
+	for {
+		size, err := binary.ReadUvarint(in)
+		if err != nil {
+			return err
+		}
+		if size > limit {
+			return errors.New("message too long")
+		}
+		if buf, err = message(in, buf, int(size)); err != nil {
+			return err
+		}
+		out.Write(header[:binary.PutUvarint(header[:], size)])
+		out.Write(buf)
+	}
+}
+
+func fixed(size int) func(*bufio.Reader, *bufio.Writer) error {
+	return func(in *bufio.Reader, out *bufio.Writer) error {
+		var buf []byte
+		var err error
+		for {
+			if buf, err = message(in, buf, size); err != nil {
+				return err
+			}
+			out.Write(buf)
+		}
+	}
+}
+
+func netstring(in *bufio.Reader, out *bufio.Writer) error {
+	var buf []byte
+	for {
+		header, err := in.ReadSlice(':')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.Atoi(string(header[:len(header)-1]))
+		if err != nil {
+			return err
+		}
+		if buf, err = message(in, buf, size); err != nil {
+			return err
+		}
+		comma, err := in.ReadByte()
+		if err != nil || comma != ',' {
+			return errors.New("no comma")
+		}
+		out.WriteString(strconv.Itoa(size))
+		out.WriteByte(':')
+		out.Write(buf)
+		out.WriteByte(',')
+	}
+}
+
+func envelope(in *bufio.Reader, out *bufio.Writer) error {
+	for {
+		start, err := in.ReadByte()
+		if err != nil || start != 2 {
+			return errors.New("no start")
+		}
+		message, err := in.ReadSlice(3)
+		if err != nil {
+			return err
+		}
+		out.WriteByte(2)
+		out.Write(message[:len(message)-1])
+		out.WriteByte(3)
 	}
 }
 
@@ -114,16 +219,30 @@ func delimited(delimiter string) func(*bufio.Reader, *bufio.Writer) error {
 
 func main() {
 	servers := map[string]func(*bufio.Reader, *bufio.Writer) error{
-		"raw":      raw,
-		"int32":    int32,
-		"windev":   windev,
-		"standard": delimited("<EOF>"),
-		"buffered": delimited("\r\n"),
+		"raw":                raw,
+		"int8":               int8,
+		"int16":              int16,
+		"int32":              int32,
+		"windev":             windev,
+		"netstring":          netstring,
+		"varint":             varint,
+		"fixed:32":           fixed(32),
+		"standard":           delimited("<EOF>"),
+		"buffered":           delimited("\r\n"),
+		`buffered:\n`:        delimited("\n"),
+		`envelope:\x02:\x03`: envelope,
 	}
 	serve := servers[os.Args[1]]
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[2])
 	if err != nil {
 		log.Fatal(err)
+	}
+	if len(os.Args) > 3 {
+		certificate, err := tls.LoadX509KeyPair(os.Args[3], os.Args[3])
+		if err != nil {
+			log.Fatal(err)
+		}
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	}
 	for {
 		connection, err := listener.Accept()

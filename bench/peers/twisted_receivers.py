@@ -1,14 +1,16 @@
-"""Echo servers on Twisted's own receivers: FRAMING PORT."""
+"""Servers on Twisted's own protocols: echo|receiver|relay FRAMING PORT [PEM]. `echo` returns bytes as they come."""
 
 from __future__ import annotations
 
 import sys
+from struct import pack
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.basic import Int32StringReceiver, LineReceiver, NetstringReceiver
 from twisted.protocols.wire import Echo
+from twisted.python.failure import Failure
 
 LIMIT = 64 * 1024 * 1024
 
@@ -38,8 +40,24 @@ class Netstring(NetstringReceiver):
         self.sendString(string)
 
 
+class Relay(Int32StringReceiver):
+    MAX_LENGTH = LIMIT
+    clients: set[Relay] = set()
+
+    def connectionMade(self) -> None:
+        self.clients.add(self)
+
+    def stringReceived(self, string: bytes) -> None:
+        frame = pack("!I", len(string)) + string
+        for client in self.clients:
+            if client is not self and client.transport is not None:
+                client.transport.write(frame)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.clients.discard(self)
+
+
 RECEIVERS: dict[str, type[Protocol]] = {
-    "raw": Echo,
     "int32": Int32,
     "standard": EndTag,
     "buffered": Lines,
@@ -47,8 +65,14 @@ RECEIVERS: dict[str, type[Protocol]] = {
 }
 
 if __name__ == "__main__":
-    framing, port = sys.argv[1], int(sys.argv[2])
-    factory: Factory[Protocol] = Factory.forProtocol(RECEIVERS[framing])
+    kind, framing, port, *pem = sys.argv[1:]
+    factory: Factory[Protocol] = Factory.forProtocol(
+        {"echo": Echo, "relay": Relay}.get(kind) or RECEIVERS[framing],
+    )
     factory.noisy = False
-    TCP4ServerEndpoint(reactor, port, backlog=1024, interface="127.0.0.1").listen(factory)
+    if pem:
+        text = f"ssl:{port}:privateKey={pem[0]}:certKey={pem[0]}:interface=127.0.0.1:backlog=1024"
+        serverFromString(reactor, text).listen(factory)
+    else:
+        TCP4ServerEndpoint(reactor, int(port), backlog=1024, interface="127.0.0.1").listen(factory)
     reactor.run()

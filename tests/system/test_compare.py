@@ -1,86 +1,160 @@
-"""The comparison with other servers, in its quickest form."""
+"""The comparison with other servers: a run in its quickest form, and what is made of its results."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.etree import ElementTree as ET
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.compare.charts import LETTER, WIDTH, draw
+from bench.compare.machine import cores
+from bench.compare.peers import FRAMINGS, all_peers
+from bench.compare.plan import PARTS, sparse
 from bench.compare.samples import Results, Row, ratio
+from bench.compare.server import Server
+from bench.compare.summary import factor
 from bench.compare.tables import sections, write_document
-from bench.compare.targets import HELD, LARGE, PIPELINED, verdicts
+from bench.compare.targets import TARGETS, verdicts
+from bench.compare.toolchain import build
 
 ROOT = Path(__file__).parents[2]
+PIPELINED, IDLE = "handlers/pipelined", "connections/idle"
 
 
-class CompareTests(SynchronousTestCase):
-    def test_a_quick_run_has_figures_for_each_peer(self) -> None:
+class RunTests(SynchronousTestCase):
+    def test_a_quick_run_has_figures_of_each_case_and_each_server(self) -> None:
         with TemporaryDirectory() as folder:
             file = Path(folder) / "figures.json"
-            peers = ["protocol-pure", "twisted", "asyncio"]
             ran = subprocess.run(
-                [sys.executable, "-m", "bench.compare", "--quick", "--held", "20", "--json", file, "--peers", *peers],
+                [sys.executable, "-m", "bench.compare", "--quick", "--json", file],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
                 check=False,
             )
             self.assertEqual(ran.returncode, 0, ran.stderr)
             results = Results.read(file)
-        messages = {row.peer: row.median("cpu_us") for row in results.of(PIPELINED)}
-        expected = {"protocol-pure", "twisted", "asyncio-streams", "asyncio-protocol"}
-        self.assertEqual(set(messages), expected)
-        for peer, cpu in messages.items():
-            self.assertTrue(cpu and 0.01 < cpu < 1000, f"{peer}: {cpu} µs of CPU a message")
-        held = {row.peer: row.median("accept_cpu_us") for row in results.of("connections, 20 held")}
-        self.assertEqual(set(held), expected)
-        for peer, cpu in held.items():
-            self.assertTrue(cpu and 1 < cpu < 10_000, f"{peer}: {cpu} µs of CPU a connection")
+        measured = {row.case for row in results.rows}
+        for part in PARTS:
+            for case in part.cases:
+                needs = {"tls": "openssl", "relay": "gcc"}.get(part.name)
+                if needs is None or shutil.which(needs):
+                    self.assertIn(part.case_name(case), measured)
+        for row in results.rows:
+            for sample in row.samples:
+                for name, value in sample.items():
+                    self.assertTrue(value >= 0, f"{row.case} {row.peer}: {name} is {value}")
+        servers = {row.peer for row in results.rows}
+        for name in ("echo", "async", "conversation-asyncio", "threads", "twisted", "asyncio-streams"):
+            self.assertIn(name, servers)
         self.assertIn("asyncio streams", ran.stdout)
+
+    def test_without_gcc_the_load_is_in_python(self) -> None:
+        """Only relays need the load in C."""
+        with TemporaryDirectory() as folder:
+            tools = Path(folder) / "bin"
+            tools.mkdir()
+            file = Path(folder) / "figures.json"
+            command = [sys.executable, "-m", "bench.compare", "--quick", "--json", str(file), "--only", "handlers"]
+            ran = subprocess.run(
+                [*command, "--peers", "function"],
+                cwd=ROOT,
+                env={"PATH": str(tools), "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            results = Results.read(file)
+        self.assertIn("in Python", results.about["load"])
+        self.assertTrue(all(row.median("cpu_us") for row in results.rows))
+
+    def test_other_servers_have_the_framings_that_they_are_measured_with(self) -> None:
+        # Those that start in no time: each answers a frame, or Server raises.
+        with TemporaryDirectory() as folder:
+            programs = build(Path(folder))
+            core, _ = cores()
+            peers = [
+                peer for peer in all_peers(sys.executable, programs) if peer.name in {"go", "c", "asyncio-streams"}
+            ]
+            for peer in peers:
+                for framing in peer.framings:
+                    Server(peer, framing, core).stop()
+
+    def test_each_case_and_each_server_is_in_a_quick_run(self) -> None:
+        names = {name for part in PARTS for case in part.cases for name in case.peers}
+        thinned = sparse(PARTS)
+        self.assertEqual({name for part in thinned for case in part.cases for name in case.peers}, names)
+        self.assertEqual([len(part.cases) for part in thinned], [len(part.cases) for part in PARTS])
 
 
 def row(case: str, framing: str, peer: str, *cpu: float) -> Row:
-    return Row(case, framing, peer, peer, peer.startswith("echo"), [{"cpu_us": value} for value in cpu])
+    ours = peer in {"subclass", "echo", "async", "conversation"}
+    return Row(case, framing, peer, peer, ours, [{"cpu_us": value} for value in cpu])
+
+
+def everything() -> Results:
+    """A whole run: each server in each column, some far slower than others."""
+    results = Results({"machine": "this"})
+    for part in PARTS:
+        for case in part.cases:
+            for framing in case.framings:
+                for place, peer in enumerate(case.peers):
+                    row = Row(part.case_name(case), framing, peer, f"the server {peer}", place < 2)
+                    value = 0.013 * 1.9**place
+                    keys = {"cpu_us", *(figure.key for figure in case.figures)}
+                    row.samples += [dict.fromkeys(keys, value * factor) for factor in (1, 1.1, 1.3)]
+                    results.rows.append(row)
+    return results
 
 
 class ResultTests(SynchronousTestCase):
     def test_a_ratio_is_taken_within_each_round(self) -> None:
         # The machine was three times slower in the last two rounds.
-        ours, theirs = row("case", "int32", "echo-pure", 1, 3, 3), row("case", "int32", "twisted", 2, 6, 6)
+        ours, theirs = row("case", "int32", "echo", 1, 3, 3), row("case", "int32", "twisted", 2, 6, 6)
         self.assertEqual(ratio(theirs, ours, "cpu_us"), 2)
 
     def test_what_was_not_measured_has_no_ratio(self) -> None:
-        ours, theirs = row("case", "int32", "echo-pure", 1), row("case", "int32", "twisted")
+        ours, theirs = row("case", "int32", "echo", 1), row("case", "int32", "twisted")
         self.assertIsNone(ratio(theirs, ours, "cpu_us"))
         self.assertIsNone(theirs.median("cpu_us"))
 
-    def test_targets_say_whether_they_are_met(self) -> None:
+    def test_targets_say_by_how_much_they_are_missed(self) -> None:
         results = Results({})
-        results.rows += [row(PIPELINED, "int32", "protocol-compiled", 1.0), row(PIPELINED, "int32", "twisted", 10.0)]
-        results.rows += [row(LARGE, "int32", "echo-pure", 3.0), row(LARGE, "raw", "echo-pure", 1.0)]
-        held = row(HELD, "int32", "echo-pure")
-        held.samples.append({"idle_bytes": 2560.0})
-        results.rows.append(held)
-        found = [(verdict.target, verdict.measured, verdict.met) for verdict in verdicts(results)]
-        self.assertEqual(found, [("1/8", "1/10", True), ("2", "3", False), ("3 KiB", "2.50 KiB", True)])
+        results.rows += [row(PIPELINED, "int32", "async", 1.0), row(PIPELINED, "int32", "conversation", 3.0)]
+        results.rows += [row(PIPELINED, "int32", "asyncio-streams", 10.0), row(IDLE, "int32", "echo")]
+        results.rows[-1].samples.append({"idle_bytes": 2048.0})
+        found = [(verdict.target, verdict.measured, verdict.words) for verdict in verdicts(results)]
+        expected = [("1/4", "1/10", "met"), ("1/5", "1/3.3", "missed by 50%"), ("2.30 KiB", "2.00 KiB", "met")]
+        self.assertEqual(found, expected)
+
+    def test_each_target_is_about_something_that_is_measured(self) -> None:
+        self.assertEqual(len(verdicts(everything())), len(TARGETS))
+
+    def test_factors_are_words(self) -> None:
+        self.assertEqual([factor(value) for value in (0.1, 0.4, 1.02, 1.5)], [
+            "10 times less", "2.5 times less", "the same", "1.5 times more",
+        ])  # fmt: skip
 
     def test_a_run_is_the_same_after_a_file(self) -> None:
-        results = Results({"machine": "this"}, [row("case", "int32", "echo-pure", 1, 2)])
+        results = Results({"machine": "this, 2 µs"}, [row("case", "int32", "echo", 1, 2.5)])
         with TemporaryDirectory() as folder:
             file = Path(folder) / "run.json"
             results.write(file)
             self.assertEqual(Results.read(file), results)
-            self.assertEqual(json.loads(file.read_text())["rows"][0]["samples"], [{"cpu_us": 1}, {"cpu_us": 2}])
 
 
 class DocumentTests(SynchronousTestCase):
     def test_only_what_stands_between_the_markers_is_replaced(self) -> None:
-        results = Results({"machine": "this"}, [row(PIPELINED, "int32", "echo-pure", 0.5)])
+        results = Results({"machine": "this"}, [row(PIPELINED, "int32", "subclass", 0.5)])
         before = "".join(f"Before {name}.\n\n<!-- {name} -->\n<!-- end {name} -->\n" for name in sections(results))
         with TemporaryDirectory() as folder:
             file = Path(folder) / "page.md"
@@ -91,17 +165,59 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(file.read_text(), once)
         for name, section in sections(results).items():
             self.assertIn(f"Before {name}.\n\n<!-- {name} -->\n\n{section}\n\n<!-- end {name} -->\n", once)
-        self.assertIn("| echo-pure | 0.5 |", once)
+        self.assertIn("| subclass | 0.5 |", once)
 
     def test_a_page_without_its_markers_is_refused(self) -> None:
         with TemporaryDirectory() as folder:
             file = Path(folder) / "page.md"
             file.write_text("<!-- machine -->\n")
-            self.assertRaisesRegex(ValueError, "markers for 'machine'", write_document, file, Results({}))
+            self.assertRaisesRegex(ValueError, "markers for 'summary'", write_document, file, Results({}))
             self.assertEqual(file.read_text(), "<!-- machine -->\n")
 
-    def test_the_page_has_all_markers(self) -> None:
+    def test_the_page_has_all_markers_and_shows_all_pictures(self) -> None:
         page = (ROOT / "docs" / "performance.md").read_text()
         for name in sections(Results({})):
             self.assertEqual(page.count(f"<!-- {name} -->\n"), 1, name)
             self.assertEqual(page.count(f"<!-- end {name} -->\n"), 1, name)
+        for part in PARTS:
+            self.assertEqual(page.count(f"bench/results/{part.name}.svg"), 1, part.name)
+
+    def test_names_of_framings_survive_in_a_table(self) -> None:
+        text = "".join(sections(everything()).values())
+        for framing in FRAMINGS:
+            self.assertIn(f"`{framing}`", text)
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class PictureTests(SynchronousTestCase):
+    def pictures(self) -> Iterator[tuple[str, ET.Element]]:
+        with TemporaryDirectory() as folder:
+            for path in draw(everything(), Path(folder)):
+                yield path.name, ET.fromstring(path.read_text())
+
+    def test_no_text_leaves_the_frame(self) -> None:
+        found = 0
+        for name, root in self.pictures():
+            height = float(root.get("height", ""))
+            for text in root.iter(f"{SVG}text"):
+                kind, x, y = text.get("class"), float(text.get("x", "")), float(text.get("y", ""))
+                width = len(text.text or "") * LETTER * (8 / 7 if kind == "title" else 1)
+                left = x - {"end": width, "middle": width / 2}.get(kind or "", 0.0)
+                self.assertTrue(left >= 0 and left + width <= WIDTH and 10 < y < height - 3, f"{name}: {text.text}")
+                found += 1
+        self.assertTrue(found > 100)
+
+    def test_bars_start_at_the_zero_of_their_axis(self) -> None:
+        for name, root in self.pictures():
+            bars = [bar for bar in root.iter(f"{SVG}rect") if bar.get("height") == "12"]
+            self.assertTrue(bars, name)
+            zeros = [text for text in root.iter(f"{SVG}text") if text.get("class") == "middle" and text.text == "0"]
+            starts = {zero.get("x") for zero in zeros}
+            self.assertEqual({bar.get("x") for bar in bars}, starts, name)
+
+    def test_an_axis_says_what_it_measures_and_which_way_is_better(self) -> None:
+        for name, root in self.pictures():
+            words = [text.text for text in root.iter(f"{SVG}text")]
+            self.assertTrue("less is better" in words or "more is better" in words, name)
