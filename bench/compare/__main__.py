@@ -73,7 +73,7 @@ def measured(chosen: argparse.Namespace) -> Results:
     pace = QUICK if chosen.quick else USUAL
     given = {name: value for name in ("rounds", "seconds") if (value := getattr(chosen, name)) is not None}
     parts = [part for part in PARTS if not chosen.only or part.name in chosen.only]
-    if chosen.quick and not chosen.only:
+    if chosen.quick and not chosen.peers:
         parts = sparse(parts)
     return measure(chosen.python, parts, replace(pace, **given), chosen.peers or ())
 

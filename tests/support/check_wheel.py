@@ -47,7 +47,7 @@ MODULES = {
 """What a compiled wheel has an extension for, beside the source."""
 LIBRARY = "sockserve__mypyc"
 """The one that they share."""
-SUITE = ("tests", "examples", "bench", "docs", "fuzz", "README.md", "pyproject.toml")
+SUITE = ("tests", "examples", "bench", "deploy", "docs", "fuzz", "README.md", "pyproject.toml")
 """What the tests need of a checkout."""
 NOT_SOURCE = (".git", ".venv", ".nox", ".*_cache", ".hypothesis", "_trial_temp*", "__pycache__", "_build")
 
