@@ -211,8 +211,8 @@ KINDS = {
         b"",
         listen="udp:0",
     ),
-    "forward": Kind("messages for a target that reads none", FORWARD, LARGE * 40, INT32, pace=0.0006),
-    "back": Kind("a target's messages that nobody reads", FORWARD, b"", INT32, target=LARGE * 40, pace=0.0006),
+    "forward": Kind("messages for a target that reads none", FORWARD, LARGE * 40, INT32),
+    "back": Kind("a target's messages that nobody reads", FORWARD, b"", INT32, target=LARGE * 40, pace=0.0003),
     "hello": Kind("TLS handshakes under way", 'framing = "int8"' + TLS, HELLO),
     "records": Kind(
         "TLS records received in part", 'framing = "int32"' + TLS, bytes(16384), INT32, shakes=True, cut=True
