@@ -48,6 +48,7 @@ PYTHONS = range(11, 15)
 COMPILED = (
     "sockserve/framing/*.py",
     *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "sending", "closing", "engine")),
+    *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",
 )
 """What every message passes through between the socket and the program, except what users inherit from."""
@@ -112,7 +113,7 @@ class Compile(BuildHookInterface[Any]):
             (work / source).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / source, work / source)
         # Empty ones: a package's own names modules that are not compiled, and so not here.
-        for package in ("sockserve", "sockserve/connection"):
+        for package in ("sockserve", "sockserve/connection", "sockserve/tls"):
             (work / package / "__init__.py").touch()
         target = work / "compiled"
         done = subprocess.run(

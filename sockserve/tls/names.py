@@ -80,8 +80,8 @@ class NamedSession:
             self._early = b""
         return self._begun.handshake()
 
-    def read(self, pieces: list[bytes]) -> bool:
-        return self._session.read(pieces)
+    def read(self, pieces: list[bytes], count: int | None) -> bool:
+        return self._session.read(pieces, count)
 
     def write(self, data: bytes | memoryview) -> None:
         self._session.write(data)

@@ -95,16 +95,19 @@ class OpenSSLSession:
             raise TLSError(self._refused)
         return done
 
-    def read(self, pieces: list[bytes]) -> bool:
+    def read(self, pieces: list[bytes], count: int | None) -> bool:
         try:
-            while True:
+            while count is None or count:
                 pieces.append(self._connection.recv(_RECORD_SIZE))
+                if count is not None:
+                    count -= 1
         except self._ssl.WantReadError:
             return False
         except self._ssl.ZeroReturnError:
             return True
         except self._ssl.Error as error:
             raise TLSError(_reasons(error)) from None
+        return False
 
     def write(self, data: bytes | memoryview) -> None:
         try:

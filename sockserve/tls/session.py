@@ -53,8 +53,8 @@ class Session(Protocol):
     def handshake(self) -> bool:
         """Go on with the handshake. False: it needs more from the peer. Raises TLSError."""
 
-    def read(self, pieces: list[bytes]) -> bool:
-        """Add all that can be decrypted. True: the peer has ended its stream after that. Raises TLSError."""
+    def read(self, pieces: list[bytes], count: int | None) -> bool:
+        """Add what is in that many records; None: in all. True: the peer has ended its stream then. Raises TLSError."""
 
     def write(self, data: bytes | memoryview) -> None:
         """Encrypt all of it. Raises TLSError."""
@@ -99,14 +99,15 @@ class StandardSession:
             raise TLSError(describe(error)) from None
         return True
 
-    def read(self, pieces: list[bytes]) -> bool:
-        read, incoming = self._ssl.read, self._incoming
+    def read(self, pieces: list[bytes], count: int | None) -> bool:
+        read = self._ssl.read
         try:
             while piece := read(_RECORD_SIZE):
                 pieces.append(piece)
-                if not incoming.pending:
-                    # To be told so by an error costs more. OpenSSL itself keeps nothing of a record that was read.
-                    return False
+                if count is not None:
+                    count -= 1
+                    if not count:
+                        return False
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLZeroReturnError:

@@ -11,6 +11,7 @@ Four sequences:
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class Phase(IntEnum):
@@ -22,7 +23,10 @@ class Phase(IntEnum):
     OVER: TLS has failed and it was said why, or nothing is to be said any more.
     """
 
-    SHAKING, OPEN, ABANDONED, OVER = range(4)
+    SHAKING = 0
+    OPEN = 1
+    ABANDONED = 2
+    OVER = 3
 
 
 class Reading(IntEnum):
@@ -35,7 +39,11 @@ class Reading(IntEnum):
     ENDED: it was told of the end; what comes after that is ignored (RFC 8446 section 6.1).
     """
 
-    FLOWING, PAUSED, HOLDING, DUE, ENDED = range(5)
+    FLOWING = 0
+    PAUSED = 1
+    HOLDING = 2
+    DUE = 3
+    ENDED = 4
 
 
 class Writing(IntEnum):
@@ -48,18 +56,31 @@ class Writing(IntEnum):
     CLOSED: the transport below was told to close, or to abort.
     """
 
-    OPEN, ENDING, ENDED, CLOSING, CLOSED = range(5)
+    OPEN = 0
+    ENDING = 1
+    ENDED = 2
+    CLOSING = 3
+    CLOSED = 4
 
 
 class Wire(IntEnum):
     """The transport below. ENDED: the peer has ended its stream there. LOST: the connection is over."""
 
-    OPEN, ENDED, LOST = range(3)
+    OPEN = 0
+    ENDED = 1
+    LOST = 2
 
 
 # Looked up faster than in their classes.
-_SHAKING, _OPEN, _ABANDONED, _OVER = Phase
-_FLOWING, _PAUSED, _HOLDING, _DUE, _ENDED = Reading
+_SHAKING: Final = Phase.SHAKING
+_OPEN: Final = Phase.OPEN
+_ABANDONED: Final = Phase.ABANDONED
+_OVER: Final = Phase.OVER
+_FLOWING: Final = Reading.FLOWING
+_PAUSED: Final = Reading.PAUSED
+_HOLDING: Final = Reading.HOLDING
+_DUE: Final = Reading.DUE
+_ENDED: Final = Reading.ENDED
 
 
 class State:

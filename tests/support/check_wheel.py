@@ -42,6 +42,7 @@ REQUIRED = (
 MODULES = {
     *(f"sockserve/framing/{path.stem}" for path in (ROOT / "sockserve/framing").glob("*.py")),
     *(f"sockserve/connection/{name}" for name in ("state", "receiving", "sending", "closing", "engine")),
+    *(f"sockserve/tls/{name}" for name in ("incoming", "state")),
     "sockserve/sockets",
 }
 """What a compiled wheel has an extension for, beside the source."""

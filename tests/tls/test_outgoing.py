@@ -15,8 +15,13 @@ from sockserve.tls.transport import TLSTransport
 ANSWER = b"u" * 27
 
 
+def record(data: bytes) -> bytes:
+    return b"\x17\3\3" + len(data).to_bytes(2, "big") + data
+
+
 class Plain:
-    """A session that encrypts nothing. U is a key update, which it answers; what it is fed else it gives back."""
+    """A session that encrypts nothing, and is fed a record at a time. U is a key update, which it answers; what it is
+    fed else it gives back."""
 
     expects_certificate = False
     info = TLSInfo("TLSv1.3", "", None)
@@ -32,7 +37,7 @@ class Plain:
 
     def feed(self, data: bytes) -> None:
         self._outgoing += ANSWER * data.count(b"U")
-        self._incoming += data.replace(b"U", b"")
+        self._incoming += data[5:].replace(b"U", b"")
 
     def output(self) -> bytes:
         data, self._outgoing = self._outgoing, b""
@@ -41,7 +46,7 @@ class Plain:
     def handshake(self) -> bool:
         return self.shaken
 
-    def read(self, pieces: list[bytes]) -> bool:
+    def read(self, pieces: list[bytes], count: int | None) -> bool:
         if self._incoming:
             pieces.append(self._incoming)
             self._incoming = b""
@@ -82,7 +87,7 @@ class OutgoingTests(SynchronousTestCase):
     def test_key_updates_whose_answers_are_not_read_are_not_read_on(self) -> None:
         """Whether or not the peer has sent data first."""
         self.tls.makeConnection(self.below)
-        self.tls.dataReceived(b"U" * 100)
+        self.tls.dataReceived(record(b"U" * 100))
         self.assertEqual(self.below.value(), ANSWER * 100)
         self.below.clear()
         below = self.below.producer
@@ -90,7 +95,7 @@ class OutgoingTests(SynchronousTestCase):
         below.pauseProducing()
         updates = 0
         while self.below.producerState == "producing" and updates < 1 << 20:
-            self.tls.dataReceived(b"U" * 100)
+            self.tls.dataReceived(record(b"U" * 100))
             updates += 100
         self.assertLess(len(self.below.value()), 1 << 15)
         # The program does not make it read on, the peer does.
@@ -102,7 +107,7 @@ class OutgoingTests(SynchronousTestCase):
 
     def test_the_answers_to_one_read_leave_as_one_write_in_the_same_turn(self) -> None:
         self.tls.makeConnection(self.below)
-        self.tls.dataReceived(b"1\r\n2\r\n" + b"U" + b"3\r\n")
+        self.tls.dataReceived(record(b"1\r\n2\r\n" + b"U" + b"3\r\n"))
         self.assertEqual((self.below.value(), self.below.writes), (ANSWER + b"1\r\n2\r\n3\r\n", 2))
 
     def test_a_long_answer_leaves_as_one_write_whether_joined_or_not(self) -> None:
