@@ -71,19 +71,24 @@ def write_now(transport: Connection, data: bytes) -> bytes:
     """
     if len(data) > transport.SEND_LIMIT or not is_idle(transport):
         return data
+    return data[_given(transport, data) :]
+
+
+def _given(transport: Connection, data: bytes) -> int:
+    """Give the kernel what it takes, and return how many bytes that were."""
     if type(transport).writeSomeData is not Connection.writeSomeData:
         # A unix socket's sends descriptors with the data.
         sent = transport.writeSomeData(data)
         if isinstance(sent, int):
-            return data[sent:]
+            return sent
         _leave_error(transport, sent)
-        return data
+        return 0
     try:
-        return data[transport.socket.send(data) :]
+        return transport.socket.send(data)
     except OSError as error:
         if error.errno not in _FULL:
             _leave_error(transport, CONNECTION_LOST)
-        return data
+        return 0
 
 
 class _Turn:
@@ -136,11 +141,8 @@ class _Turn:
                 continue
             waiting = transport._tempDataBuffer
             data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-            sent = transport.writeSomeData(data)
+            sent = _given(transport, data)
             if sent != len(data):
-                if not isinstance(sent, int):
-                    _leave_error(transport, sent)
-                    sent = 0
                 transport.dataBuffer, transport.offset = data, sent
                 transport.startWriting()
             transport._tempDataBuffer = []

@@ -95,14 +95,19 @@ class DirectTests(SocketCase):
     async def test_what_a_program_sends_in_one_turn_is_one_write_that_no_poller_is_told_of(self) -> None:
         server, client = await self.written()
         await client.until(len(b"hello,"))
-        writes: list[bytes] = []
-        write = server.transport.writeSomeData
+        below, writes = server.transport.socket, []
 
-        def noted(data: bytes) -> object:
-            writes.append(bytes(data))
-            return write(data)
+        class Noted:
+            """The socket, and what it is given."""
 
-        server.transport.writeSomeData = noted
+            def send(self, data: bytes) -> int:
+                writes.append(bytes(data))
+                return int(below.send(data))
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(below, name)
+
+        server.transport.socket = Noted()
         for number in range(3):
             server.sendMessage(b"%d," % number)
         self.assertEqual(server.queued, len(b"0,1,2,"))
