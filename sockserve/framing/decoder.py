@@ -118,7 +118,7 @@ class FrameDecoder:
         if self._needed <= max(_PIECE, self.pending):
             return -1
         start = self._payload_start(self._parts()[0])
-        return self._needed - start - len(self._trailer) if start >= 0 else -1
+        return self._needed - start - len(self._trailer)
 
     def open(self) -> None:
         """Hand out the message that is under way in parts: `part` takes the place of `decode` until it is complete."""
@@ -249,7 +249,7 @@ class FrameDecoder:
         stop = end - len(self._trailer)
         parts = self._release()
         start = self._payload_start(parts[0])
-        if start < 0 or data[stop:end] != self._trailer:
+        if data[stop:end] != self._trailer:
             # The walk finds out what is wrong.
             return self._feed(b"".join([*parts, data]), messages)
         last = memoryview(data)
@@ -348,8 +348,8 @@ class FrameDecoder:
         raise NotImplementedError
 
     def _payload_start(self, frame: bytes | bytearray) -> int:
-        """The number of bytes before the payload of a long frame that tells its length there; -1: it does not."""
-        return -1
+        """The number of bytes before the payload. Only asked for a frame of which `_needed` says how long it is."""
+        raise NotImplementedError
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         """The error for a stream that ends after `held`, the start of a good frame."""

@@ -104,6 +104,29 @@ class EncoderTests(SynchronousTestCase):
         encoder.flush()
         self.assertEqual((self.written, encoder.count), ([b"1\r\na"], 1))
 
+    def test_a_check_refuses_messages_one_by_one_and_together(self) -> None:
+        def check(size: int) -> None:
+            if size > 3:
+                raise OverflowError
+
+        encoder = self.encoder("windev")
+        encoder.check(check)
+        encoder.send(b"abc")
+        encoder.send_all([b"d", b"ef"])
+        self.assertRaises(OverflowError, encoder.send, b"abcd")
+        self.assertRaises(OverflowError, encoder.send_all, [b"ab", b"cd"])
+        encoder.check(None)
+        encoder.send(b"abcd")
+        encoder.flush()
+        self.assertEqual((b"".join(self.written), encoder.count), (b"3\r\nabc1\r\nd2\r\nef4\r\nabcd", 4))
+
+    def test_messages_whose_frames_somebody_else_makes(self) -> None:
+        encoder = self.encoder("windev")
+        encoder.send(b"a")
+        encoder.send_all([b"b", b"c"], lambda framing, messages: framing.encode_all(messages))
+        encoder.flush()
+        self.assertEqual((b"".join(self.written), encoder.count), (b"1\r\na1\r\nb1\r\nc", 3))
+
     def test_what_is_not_bytes_is_refused_at_once(self) -> None:
         for name in (
             "windev",
