@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
 from functools import partial
+from socket import SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
@@ -48,6 +49,11 @@ def is_idle(transport: Connection) -> bool:
         or transport.TLS
         or transport._writeDisconnected
     )
+
+
+def has_failed(transport: Connection) -> bool:
+    """Whether the kernel has an error for it that no call has met."""
+    return bool(transport.connected and transport.socket.getsockopt(SOL_SOCKET, SO_ERROR))
 
 
 def read_now(transport: object) -> bytes:

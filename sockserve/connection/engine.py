@@ -300,6 +300,8 @@ class Engine:
 
     def peer_ended(self) -> None:
         """The peer has shut down its sending side."""
+        if transports.report_reset(self.transport):
+            return
         state = self.state
         was_closing = state.closing
         state.peer_ended()

@@ -30,13 +30,14 @@ from twisted.internet.interfaces import (
     IProcessTransport,
     ISSLTransport,
 )
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection, Server
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import is_idle, is_socket, layers
+from sockserve.sockets import has_failed, is_idle, is_socket, layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -195,6 +196,17 @@ def watch_line(transport: object, keepalive: float | None, user_timeout: float |
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 8)
     if user_timeout is not None:
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(user_timeout * 1000)))
+
+
+def report_reset(transport: Any) -> bool:  # noqa: ANN401
+    """Report the loss if a transport reports a reset as the peer's end of stream. False: it is that end.
+
+    For a moment a reset is an error to the kernel, and nothing to read yet; Twisted's pollers take that for an end.
+    """
+    if not is_socket(transport) or not has_failed(transport):
+        return False
+    transport.connectionLost(Failure(CONNECTION_LOST))
+    return True
 
 
 def close_now(transport: Any) -> bool:  # noqa: ANN401

@@ -324,9 +324,7 @@ class MissingTests(SendTestCase):
         sending.write(b"b\n")
         sending.end_input()
         self.assertEqual(await sending.ended, 1)
-        # Now and then the poller tells of the reset before there is anything to read, which Twisted takes for the end.
-        lost = rb": 1 of 2 answers came(, then the connection was lost: | before the peer closed\n)"
-        self.assertRegex(bytes(sending.errors), lost)
+        self.assertIn(b": 1 of 2 answers came, then the connection was lost: ", sending.errors)
 
     async def test_no_connection(self) -> None:
         _, line = await self.incomplete("tcp:127.0.0.1:1", "a")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -121,6 +122,18 @@ class ClosingTests(TestCase):
         client.transport.loseWriteConnection()
         self.assertEqual(await gatherResults([server.lost, client.lost]), [ConnectionDone] * 2)
         self.assertEqual((bytes(client.received), at_once), (b"\1a", [True]))
+
+    async def test_a_reset_that_is_reported_as_the_end_of_the_stream_is_a_loss(self) -> None:
+        server, client = await self.connected("int8", Server, Client)
+        handle = client.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.transport.stopReading()
+        handle.close()
+        # As a poller does that is told of the error before there is anything to read.
+        server.transport.stopReading()
+        server.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertIs(await server.lost, ConnectionLost)
+        self.assertIsInstance(server.lossReason, ConnectionLost)
 
     async def test_a_protocol_that_talks_on_after_the_end_of_its_peer_is_not(self) -> None:
         class Late(Server):
