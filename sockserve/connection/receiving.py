@@ -8,7 +8,7 @@ ended. So a framing may understand several wire forms of one message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from sockserve.framing import Decoder, Framing
@@ -109,7 +109,7 @@ class Receiving:
         self._piece = _FIRST_PIECE
         # Decoded messages of an interrupted batch; and those that an override passed on after the interruption.
         self._undelivered: Iterator[bytes] | None = None
-        self._later: Sequence[bytes] = ()
+        self._later: list[bytes] | None = None
         # What they take in memory, and the iterator that this was counted for.
         self._weighed: tuple[Iterator[bytes], int] | None = None
         # Everything up to the last message is delivered, and nothing after it counts as begun.
@@ -157,7 +157,7 @@ class Receiving:
         self._input = b""
         self._used = 0
         self._undelivered = self._weighed = self._opened = None
-        self._later = ()
+        self._later = None
         if not self.failed:
             self._decoder = self.framing.decoder()
 
@@ -166,13 +166,13 @@ class Receiving:
 
         transport: what that comes from.
         """
-        self.count -= sum(1 for _ in self._undelivered or ()) + len(self._later)
+        self.count -= sum(1 for _ in self._undelivered or ()) + len(self._later or ())
         self._transport = transport
         self._decoder = self.framing.decoder()
         self._input = b""
         self._used = 0
         self._undelivered = self._opened = None
-        self._later = ()
+        self._later = None
         self._at_border = True
         self.interrupt()
 
@@ -222,8 +222,10 @@ class Receiving:
         if self._undelivered is None:
             self._undelivered = iter(messages)
             self._deliver()
+        elif self._later is None:
+            self._later = [*messages]
         else:
-            self._later = [*self._later, *messages]
+            self._later += messages
 
     def take(self) -> bytes | None:
         """The next message that is decoded and not delivered, although delivery is held. None: `run` has to go on."""
@@ -239,7 +241,7 @@ class Receiving:
             receive(message)
             if self._stop or transport.disconnecting:
                 return
-        self._undelivered, self._later = iter(self._later) if self._later else None, ()
+        self._undelivered, self._later = iter(self._later) if self._later else None, None
 
     def _advance(self) -> bool:
         """Deliver the next messages, or report the next bad frame. False: all input is used up."""
@@ -353,8 +355,8 @@ class Receiving:
 
     def _switch_now(self) -> None:
         """Decode what follows the last delivered message with the new framing."""
-        undelivered = [*(self._undelivered or ()), *self._later]
-        self._undelivered, self._later = None, ()
+        undelivered = [*(self._undelivered or ()), *(self._later or ())]
+        self._undelivered, self._later = None, None
         self._switch(len(undelivered), undelivered)
 
     def _switch(self, back: int, undelivered: list[bytes] | None = None) -> int:
