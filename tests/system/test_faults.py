@@ -239,6 +239,9 @@ class LogTests(FaultCase):
     def test_a_log_that_may_not_grow_goes_on_when_it_may(self) -> None:
         path = self.directory / "log"
         connect = self.start(str(path))
+        # With an answer, all lines of the start are written.
+        with connect() as client:
+            self.assertEqual(self.answer(client, b"ok"), b"ok")
         size = path.stat().st_size
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         self.bad_frames(connect, 100)
