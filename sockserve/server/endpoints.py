@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.endpoints import (
-    AdoptedStreamServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     serverFromString,
@@ -29,6 +28,7 @@ from sockserve.addresses import (
     switch,
     whole_number,
 )
+from sockserve.server.inherited import InheritedEndpoint
 from sockserve.server.udp import DatagramEndpoint
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.folder import folder_certificates
@@ -284,13 +284,13 @@ KINDS = {
             ("domain", "index", "name"),
             ("domain",),
         ),
-        lambda reactor, arguments: AdoptedStreamServerEndpoint(reactor, _descriptor(arguments), arguments["domain"]),
+        lambda reactor, arguments: InheritedEndpoint(reactor, _descriptor(arguments), arguments["domain"]),
         lambda arguments: ("descriptor", _descriptor(arguments)),
         check=_descriptor,
     ),
     "fd": Kind(
         EndpointForm("fd:N, a socket that listens and was inherited", {"fd": _index}, ("fd",), ("fd",)),
-        lambda reactor, arguments: AdoptedStreamServerEndpoint(reactor, arguments["fd"], _family(arguments["fd"])),
+        lambda reactor, arguments: InheritedEndpoint(reactor, arguments["fd"], _family(arguments["fd"])),
         lambda arguments: ("descriptor", arguments["fd"]),
         check=lambda arguments: _family(arguments["fd"]),
     ),

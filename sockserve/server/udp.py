@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# The largest datagram there is.
-_MAX_SIZE = 65535
+MAX_SIZE = 65535
+"""The largest datagram there is."""
 
 
 class DatagramSocket(DatagramProtocol):
@@ -273,4 +273,4 @@ class DatagramEndpoint:
 
     def listen(self, protocol: DatagramSocket) -> Deferred[IListeningPort]:
         """Open the port. Fails as stream endpoints do."""
-        return maybeDeferred(self._reactor.listenUDP, self._port, protocol, self._interface, _MAX_SIZE)
+        return maybeDeferred(self._reactor.listenUDP, self._port, protocol, self._interface, MAX_SIZE)

@@ -60,7 +60,7 @@ class UnixEndpoint:
 
     def _listen(self, factory: IProtocolFactory) -> IListeningPort:
         name = os.fsencode(self._path)
-        port = _Port(name, factory, self._backlog, self._mode, cast("IReactorFDSet", self._reactor))
+        port = UnixPort(name, factory, self._backlog, self._mode, cast("IReactorFDSet", self._reactor))
         try:
             if name.startswith(b"\0"):
                 port.startListening()
@@ -76,20 +76,36 @@ class UnixEndpoint:
         return cast("IListeningPort", port)
 
 
-class _Port(Port):
-    """Removes the file of its socket at the end, if it is still this socket's."""
+class UnixPort(Port):
+    """Removes the file of its socket at the end, if it has made it, and it is still this socket's."""
 
     _file: tuple[int, int] | None = None
+
+    @classmethod
+    def inherited(cls, reactor: IReactorFDSet, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
+        """Listens on a copy of a descriptor that somebody else has opened, and keeps.
+
+        Twisted's own would set the mode of the file, and shut the socket down for everybody at the end.
+        """
+        port = cls._fromListeningDescriptor(reactor, descriptor, factory)
+        port.socket, port._preexistingSocket = port._preexistingSocket, None
+        port.fileno = port.socket.fileno
+        port._shouldShutdown = False
+        port.numberAccepts = 100
+        port.connected = True
+        factory.doStart()
+        port.startReading()
+        return cast("IListeningPort", port)
 
     def startListening(self) -> None:
         super().startListening()
         self._file = _identity(self._bindPath)
 
     def connectionLost(self, reason: Failure) -> None:
-        if self._file == _identity(self._bindPath) or self._bindPath.startswith(b"\0"):
+        if self._file is not None and self._file == _identity(self._bindPath):
             super().connectionLost(reason)
         else:
-            # The file was removed; if there is one now, it belongs to another server.
+            # There is none; or it was removed, and if there is one now, it belongs to another server.
             tcp.Port.connectionLost(self, reason)
 
 

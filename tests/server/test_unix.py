@@ -206,6 +206,17 @@ class EndpointTests(UnixCase):
             self.assertEqual(self.mode(), mode)
             await server.stopService()
 
+    async def test_an_inherited_socket_and_its_file_stay_when_the_server_stops(self) -> None:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(self.path)
+            listening.listen()
+            server = self.serve(SocketServer("echo", f"fd:{listening.fileno()}"))
+            await self.assert_serves()
+            await server.stopService()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(self.path)
+                listening.accept()[0].close()
+
     async def test_an_abstract_name_has_no_file(self) -> None:
         self.path = f"\0{self.path}"
         server = self.start()
