@@ -5,6 +5,7 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
 from functools import partial
@@ -49,6 +50,17 @@ def is_idle(transport: Connection) -> bool:
         or transport.TLS
         or transport._writeDisconnected
     )
+
+
+def detach(transport: Connection) -> int:
+    """Take its descriptor from an idle transport, which is over then; nothing happens to the connection itself."""
+    descriptor = os.dup(transport.fileno())
+    transport.stopReading()
+    transport.stopWriting()
+    transport.connected, transport.disconnected = 0, 1
+    # Not the transport's own way, which shuts the connection down first.
+    transport.socket.close()
+    return descriptor
 
 
 def has_failed(transport: Connection) -> bool:

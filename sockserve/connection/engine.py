@@ -19,6 +19,7 @@ from sockserve.addresses import format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
 from sockserve.connection.failures import QueueFull, Refused, users_failure
+from sockserve.connection.handover import Carried
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
@@ -30,7 +31,7 @@ from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
-from sockserve.sockets import read_now
+from sockserve.sockets import detach, read_now
 from sockserve.text import reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
@@ -214,13 +215,32 @@ class Engine:
 
     # The beginning.
 
-    def connect(self) -> None:
-        """Twisted has made the connection: start it, now or when the gate says so."""
+    def connect(self, carried: Carried | None = None) -> None:
+        """Twisted has made the connection: start it, now or when the gate says so.
+
+        carried: it was another's until now, and goes on as it was.
+        """
         gate, memory = self.options.gate, self.options.memory
         if memory is not None:
             memory.join(self)
+        if carried is not None:
+            self._continue(carried)
+            if carried.started:
+                if gate is not None:
+                    gate.take(self)
+                self.start()
+                return
         if gate is None or gate.enter(self):
             self.start()
+
+    def _continue(self, carried: Carried) -> None:
+        self._since, self._established = carried.since, carried.established
+        self._early = carried.unread
+        self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
+        self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
+        if self.started or carried.started:
+            self.set_framing(carried.framing, incoming=True, outgoing=False)
+            self.set_framing(carried.sending, incoming=False, outgoing=True)
 
     def fail(self, failure: Failure) -> None:
         """Something raised before the connection could start: log it, and abort."""
@@ -567,6 +587,70 @@ class Engine:
         self.encoder.close()
         self.sending.wake()
         self.unwatch()
+
+    # Going on elsewhere; see sockserve.connection.handover.
+
+    @property
+    def can_move(self) -> bool:
+        """Whether it can ever: neither its handler nor its transport keeps anything for it."""
+        kept = self.started and type(self.receiver).__dict__.get("keepsState", True)
+        return not kept and transports.is_plain(self.transport, self.receiver)
+
+    @property
+    def family(self) -> int:
+        """Of its socket's address."""
+        return int(self.transport.socket.family)
+
+    def give(self) -> Carried | None:
+        """What it takes along, when it goes on elsewhere; nothing has changed yet. None: that cannot be told now.
+
+        Hold its reading first: it moves between two messages, with nothing owed to the peer.
+        """
+        state, receiving = self.state, self.receiving
+        if state.wire is not Wire.OPEN or not transports.can_move(self.transport):
+            return None
+        if self.started:
+            if state.incoming is not _OPEN or state.sending_ended or receiving.running or not receiving.held:
+                return None
+            if self.queued or self.receiver.keptBytes or len(self._holds) > 1:
+                return None
+            unread = receiving.rewind()
+            if unread is None:
+                return None
+        else:
+            unread = self._early
+        return Carried(
+            started=self.started,
+            framing=receiving.framing,
+            sending=self.encoder.framing,
+            unread=unread,
+            since=self._since,
+            established=self._established,
+            messages_received=receiving.count,
+            messages_sent=self.encoder.count,
+            bytes_received=self.bytes_received - (len(unread) if self.started else 0),
+            bytes_sent=self.bytes_sent,
+            proxy=getattr(self.transport, "proxy", None),
+        )
+
+    def go(self) -> int:
+        """Give up the connection right after `give`; returns its descriptor. Here it is over, and nobody is told."""
+        descriptor = detach(self.transport)
+        started = self.started
+        self.unwatch()
+        self.state.moved()
+        self.receiving.drop()
+        self.encoder.close()
+        self.sending.wake()
+        if self._closing is not None:
+            self._closing.over()
+        if self.options.memory is not None:
+            self.options.memory.leave(self)
+        if started:
+            self._call(self.receiver._connectionOver)
+        if self.options.gate is not None:
+            self.options.gate.leave(self)
+        return descriptor
 
     # What limits it; see sockserve.limits and sockserve.connection.closing.
 

@@ -23,6 +23,9 @@ class Gate(Protocol):
     def enter(self, connection: Engine) -> bool:
         """A connection has been made. False: it does not start now; the gate calls `start` later, or has closed it."""
 
+    def take(self, connection: Engine) -> None:
+        """A connection has been made elsewhere, has started there, and goes on here."""
+
     def established(self, connection: Engine) -> None:
         """Its first message has arrived."""
 

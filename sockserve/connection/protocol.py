@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.error import ConnectionLost
     from twisted.internet.interfaces import IDelayedCall, ITransport
 
+    from sockserve.connection.handover import Carried
     from sockserve.connection.info import ConnectionInfo
     from sockserve.tls.starting import TLSContext
 
@@ -43,10 +44,14 @@ class MessageProtocol(Protocol):
 
     framing: a Framing or its name, see sockserve.framing.parse.
     options: time limits, log, clock; see ConnectionOptions.
+    keepsState: False, set in the class itself: between two messages, with nothing owed to the peer, neither this nor
+        the rest of the program keeps anything for the connection. A reload then moves it to a new protocol, perhaps in
+        another process, whose `connectionMade` is called; `connectionLost` of this one is not.
     """
 
     framing: Framing | str = "raw"
     options: ConnectionOptions = DEFAULT
+    keepsState: bool = True
 
     transport: Any
     _engine: Engine
@@ -265,6 +270,10 @@ class MessageProtocol(Protocol):
     # What Twisted calls.
 
     def makeConnection(self, transport: ITransport) -> None:
+        self.continueConnection(transport, None)
+
+    def continueConnection(self, transport: ITransport, carried: Carried | None) -> None:
+        """The same for a connection that was another protocol's until now. carried: what it brings along."""
         self.transport = transport = mended(transport)
         try:
             self._engine = Engine(self, transport, self.options)
@@ -276,7 +285,7 @@ class MessageProtocol(Protocol):
             self._engine.fail(failure)
             return
         try:
-            self._engine.connect()
+            self._engine.connect(carried)
         except Exception:
             self._engine.fail(Failure())
 

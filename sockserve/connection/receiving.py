@@ -176,6 +176,17 @@ class Receiving:
         self._at_border = True
         self.interrupt()
 
+    def rewind(self) -> bytes | None:
+        """All bytes that came after the last delivered message; what was decoded of them is taken back.
+
+        None: that cannot be told, or not now. Nothing is forgotten: `run` delivers them still.
+        """
+        if self.failed or self._decoder.state == "skipping" or self._change is not None or self._opened is not None:
+            return None
+        self._change = self.framing
+        self._switch_now()
+        return self._input[self._used :] if self._undelivered is None else None
+
     def set_framing(self, framing: Framing) -> None:
         """Change it at the next border: after the message being delivered, or after the frame partly received."""
         self._change = framing

@@ -166,6 +166,11 @@ class State:
         self.no_more(Cause.STREAM)
         self.end_sending()
 
+    def moved(self) -> None:
+        """The connection goes on elsewhere; here it is over."""
+        self.wire = Wire.LOST
+        self.drop()
+
     def wants_reading(self, held: bool) -> bool | None:
         """Whether the transport should read; None: leave it as it is.
 

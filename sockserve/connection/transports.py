@@ -217,6 +217,16 @@ def close_now(transport: Any) -> bool:  # noqa: ANN401
     return True
 
 
+def is_plain(transport: object, protocol: object) -> bool:
+    """Whether it is a plain socket, accepted by a port, with nothing between it and the protocol."""
+    return isinstance(transport, Server) and not transport.TLS and transport.protocol is protocol
+
+
+def can_move(transport: Any) -> bool:  # noqa: ANN401
+    """Whether a plain socket can be taken away from its transport now: nothing waits to be sent."""
+    return is_idle(transport) and not transport.disconnecting
+
+
 def abort(transport: Any) -> None:  # noqa: ANN401
     """Close at once, and give up what was written."""
     *_, lowest = layers(transport)

@@ -8,6 +8,7 @@ from sockserve.connection.protocol import MessageProtocol
 class Discard(MessageProtocol):
     """Drops every message."""
 
+    keepsState = False
     takesFrames = True
 
     def framesReceived(self, frames: bytes, count: int) -> None:

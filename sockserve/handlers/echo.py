@@ -8,6 +8,8 @@ from sockserve.connection.protocol import MessageProtocol
 class Echo(MessageProtocol):
     """Sends every message back. Over raw: every byte, as RFC 862 and the Winsock sample server do."""
 
+    keepsState = False
+
     @property
     def takesFrames(self) -> bool:
         # The frames go back as they came.

@@ -61,6 +61,8 @@ class Answering(MessageProtocol):
     that does not take them.
     """
 
+    keepsState = False
+
     # Bytes of memory that the slots take.
     _kept = 0
 

@@ -81,6 +81,8 @@ class Admission(Generic[C]):
         self._waiting: deque[C] = deque()
         self._last_id = 0
         self._open = True
+        # All who are here go on in another one.
+        self._moving = False
         self._draining: list[Deferred[None]] = []
         # While draining: the connections that owed something when all were last looked at.
         self._owing: list[C] = []
@@ -92,10 +94,10 @@ class Admission(Generic[C]):
             return False
         if not self._welcome(connection):
             return False
-        if self._limit is None or len(self.running) < self._limit:
+        if not self._moving and (self._limit is None or len(self.running) < self._limit):
             self._admit(connection)
             return True
-        if self._when_full == "refuse":
+        if self._when_full == "refuse" and not self._moving:
             return self._refuse(
                 connection, "max_connections", f"refused, {self._limit} already connected (max_connections)"
             )
@@ -103,6 +105,11 @@ class Admission(Generic[C]):
         self._waiting.append(connection)
         self._accept(False)
         return False
+
+    def take(self, connection: C) -> None:
+        """It was let in elsewhere, and goes on here, whatever the limits say."""
+        self.peers.count(connection, connection.address)
+        self._admit(connection)
 
     def established(self, connection: C) -> None:
         if self._limit == 1:
@@ -117,16 +124,26 @@ class Admission(Generic[C]):
         if self.running.pop(connection.id, None) is None:
             if connection in self._waiting:
                 self._waiting.remove(connection)
-        elif self._waiting:
+        elif self._waiting and not self._moving:
             following = self._waiting.popleft()
             self._admit(following)
             following.start()
         self._accept(not self._waiting)
         self._check_drained()
 
+    @property
+    def connections(self) -> list[C]:
+        """Those that run, and those that wait."""
+        return [*self.running.values(), *self._waiting]
+
+    def move(self) -> None:
+        """Keep all who come from now on waiting, because all who are here go on in another one."""
+        self._moving = True
+
     def open(self) -> None:
         """Let connections in, for the first time or again."""
         self._open = True
+        self._moving = False
 
     def drain(self) -> Deferred[None]:
         """Let no more connections in, and drain those that run. Fires when nothing is owed to any of them."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.tcp import Port
+from twisted.internet.udp import Port as DatagramPort
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Ports:
         self._name = name
         self._reactor = reactor
         self._wanted = True
+        self._suspended = False
         # Set while the ports rest.
         self._resting: IDelayedCall | None = None
         self._last_line: float | None = None
@@ -63,6 +65,11 @@ class Ports:
             return
         self._wanted = wanted
         self._end_rest()
+        self._adjust()
+
+    def suspend(self) -> None:
+        """Accept nothing from now on, datagrams included, whoever wants to."""
+        self._suspended = True
         self._adjust()
 
     def close(self) -> list[IListeningPort]:
@@ -98,10 +105,12 @@ class Ports:
         for port in self.ports:
             # Not one that the reactor has closed.
             if isinstance(port, Port) and port.connected:
-                if self._wanted and self._resting is None:
+                if self._wanted and not self._suspended and self._resting is None:
                     port.startReading()
                 else:
                     port.stopReading()
+            elif self._suspended and isinstance(port, DatagramPort):
+                port.stopReading()
 
 
 class _Listener:

@@ -24,15 +24,22 @@ class PeerCount:
 
     def take(self, connection: object, address: object) -> str:
         """Count one more connection from this address, until it leaves. Returns "", or why that would be too many."""
-        host = None if self.limit is None else host_of(address)
-        if host is None:
-            return ""
-        peer = peer_of(host)
-        if self._counts[peer] >= (self.limit or 0):
+        peer = self._peer(address)
+        if peer is not None and self._counts[peer] >= (self.limit or 0):
             return f"refused, {peer} already has {self.limit} connections (max_connections_per_peer)"
-        self._counts[peer] += 1
-        self._peers[connection] = peer
+        self.count(connection, address)
         return ""
+
+    def count(self, connection: object, address: object) -> None:
+        """The same, however many it has."""
+        peer = self._peer(address)
+        if peer is not None:
+            self._counts[peer] += 1
+            self._peers[connection] = peer
+
+    def _peer(self, address: object) -> Host | Network | None:
+        host = None if self.limit is None else host_of(address)
+        return None if host is None else peer_of(host)
 
     def leave(self, connection: object) -> None:
         """It is over, or somebody else counts it from now on."""

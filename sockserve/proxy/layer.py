@@ -40,6 +40,14 @@ class ProxyInfo:
     address: IAddress
     header: Header
 
+    def tell(self, transport: Connection) -> None:
+        """Give a transport the attribute `proxy`, and the addresses in the header, where that has any."""
+        attributes: dict[str, object] = {"proxy": self}
+        source, destination = self.header.source, self.header.destination
+        if source is not None:
+            attributes.update(getPeer=lambda: source, getHost=lambda: destination)
+        vars(transport).update(attributes)
+
 
 def warn(reason: str, peer: str, text: str) -> None:
     """Report in the log."""
@@ -171,11 +179,7 @@ class HeaderProtocol(Protocol):
     def _make_way(self, header: Header) -> None:
         self._leave()
         transport = self.transport
-        attributes: dict[str, object] = {"proxy": ProxyInfo(self._address, header)}
-        source, destination = header.source, header.destination
-        if source is not None:
-            attributes.update(getPeer=lambda: source, getHost=lambda: destination)
-        vars(transport).update(attributes)
+        ProxyInfo(self._address, header).tell(transport)
         protocol = self._proxy.factory.buildProtocol(transport.getPeer())
         if protocol is None:
             transport.abortConnection()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from sockserve.addresses import Network, format_address
 from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
+from sockserve.connection.handover import take
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
@@ -28,6 +29,8 @@ from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.conflicts import check_addresses, check_circles
+from sockserve.server.handover import Give, Handover, Parcel
+from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
@@ -139,6 +142,9 @@ class SocketServer(Service):
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
+        self._inherits = False
+        # The endpoint of each factory, as it was given.
+        self._endpoints: dict[MessageFactory, str] = {}
         options = settings.connection_options()
         for each in settings.listens:
             endpoint = each.opening.make(reactor)
@@ -155,6 +161,7 @@ class SocketServer(Service):
                 memory=self._memory,
                 events=self.events,
             )
+            self._endpoints[factory] = str(each.opening.endpoint)
             self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
 
     @property
@@ -176,6 +183,50 @@ class SocketServer(Service):
         """The connection with that id; None if it is gone."""
         connection = self._admission.running.get(id)
         return None if connection is None else _channel(connection)
+
+    def inherit(self, descriptors: Sequence[Sequence[int]]) -> None:
+        """Listen, from the start, with copies of these descriptors instead of opening the endpoints.
+
+        descriptors: any number for each endpoint, in the order of `settings.listens`. They stay open.
+        """
+        listen = []
+        for numbers, (_, factory, certificates) in zip(descriptors, self._listen, strict=True):
+            datagrams = isinstance(factory, DatagramSocket)
+            for number in numbers:
+                endpoint = (InheritedDatagramEndpoint if datagrams else InheritedEndpoint)(self._reactor, number)
+                listen.append((endpoint, factory, certificates))
+        self._listen = listen
+        self._inherits = True
+
+    def handOver(self, endpoints: Collection[str], give: Give) -> Deferred[int]:
+        """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
+
+        endpoints: those that it has; connections of others, and those that cannot move, are drained. give: see Give.
+
+        Fires, with the number of those that have moved, when no more can move, after drain_timeout at the latest. Then
+        stop the service.
+        """
+        self._ports.suspend()
+        self._admission.move()
+        handover = Handover(
+            str(self.name),
+            self._admission,
+            self._arrivals,
+            {factory: endpoint for factory, endpoint in self._endpoints.items() if endpoint in endpoints},
+            give,
+            self._reactor,
+            cast("float", self.settings.drain_timeout),
+        )
+        handover.start()
+        return handover.done
+
+    def take(self, parcel: Parcel, descriptor: int) -> None:
+        """Go on with a connection of the socket whose place this one takes, and close the descriptor.
+
+        Raises StopIteration for an endpoint that it does not have.
+        """
+        factory = next(factory for factory, endpoint in self._endpoints.items() if endpoint == parcel.endpoint)
+        take(self._reactor, descriptor, parcel.family, factory, parcel.carried)
 
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
@@ -271,7 +322,8 @@ class SocketServer(Service):
 
     def _opened(self, port: IListeningPort) -> None:
         self._ports.add(port)
-        log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
+        if not self._inherits:
+            log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

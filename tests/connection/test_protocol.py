@@ -55,6 +55,9 @@ class Waiting:
     def enter(self, connection: Engine) -> bool:
         return False
 
+    def take(self, connection: Engine) -> None:
+        pass
+
     def established(self, connection: Engine) -> None:
         pass
 
