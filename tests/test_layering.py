@@ -35,9 +35,10 @@ FLOORS = {
     "handlers": 7,
     "server": 8,
     "config": 9,
-    "service": 10,
-    "commands": 10,
-    "__main__": 11,
+    "workers": 10,
+    "service": 11,
+    "commands": 11,
+    "__main__": 12,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only.
 

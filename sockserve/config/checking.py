@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket as system
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sockserve.fields import (
+    COUNT,
     SIZE_VALUE,
     Setting,
     SettingError,
@@ -21,9 +24,10 @@ from sockserve.fields import (
 )
 from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, budget_of
 from sockserve.server.conflicts import check_addresses, check_circles
+from sockserve.server.endpoints import KINDS
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
-from sockserve.text import one_line
+from sockserve.text import one_line, shown
 
 Place = Callable[[str], str]
 """Where a setting was written, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
@@ -36,8 +40,34 @@ class ConfigError(ValueError):
     """
 
     def __init__(self, place: str, reason: object) -> None:
-        super().__init__(one_line(f"{place}: {reason}"))
+        super().__init__(one_line(f"{place}: {reason}" if place else reason))
 
+
+def _workers(value: object) -> object:
+    if value == "cpus":
+        return available_cpus()
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    if not 1 <= value <= MOST_WORKERS:
+        raise ValueError(f"{shown(value)} is out of range; accepted: {WORKERS.accepted}")
+    if not hasattr(system, "SO_REUSEPORT") or not hasattr(system, "send_fds"):
+        raise ValueError("this system cannot share ports among processes; accepted: on Linux, macOS and BSD")
+    return value
+
+
+def available_cpus() -> int:
+    """How many processors this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, MOST_WORKERS)
+
+
+def _workers_from_text(text: str) -> object:
+    return text if text == "cpus" else COUNT.from_text(text)
+
+
+MOST_WORKERS = 256
+
+WORKERS = Value(f"a whole number from 1 to {MOST_WORKERS}, or cpus", _workers, "N", _workers_from_text)
 
 SOCKETS = Value("a table [socket.NAME] for each socket", of(dict), "")
 
@@ -52,6 +82,15 @@ class ProgramSettings:
         "How many bytes may be held for all clients together; beyond that, the largest are not read from.",
         DEFAULT_MEMORY_BUDGET,
         whole=True,
+    )
+    workers: int | str | None = setting(
+        WORKERS,
+        "Program",
+        "Serve with this many processes; cpus: as many as there are processors. A reload moves live connections to new "
+        "ones.",
+        None,
+        whole=True,
+        none="one process",
     )
     socket: Mapping[str, Any] = field(
         default_factory=dict, metadata={"setting": Setting(SOCKETS, "Program", "The sockets.", none="none")}
@@ -73,14 +112,21 @@ FILE_SETTINGS = {**PROGRAM_SETTINGS, **settings_of(ProgramSettings)}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """sockets: at least one. memory_budget: bytes that may be held for all their connections together."""
+    """sockets: at least one. memory_budget: bytes that may be held for all their connections together.
+
+    workers: processes that serve them; 0: they are served by the one that there is.
+    """
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
+    workers: int = 0
 
     def server(self, reactor: object = None) -> Server:
-        """The service that runs all sockets, not started yet. reactor: None: the global one."""
-        memory = budget_of(reactor, self.memory_budget)
+        """The service that runs all sockets, not started yet; of one process, with its share of the memory.
+
+        reactor: None: the global one.
+        """
+        memory = budget_of(reactor, self.memory_budget // (self.workers or 1))
         return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
 
 
@@ -120,19 +166,26 @@ def check_sockets(
     place_of: where a setting of a socket was written. place: where a setting of the whole was.
     """
     checked = tuple(sockets)
+    workers = cast("int", program.workers or 0)
     try:
         check_addresses(checked, lambda socket: place_of(socket, "listen"))
         check_circles(checked, lambda socket: place_of(socket, "handler"))
     except SettingError as error:
         raise ConfigError(error.key, error.reason) from error
     for socket in checked:
-        if socket.longest > program.memory_budget:
+        if socket.longest > program.memory_budget // (workers or 1):
+            share = f", shared by {workers} workers," if workers else ""
             raise ConfigError(
                 place("memory_budget"),
-                f"{program.memory_budget} bytes are fewer than the longest message of {socket.name!r} may have, "
+                f"{program.memory_budget} bytes{share} are fewer than the longest message of {socket.name!r} may have, "
                 f"{socket.longest} (max_length)",
             )
-    return Config(checked, program.memory_budget)
+        if workers:
+            for each in socket.listens:
+                if each.opening.kind not in KINDS:
+                    reason = f"{each.opening.endpoint!r}: workers cannot share it; accepted: {', '.join(KINDS)}"
+                    raise ConfigError(place_of(socket, "listen"), reason)
+    return Config(checked, program.memory_budget, workers)
 
 
 def path_of(name: str) -> str:

@@ -21,16 +21,24 @@ from sockserve.config.checking import (
 from sockserve.text import described
 
 
-def load(path: str | os.PathLike[str]) -> Config:
-    """Read a TOML file. Raises ConfigError."""
-    file = os.fspath(path)
+def read(path: str | os.PathLike[str], name: str = "") -> str:
+    """The text of a file. Raises ConfigError. name: what it is called in messages; "": by its path."""
+    file = name or os.fspath(path)
     try:
         # Some editors begin a file with a byte order mark.
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(file, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(file, f"is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def load(path: str | os.PathLike[str], text: str | None = None) -> Config:
+    """Check a TOML file. text: what was read from it; None: read it now. Raises ConfigError."""
+    file = os.fspath(path)
+    text = read(path) if text is None else text
+    try:
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(file, f"is not TOML: {error}") from None
     program, shared = check_program(table, lambda key: f"{file}: {key}")

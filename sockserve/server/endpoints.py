@@ -29,6 +29,8 @@ from sockserve.addresses import (
     whole_number,
 )
 from sockserve.server.inherited import InheritedEndpoint
+from sockserve.server.slots import DEFAULT_BACKLOG as SLOT_BACKLOG
+from sockserve.server.slots import Slots, datagrams, inherited, stream, unix
 from sockserve.server.udp import DatagramEndpoint
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.folder import folder_certificates
@@ -72,6 +74,7 @@ class Kind:
     make: makes the endpoint, from a reactor and the arguments.
     address: see Opening.
     check: checks everything else; raises ValueError.
+    slots: how it is opened for several processes.
     certificates: called with the name of a socket and the arguments, if TLS is part of the endpoint; reads files, and
         may raise any exception.
     """
@@ -79,6 +82,7 @@ class Kind:
     form: EndpointForm
     make: Callable[[Any, Arguments], IStreamServerEndpoint | DatagramEndpoint]
     address: Callable[[Arguments], Address | None]
+    slots: Callable[[Any, Arguments], Slots]
     check: Callable[[Arguments], object] = lambda _: None
     certificates: Callable[[str, Arguments], Certificates | None] = lambda *_: None
 
@@ -111,6 +115,13 @@ def opening(endpoint: ServerEndpoint, name: str) -> Opening:
     return Opening(endpoint, kind, lambda reactor: known.make(reactor, arguments), address, certificates)
 
 
+def slots_of(reactor: object, endpoint: str) -> Slots:
+    """How an endpoint that was checked is opened for several processes; of one of KINDS."""
+    (kind, _), *parts = endpoint_parts(endpoint)
+    known = KINDS[kind.lower()]
+    return known.slots(reactor, known.form.read(parts))
+
+
 # Parts of the entries.
 
 
@@ -129,6 +140,23 @@ def _ip(transport: str, everywhere: str = "") -> Callable[[Arguments], Address |
         return transport, arguments["port"], interface
 
     return address
+
+
+def _key(transport: str, everywhere: str, arguments: Arguments) -> object:
+    """For port 0, the endpoint itself: it is the same port after a reload."""
+    return _ip(transport, everywhere)(arguments) or (transport, 0, *sorted(arguments.items()))
+
+
+def _slots(transport: str, everywhere: str) -> Callable[[Any, Arguments], Slots]:
+    def slots(_: object, arguments: Arguments) -> Slots:
+        return stream(
+            arguments["port"],
+            arguments.get("interface", everywhere),
+            arguments.get("backlog", SLOT_BACKLOG),
+            key=_key(transport, "", arguments),
+        )
+
+    return slots
 
 
 def _octal(text: str) -> int:
@@ -155,6 +183,12 @@ def _unix(reactor: object, arguments: Arguments) -> IStreamServerEndpoint:
     # Twisted's lock file; accepted, without effect here.
     used = {name: value for name, value in arguments.items() if name != "lockfile"}
     return UnixEndpoint(reactor, used.pop("address"), **used)
+
+
+def _unix_slots(reactor: object, arguments: Arguments) -> Slots:
+    backlog = arguments.get("backlog", SLOT_BACKLOG)
+    key = ("unix", _absolute(arguments["address"]))
+    return unix(_unix(reactor, {**arguments, "backlog": backlog}), key=key, backlog=backlog)
 
 
 def _domain(text: str) -> socket.AddressFamily:
@@ -229,11 +263,13 @@ KINDS = {
         EndpointForm("tcp:PORT[:interface=ADDRESS][:backlog=N]", _PORT, ("port", "interface", "backlog"), ("port",)),
         lambda reactor, arguments: TCP4ServerEndpoint(reactor, **arguments),
         _ip("tcp"),
+        _slots("tcp", ""),
     ),
     "tcp6": Kind(
         EndpointForm("tcp6:PORT[:interface=ADDRESS][:backlog=N]", _PORT, ("port", "backlog", "interface"), ("port",)),
         lambda reactor, arguments: TCP6ServerEndpoint(reactor, **arguments),
         _ip("tcp6"),
+        _slots("tcp6", "::"),
     ),
     "unix": Kind(
         EndpointForm(
@@ -244,6 +280,7 @@ KINDS = {
         ),
         _unix,
         lambda arguments: ("unix", _absolute(arguments["address"])),
+        _unix_slots,
     ),
     "ssl": Kind(
         EndpointForm(
@@ -254,6 +291,7 @@ KINDS = {
         ),
         lambda reactor, arguments: TCP4ServerEndpoint(reactor, **_of_port(arguments)),
         _ip("tcp"),
+        _slots("tcp", ""),
         certificates=_ssl_certificates,
     ),
     "tls": Kind(
@@ -265,6 +303,7 @@ KINDS = {
         ),
         lambda reactor, arguments: TCP6ServerEndpoint(reactor, **{"port": 443, **_of_port(arguments)}),
         lambda arguments: _ip("tcp6")({"port": 443, **arguments}),
+        lambda reactor, arguments: _slots("tcp6", "::")(reactor, {"port": 443, **arguments}),
         certificates=lambda name, arguments: folder_certificates(name, Path(arguments["path"])),
     ),
     "udp": Kind(
@@ -276,6 +315,9 @@ KINDS = {
         ),
         lambda reactor, arguments: DatagramEndpoint(cast("IReactorUDP", reactor), **arguments),
         _ip("udp", "127.0.0.1"),
+        lambda _, arguments: datagrams(
+            arguments["port"], arguments.get("interface", "127.0.0.1"), key=_key("udp", "127.0.0.1", arguments)
+        ),
     ),
     "systemd": Kind(
         EndpointForm(
@@ -286,12 +328,14 @@ KINDS = {
         ),
         lambda reactor, arguments: InheritedEndpoint(reactor, _descriptor(arguments), arguments["domain"]),
         lambda arguments: ("descriptor", _descriptor(arguments)),
+        lambda _, arguments: inherited(_descriptor(arguments), key=("descriptor", _descriptor(arguments))),
         check=_descriptor,
     ),
     "fd": Kind(
         EndpointForm("fd:N, a socket that listens and was inherited", {"fd": _index}, ("fd",), ("fd",)),
         lambda reactor, arguments: InheritedEndpoint(reactor, arguments["fd"], _family(arguments["fd"])),
         lambda arguments: ("descriptor", arguments["fd"]),
+        lambda _, arguments: inherited(arguments["fd"], key=("descriptor", arguments["fd"])),
         check=lambda arguments: _family(arguments["fd"]),
     ),
 }

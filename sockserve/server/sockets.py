@@ -352,6 +352,11 @@ class Server(MultiService):
         for socket in sockets:
             self.add(socket)
 
+    @property
+    def clean(self) -> bool:
+        """Whether no connection was aborted because of drain_timeout."""
+        return all(socket.clean for socket in self.sockets.values())
+
     def add(self, socket: SocketServer) -> None:
         """Add one; it starts now if the server is running. Raises ValueError if its name or an address is taken."""
         name = str(socket.name)

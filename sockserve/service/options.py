@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +27,7 @@ from sockserve.config.checking import (
     path_of,
 )
 from sockserve.config.description import describe
-from sockserve.config.loading import load
+from sockserve.config.loading import load, read
 from sockserve.fields import Setting
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.handlers.names import NAMES as HANDLERS
@@ -35,6 +37,7 @@ from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
+from sockserve.service.workers import supervisor
 from sockserve.text import one_line
 
 if TYPE_CHECKING:
@@ -59,10 +62,25 @@ _OTHERS = {
 _INDENT = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a program was started with, for another process or another time.
+
+    arguments: the options. folder: where; relative paths begin there. path: where modules are searched for.
+    text: of the file that the options name; None: it is not read yet.
+    """
+
+    arguments: tuple[str, ...]
+    folder: str
+    path: tuple[str, ...]
+    text: str | None = None
+
+
 class Options(usage.Options):
     """The options after `twistd sockserve` on the command line.
 
-    config: what they describe; set once they are parsed. reactor: None: the global one.
+    config: what they describe; source: from what that was read; set once they are parsed.
+    reactor: None: the global one.
     """
 
     synopsis = "[options]"
@@ -78,10 +96,35 @@ class Options(usage.Options):
     optFlags = [["check", None, _OTHERS["check"]]]
 
     config: Config
+    source: Source
 
     def __init__(self, reactor: IReactorCore | None = None) -> None:
         super().__init__()
         self.reactor = reactor
+        self._text: str | None = None
+
+    @classmethod
+    def load(cls, source: Source) -> Config:
+        """What a program describes that was started with these options, read and checked anew. Raises ConfigError."""
+        options = cls()
+        options._text = source.text
+        here = Path.cwd()
+        os.chdir(source.folder)
+        try:
+            options.parseOptions(source.arguments)
+        except usage.UsageError as error:
+            raise ConfigError("", error) from error
+        finally:
+            os.chdir(here)
+        return options.config
+
+    def read(self) -> Source:
+        """The same source, with the file as it is now. Raises ConfigError."""
+        file = self["config"]
+        if file is None:
+            return self.source
+        text = read(Path(self.source.folder, file), file)
+        return replace(self.source, text=text)
 
     def opt_version(self) -> None:
         """Print the versions of sockserve and Twisted, and exit."""
@@ -110,6 +153,7 @@ class Options(usage.Options):
         if self.parent is not None:
             # twistd searches for modules next to its own script; users expect the current directory.
             sys.path.insert(0, str(Path.cwd()))
+        arguments = sys.argv[1:] if options is None else options
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -117,6 +161,7 @@ class Options(usage.Options):
             if self.parent is None:
                 raise usage.UsageError(line) from None
             sys.exit(f"{NAME}: {line}")
+        self.source = Source(tuple(arguments), str(Path.cwd()), tuple(sys.path), self._text)
         if self["check"]:
             print(*describe(self.config), sep="\n")
             sys.exit()
@@ -140,7 +185,9 @@ class Options(usage.Options):
         others = sorted(_option(name) for name in given)
         if others:
             raise ConfigError("--config", f"all settings are in the file; not accepted with it: {', '.join(others)}")
-        return load(self["config"])
+        if self._text is None:
+            self._text = read(self["config"])
+        return load(self["config"], self._text)
 
     def _from_options(self, given: dict[str, Any]) -> Config:
         """One named socket, named after its handler or conversation."""
@@ -219,15 +266,19 @@ def _last_name(text: str) -> str:
 
 def makeService(options: Options) -> MultiService:
     """The service that checked options describe. Starting it raises StartError if a port cannot be opened."""
+    from twisted.internet import reactor as installed
+
+    reactor = cast("ReactorBase", options.reactor or installed)
+    ours = options.parent is not None
     signals = None
     if options.parent is not None:
-        from twisted.internet import reactor
-
         # Under twistd the process is ours.
         make_steady(reactor)
-        signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
+        signals = SignalHandler(reactor, options.parent.get("pidfile") or "")
         reactor.callWhenRunning(signals.catch)
-    program = Program(options.config.server(options.reactor), options.listenOf, signals)
-    if options.parent is not None:
-        tell_manager(program, cast("ReactorBase", reactor))
+    program = Program(options.listenOf, signals)
+    config = options.config
+    program.serve(supervisor(options, reactor, program.fail) if config.workers else config.server(options.reactor))
+    if ours:
+        tell_manager(program, reactor)
     return program

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -16,6 +16,8 @@ from sockserve import __version__
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
 from sockserve.service.signals import SignalHandler
+from sockserve.workers.ports import PortError
+from sockserve.workers.supervisor import Supervisor
 
 log = Logger()
 
@@ -46,7 +48,6 @@ class Program(MultiService):
 
     def __init__(
         self,
-        server: Server,
         place: Callable[[str], str],
         signals: SignalHandler | None = None,
         *,
@@ -57,9 +58,15 @@ class Program(MultiService):
         self._program = name
         self._log_apart = log_apart
         self._place = place
-        self._server = server
+        self._sockets: Server | Supervisor | None = None
         self._signals = signals
-        server.setServiceParent(self)
+
+    def serve(self, sockets: Server | Supervisor) -> None:
+        """What serves the sockets: this process, or workers."""
+        self._sockets = sockets
+        sockets.setServiceParent(self)
+        if self._signals is not None and isinstance(sockets, Supervisor):
+            self._signals.serve(reload=sockets.reload, kill=sockets.kill)
 
     def privilegedStartService(self) -> None:
         """Open the ports. Raises StartError at the first that cannot be opened."""
@@ -68,8 +75,16 @@ class Program(MultiService):
             for part in service if isinstance(service, Server) else [service]:
                 try:
                     part.privilegedStartService()
+                except PortError as error:
+                    self._fail(error.socket, cast("Exception", error.__cause__))
                 except (CannotListenError, OSError, OverflowError) as error:
                     self._fail(str(part.name), error)
+
+    def fail(self, line: str) -> None:
+        """The start has failed after the ports were open: end the program with status 1."""
+        self._tell(f"{self._program}: {line}")
+        if self._signals is not None:
+            self._signals.fail()
 
     def stopService(self) -> Deferred[None]:
         """Fires when all is drained; see SocketServer.stopService."""
@@ -77,7 +92,7 @@ class Program(MultiService):
 
     def _stopped(self, _: object) -> None:
         if self._signals is not None:
-            self._signals.stopped(all(socket.clean for socket in self._server.sockets.values()))
+            self._signals.stopped(self._sockets is None or self._sockets.clean)
 
     def _fail(self, socket: str, error: Exception) -> NoReturn:
         reason: object = error
@@ -85,8 +100,11 @@ class Program(MultiService):
             # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
             reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
         line = f"{self._program}: {self._place(socket)}: {reason}"
+        self._tell(line)
+        raise StartError(line) from error
+
+    def _tell(self, line: str) -> None:
         log.critical("{line}", line=line)
         # twistd has replaced sys.stderr by its log.
         if self._log_apart and sys.__stderr__ is not None:
             print(line, file=sys.__stderr__)
-        raise StartError(line) from error

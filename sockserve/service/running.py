@@ -42,12 +42,12 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
 
     signals = SignalHandler(cast("ReactorBase", reactor))
     program = Program(
-        server,
         lambda socket: f"{socket}: listen",
         signals,
         name=Path(sys.argv[0]).name,
         log_apart=log_file is not None,
     )
+    program.serve(server)
     for service in services:
         if not isinstance(service, SocketServer):
             service.setServiceParent(program)

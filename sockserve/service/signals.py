@@ -6,8 +6,11 @@ of a crash.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +40,13 @@ class SignalHandler:
         self._pid_file = pid_file
         self._twisted: dict[int, Any] = {}
         self._received: int | None = None
+        self._reload: Callable[[], object] | None = None
+        self._kill: Callable[[], object] = lambda: None
+
+    def serve(self, *, reload: Callable[[], object], kill: Callable[[], object]) -> None:
+        """reload: called at SIGHUP. kill: called when the program ends at once."""
+        self._reload = reload
+        self._kill = kill
 
     def catch(self) -> None:
         """Take over the signals from the reactor. Call it in the main thread."""
@@ -46,6 +56,23 @@ class SignalHandler:
             if callable(handler):
                 self._twisted[number] = handler
                 signal.signal(number, self._handle)
+        if self._reload is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        assert self._reload is not None
+        self._reactor.callFromThread(self._reload)
+
+    def fail(self) -> None:
+        """Stop, and end with status 1."""
+        atexit.register(self._end_with_status, 1)
+        self._reactor.stop()
+
+    def _end_with_status(self, status: int) -> None:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
     def stopped(self, clean: bool) -> None:
         """The services have stopped. clean: all that was owed was sent; the exit status is then 0."""
@@ -71,6 +98,7 @@ class SignalHandler:
             self._end(number)
 
     def _end(self, number: int) -> None:
+        self._kill()
         if self._pid_file:
             # We may not have the right to remove it.
             with suppress(OSError):

@@ -1,0 +1,54 @@
+"""A program that serves with workers: how their processes are started, and what they load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from twisted.python.systemd import ListenFDs
+
+from sockserve.config.checking import Config
+from sockserve.workers.process import Command
+from sockserve.workers.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+    from sockserve.service.options import Options
+
+WORKER = ("-m", "sockserve.service.worker")
+"""What the interpreter of a worker is called with; `ps` shows it."""
+
+# These are meant for the supervisor.
+_NOT_FOR_WORKERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+def supervisor(options: Options, reactor: ReactorBase, failed: Callable[[str], object]) -> Supervisor:
+    """The service that runs the workers of checked options. failed: see Supervisor."""
+    config = options.config
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_WORKERS}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, options.source.path))
+    name = None if options.parent is None else options.parent.get("reactor")
+    arguments = (*WORKER, *([f"--reactor={name}"] if name else []))
+    return Supervisor(
+        reactor,
+        Command(arguments, environment, _inherited(config)),
+        asdict(options.source),
+        config.workers,
+        [(socket.name, str(each.opening.endpoint)) for socket in config.sockets for each in socket.listens],
+        lambda: asdict(options.read()),
+        failed,
+    )
+
+
+def _inherited(config: Config) -> tuple[int, ...]:
+    """The descriptors that this process was started with, to be served."""
+    numbers = {*ListenFDs.fromEnvironment().inheritedDescriptors()}
+    for socket in config.sockets:
+        for each in socket.listens:
+            match each.opening.address:
+                case ("descriptor", int(number)):
+                    numbers.add(number)
+    return tuple(sorted(numbers))

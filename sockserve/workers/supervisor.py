@@ -1,0 +1,301 @@
+"""The supervisor: owns the ports, keeps so many workers at work, and lets new ones take the place of old ones.
+
+All workers of one generation have loaded the same. One more than needed is kept ready, so that a worker that dies is
+replaced at once, by one that has loaded what the others have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from sockserve.config.checking import ConfigError
+from sockserve.workers.link import Message
+from sockserve.workers.ports import Listens, PortError, SharedPorts
+from sockserve.workers.process import Command, Standing, WorkerProcess
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+log = Logger()
+
+# Seconds. A worker that ends sooner after it began to serve has not recovered from what ended the one before it.
+_SOON = 1.0
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+# What a worker has to load what it serves; and, when it leaves, beyond what its clients have.
+_LOADING = 60.0
+_LEAVING = 5.0
+
+
+class Generation:
+    """Workers that have loaded the same.
+
+    source: what they load. count: how many serve.
+    places: the worker of each place, which serves its share of the ports; None: it is being replaced.
+    others: those that start, or are ready to take a place.
+    """
+
+    def __init__(self, source: Message, count: int) -> None:
+        self.source = source
+        self.count = count
+        self.listens: Listens = []
+        self.places: list[WorkerProcess | None] = []
+        self.others: list[WorkerProcess] = []
+        # Seconds to wait before the next one is started, after one that did not last.
+        self.pause = 0.0
+        self.timer: IDelayedCall | None = None
+
+    @property
+    def workers(self) -> Iterator[WorkerProcess]:
+        """All that live."""
+        yield from (each for each in self.places if each is not None)
+        yield from self.others
+
+    def cancel(self) -> None:
+        """Start no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Supervisor(Service):
+    """The service that runs workers.
+
+    command: how one is started. source: what the first ones load; count, listens: what is known of it.
+    read: returns what a reload loads; raises ConfigError. failed: called with a line if the start fails.
+
+    clean: whether all workers have stopped with nothing aborted.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        command: Command,
+        source: Message,
+        count: int,
+        listens: Listens,
+        read: Callable[[], Message],
+        failed: Callable[[str], object],
+    ) -> None:
+        self._reactor = reactor
+        self._command = command
+        self._first = Generation(source, count)
+        self._listens = listens
+        self._read = read
+        self._failed = failed
+        self._ports = SharedPorts(reactor)
+        # The generation that serves, and the one that is to take its place.
+        self._current: Generation | None = None
+        self._coming: Generation | None = None
+        self._reload_again = False
+        self._leaving: set[WorkerProcess] = set()
+        self._stopping = False
+        self.clean = True
+
+    def privilegedStartService(self) -> None:
+        """Open the ports. Raises PortError."""
+        super().privilegedStartService()
+        self._ports.open(self._listens, self._first.count)
+
+    def startService(self) -> None:
+        super().startService()
+        self._bring_up(self._first, self._first.count)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting; fires when all workers have drained."""
+        super().stopService()
+        self._stopping = True
+        workers = set(self._leaving)
+        for generation in filter(None, (self._current, self._coming)):
+            generation.cancel()
+            for worker in generation.workers:
+                self._dismiss(worker)
+                workers.add(worker)
+        self._ports.close_others([])
+        stopped = DeferredList([worker.over for worker in workers])
+        return stopped.addCallback(lambda _: None)
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for worker in [*self._workers()]:
+            worker.kill()
+
+    def reload(self) -> None:
+        """Let new workers load everything again, and take the place of the others. A mistake changes nothing."""
+        if self._stopping:
+            return
+        if self._coming is not None:
+            self._reload_again = True
+            return
+        log.info("Reloading")
+        try:
+            source = self._read()
+        except ConfigError as error:
+            self._unchanged(str(error))
+            return
+        # The first one finds out what is wrong, and how many there are to be.
+        self._bring_up(Generation(source, 1), 1)
+
+    # What the processes tell; see sockserve.workers.process.
+
+    def ready(self, worker: WorkerProcess) -> None:
+        if self._coming is not None and worker in self._coming.others:
+            self._one_is_ready(self._coming, worker)
+        elif self._current is not None and worker in self._current.others:
+            self._fill(self._current)
+
+    def serving(self, worker: WorkerProcess) -> None:
+        worker.since = self._reactor.seconds()
+        coming = self._coming
+        if coming is not None and all(each.since for each in coming.workers):
+            self._take_over(coming)
+
+    def gone(self, worker: WorkerProcess) -> None:
+        self._leaving.discard(worker)
+        if self._stopping:
+            self.clean = self.clean and (worker.clean or not worker.since)
+        elif self._coming is not None and worker in self._coming.workers:
+            self._give_up(self._coming, worker.line or f"{worker} ended before it served")
+        elif self._current is not None and worker in self._current.workers:
+            self._replace(self._current, worker)
+
+    def told(self, worker: WorkerProcess, message: Message) -> None:
+        pass
+
+    # Bringing up a generation.
+
+    def _bring_up(self, generation: Generation, count: int) -> None:
+        self._coming = generation
+        generation.timer = self._reactor.callLater(_LOADING, self._too_late, generation)
+        self._start(generation, count)
+
+    def _start(self, generation: Generation, count: int) -> None:
+        for _ in range(count):
+            generation.others.append(WorkerProcess(self._reactor, self, self._command, generation.source))
+
+    def _one_is_ready(self, generation: Generation, worker: WorkerProcess) -> None:
+        if not generation.listens:
+            generation.listens = worker.listens
+            generation.count = worker.loaded["workers"]
+            try:
+                self._ports.open(generation.listens, generation.count)
+            except PortError as error:
+                self._give_up(generation, f"{error.socket}: {error.__cause__}")
+                return
+            self._start(generation, generation.count - len(generation.others))
+        if all(each.standing is Standing.READY for each in generation.others):
+            generation.places, generation.others = [*generation.others], []
+            for number, each in enumerate(generation.places):
+                self._serve(generation, each, number)
+
+    def _serve(self, generation: Generation, worker: WorkerProcess | None, number: int) -> None:
+        if worker is not None:
+            worker.serve(self._ports.of_worker(generation.listens, number, generation.count))
+
+    def _take_over(self, generation: Generation) -> None:
+        generation.cancel()
+        old, self._current, self._coming = self._current, generation, None
+        if old is not None:
+            self._retire(old, generation)
+            self._ports.close_others(generation.listens)
+        log.info("{count} workers serve", count=generation.count)
+        self._fill(generation)
+        if self._reload_again:
+            self._reload_again = False
+            self.reload()
+
+    def _retire(self, old: Generation, new: Generation) -> None:
+        """The connections of the old workers move to the new ones."""
+        old.cancel()
+        for number, worker in enumerate(old.places):
+            taker = new.places[number % new.count]
+            if worker is not None and taker is not None:
+                worker.give(taker)
+                self._watch(worker)
+        for worker in old.workers:
+            if worker.standing is not Standing.LEAVING:
+                self._dismiss(worker)
+
+    def _too_late(self, generation: Generation) -> None:
+        generation.timer = None
+        self._give_up(generation, f"a worker was not ready within {_LOADING:g} seconds")
+
+    def _give_up(self, generation: Generation, line: str) -> None:
+        """A generation cannot take over."""
+        self._coming = None
+        generation.cancel()
+        for worker in generation.workers:
+            self._leaving.add(worker)
+            worker.kill()
+        if self._current is None:
+            self._failed(line)
+            return
+        self._ports.close_others(self._current.listens)
+        self._unchanged(line)
+        if self._reload_again:
+            self._reload_again = False
+            self.reload()
+
+    def _unchanged(self, line: str) -> None:
+        log.error("Nothing has changed: {line}", line=line)
+
+    # Keeping one up.
+
+    def _replace(self, generation: Generation, worker: WorkerProcess) -> None:
+        """One of those that serve, or of those beside them, is gone."""
+        if worker.line:
+            log.error("A worker cannot start: {line}", line=worker.line)
+        if worker in generation.others:
+            generation.others.remove(worker)
+        else:
+            generation.places[generation.places.index(worker)] = None
+        lasted = worker.since and self._reactor.seconds() - worker.since >= _SOON
+        generation.pause = 0.0 if lasted else min(max(_FIRST_PAUSE, 2 * generation.pause), _LONGEST_PAUSE)
+        self._fill(generation)
+
+    def _fill(self, generation: Generation) -> None:
+        """Fill empty places with those that are ready, and start others, one more than there are empty places."""
+        for number, each in enumerate(generation.places):
+            ready = next((other for other in generation.others if other.standing is Standing.READY), None)
+            if each is None and ready is not None:
+                generation.others.remove(ready)
+                generation.places[number] = ready
+                self._serve(generation, ready, number)
+        missing = generation.places.count(None) + 1 - len(generation.others)
+        if missing > 0 and generation.timer is None:
+            if generation.pause:
+                generation.timer = self._reactor.callLater(generation.pause, self._paused, generation)
+            else:
+                self._start(generation, missing)
+
+    def _paused(self, generation: Generation) -> None:
+        generation.timer = None
+        self._start(generation, generation.places.count(None) + 1 - len(generation.others))
+
+    # Letting go.
+
+    def _dismiss(self, worker: WorkerProcess) -> None:
+        if worker.standing >= Standing.SERVING:
+            worker.stop()
+            self._watch(worker)
+        else:
+            # It has nobody to drain.
+            self._leaving.add(worker)
+            worker.kill()
+
+    def _watch(self, worker: WorkerProcess) -> None:
+        """It must have ended when its clients have had their time."""
+        self._leaving.add(worker)
+        seconds = 2 * worker.loaded["drain_timeout"] + _LEAVING
+        killing = self._reactor.callLater(seconds, worker.kill)
+        worker.over.addCallback(lambda _: killing.cancel() if killing.active() else None)
+
+    def _workers(self) -> Iterator[WorkerProcess]:
+        yield from self._leaving
+        for generation in filter(None, (self._current, self._coming)):
+            yield from generation.workers

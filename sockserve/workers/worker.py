@@ -1,0 +1,142 @@
+"""A worker's side of its link: it loads what it is told to serve, serves it, and gives its connections up.
+
+From the supervisor, `do` says what is to be done:
+
+load      source: what to load. The answer is `is: ready`, with what it listens to, or `is: wrong`, with a line.
+serve     slots: how many descriptors there are for each endpoint. The answer is `is: serving`.
+give      listens: what the other worker listens to; with the descriptor of a link to it. It ends after that.
+take      with the descriptor of a link, over which connections come.
+ask       request: see sockserve.server.figures. The answer is `answer`, with the same number.
+stop      Drain, and end.
+
+When it has stopped, it says `is: stopped`, and whether that was `clean`. `log` is an event of its log.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.defer import gatherResults, maybeDeferred
+from twisted.logger import ILogObserver, LogEvent, Logger
+from zope.interface import implementer
+
+from sockserve.config.checking import Config, ConfigError
+from sockserve.server.handover import Parcel
+from sockserve.server.sockets import Server
+from sockserve.text import one_line
+from sockserve.workers.events import to_message
+from sockserve.workers.link import Link, Message
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
+
+log = Logger()
+
+Load = Callable[[Message], Config]
+"""Reads and checks what the supervisor sends as `source`. Raises ConfigError."""
+
+
+@implementer(ILogObserver)
+class Worker:
+    """One of several processes that serve the same sockets.
+
+    link: connected to the supervisor; when that is gone, the worker drains and ends.
+    """
+
+    def __init__(self, reactor: ReactorBase, link: socket.socket, load: Load) -> None:
+        self._reactor = reactor
+        self._load = load
+        self._link = Link(reactor, link, self._told, self.stop)
+        self._server = Server()
+        self._serving = False
+        self._stopping = False
+
+    def __call__(self, event: LogEvent) -> None:
+        """Let the supervisor log an event."""
+        self._link.send({"log": to_message(event)})
+
+    def stop(self) -> None:
+        """Drain, and end."""
+        if not self._stopping:
+            self._stopping = True
+            maybeDeferred(self._server.stopService).addBoth(self._stopped)
+
+    def _told(self, message: Message, descriptors: list[int]) -> None:
+        match message["do"]:
+            case "load":
+                self._told_to_load(message["source"])
+            case "serve":
+                self._told_to_serve(message["slots"], descriptors)
+            case "give":
+                self._told_to_give(message["listens"], *descriptors)
+            case "take":
+                Link(self._reactor, socket.socket(fileno=descriptors[0]), self._parcel_came)
+            case "stop":
+                self.stop()
+
+    def _told_to_load(self, source: Message) -> None:
+        try:
+            config = self._load(source)
+            self._server = config.server(self._reactor)
+        except ConfigError as error:
+            self._link.send({"is": "wrong", "line": str(error)})
+        except Exception as error:
+            self._link.send({"is": "wrong", "line": one_line(f"{type(error).__name__}: {error}")})
+        else:
+            sockets = self._server.sockets.values()
+            listens = [(one.name, str(each.opening.endpoint)) for one in sockets for each in one.settings.listens]
+            patience = max(cast("float", one.settings.drain_timeout) for one in sockets)
+            self._link.send({"is": "ready", "listens": listens, "drain_timeout": patience, "workers": config.workers})
+
+    def _told_to_serve(self, slots: list[int], descriptors: list[int]) -> None:
+        counts = iter(slots)
+        rest = iter(descriptors)
+        for one in self._server.sockets.values():
+            one.inherit([[next(rest) for _ in range(next(counts))] for _ in one.settings.listens])
+        self._server.privilegedStartService()
+        self._server.startService()
+        for each in descriptors:
+            os.close(each)
+        self._serving = True
+        self._link.send({"is": "serving"})
+
+    def _told_to_give(self, listens: list[tuple[str, str]], descriptor: int) -> None:
+        taker = Link(self._reactor, socket.socket(fileno=descriptor), lambda *_: None)
+        moving = []
+        for one in self._server.sockets.values():
+            endpoints = [endpoint for name, endpoint in listens if name == one.name]
+            moving.append(one.handOver(endpoints, partial(_give, taker)))
+
+        def moved(counts: list[int]) -> None:
+            log.info("{count} connections have moved", count=sum(counts))
+            # Not before the other side has them all.
+            taker.close(self.stop)
+
+        gatherResults(moving).addCallback(moved)
+
+    def _parcel_came(self, message: Message, descriptors: list[int]) -> None:
+        parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
+        try:
+            self._server.sockets[parcel.socket].take(parcel, *descriptors)
+        except OSError as error:
+            # The peer has reset it on the way.
+            log.debug("{socket}: a connection was lost: {error}", socket=parcel.socket, error=error)
+
+    def _stopped(self, _: object) -> None:
+        self._link.send({"is": "stopped", "clean": self._server.clean})
+        self._link.close(self._reactor.stop)
+
+
+def _give(taker: Link, parcel: Parcel, go: Callable[[], int]) -> None:
+    if not taker.open:
+        raise ConnectionError("the worker that was to go on with it is gone")
+    packed = base64.b64encode(pickle.dumps(parcel)).decode()
+    descriptor = go()
+    taker.send({"parcel": packed}, (descriptor,))
+    os.close(descriptor)

@@ -1,0 +1,219 @@
+"""Workers: real processes that serve the same ports, killed, stopped, and replaced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sockserve.connection.channel import Channel
+from tests.support.authority import Authority
+from tests.support.twistd import PATIENCE, Server, failing, running
+
+LISTEN = "tcp:0:interface=127.0.0.1"
+
+
+def pid(_message: bytes, _channel: Channel) -> bytes:
+    """A handler: who answers."""
+    return b"%d\n" % os.getpid()
+
+
+def ask(address: tuple[str, int], message: bytes = b"?") -> bytes:
+    """A line of an answer, on a connection of its own."""
+    with socket.create_connection(address, PATIENCE) as client:
+        client.sendall(message)
+        return line_of(client)
+
+
+def line_of(client: socket.socket) -> bytes:
+    client.settimeout(PATIENCE)
+    line = b""
+    while not line.endswith(b"\n"):
+        data = client.recv(100)
+        if not data:
+            raise ConnectionError(f"the stream ended after {line!r}")
+        line += data
+    return line
+
+
+def children(process: int) -> list[int]:
+    """The processes that one has started (Linux)."""
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def is_over(process: int) -> bool:
+    """Whether nothing but its entry is left of a process, if that."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+class WorkerCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def start(self, *sockets: str, program: str = "workers = 2", listen: int = 1) -> Server:
+        """A server with these tables of sockets; all its workers serve."""
+        file = self.folder / "sockserve.toml"
+        file.write_text("\n".join([program, *sockets]))
+        stack = ExitStack()
+        self.addCleanup(stack.close)
+        server = stack.enter_context(running("--config", str(file), listen=listen))
+        server.wait_for("workers serve")
+        return server
+
+    def serving(self, server: Server) -> set[int]:
+        """Those of its processes that answer."""
+        return {int(ask(server.address)) for _ in range(40)}
+
+
+PID = f'[socket.pid]\nlisten = "{LISTEN}"\nhandler = "tests.workers.test_workers:pid"'
+
+
+class ServingTests(WorkerCase):
+    def test_clients_are_shared_out_evenly(self) -> None:
+        server = self.start(PID, program="workers = 4")
+        counts = Counter(ask(server.address) for _ in range(1600))
+        self.assertEqual(len(counts), 4)
+        for count in counts.values():
+            self.assertTrue(300 <= count <= 500, counts)
+
+    def test_one_that_is_killed_is_replaced_and_who_waited_for_it_is_served(self) -> None:
+        server = self.start(PID)
+        first, _ = serving = sorted(self.serving(server))
+        os.kill(first, signal.SIGSTOP)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(server.address, PATIENCE)) for _ in range(200)]
+            for client in clients:
+                client.sendall(b"?")
+            os.kill(first, signal.SIGKILL)
+            answers = Counter(int(line_of(client)) for client in clients)
+        self.assertEqual(sum(answers.values()), 200)
+        self.assertNotIn(first, answers)
+        (new,) = set(answers) - set(serving)
+        self.assertEqual(
+            server.wait_for("SIGKILL").rstrip().rpartition("] ")[2], f"worker {first}, serving, was ended by SIGKILL"
+        )
+        self.assertEqual(self.serving(server), {serving[1], new})
+        self.assertEqual(server.stop().count("aborted"), 0)
+        self.assertEqual(server.process.returncode, 0)
+
+    def test_all_kinds_of_endpoints(self) -> None:
+        authority = Authority(str(self.folder / "tls"))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            os.set_inheritable(listening.fileno(), True)
+            pids = 'handler = "tests.workers.test_workers:pid"'
+            server = self.start(
+                f'[socket.unix]\nlisten = "unix:{self.folder}/x"\n{pids}',
+                f'[socket.tls]\nlisten = "{LISTEN}"\ntls = {{ certificate = "{authority.server}" }}\n{pids}',
+                f'[socket.proxy]\nlisten = "{LISTEN}"\nproxy_protocol = true\n{pids}',
+                f'[socket.udp]\nlisten = "udp:0"\n{pids}',
+                listen=4,
+            )
+        known = {*map(int, map(str, children(server.process.pid)))}
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{self.folder}/x")
+            client.sendall(b"?")
+            self.assertIn(int(line_of(client)), known)
+        addresses = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in server.addresses[1:])]
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        with context.wrap_socket(socket.create_connection(addresses[0]), server_hostname="localhost") as client:
+            client.sendall(b"?")
+            self.assertIn(int(line_of(client)), known)
+        self.assertIn(int(ask(addresses[1], b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n?")), known)
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.settimeout(PATIENCE)
+            sender.sendto(b"?", addresses[2])
+            self.assertIn(int(sender.recv(100)), known)
+        server.stop()
+        self.assertFalse((self.folder / "x").exists())
+
+
+class EndTests(WorkerCase):
+    def test_a_signal_drains_all_of_them(self) -> None:
+        server = self.start(PID)
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"?")
+            line_of(client)
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(client.recv(10), b"")
+        server.wait()
+        self.assertEqual(server.process.returncode, 0)
+
+    def test_a_second_signal_ends_all_of_them_at_once(self) -> None:
+        server = self.start(
+            f'[socket.stuck]\nlisten = "{LISTEN}"\nhandler = "tests.server.test_drain:stuck"\nthreads = true'
+        )
+        workers = children(server.process.pid)
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"?")
+            self.assertEqual(client.recv(10), b"stuck")
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("SIGTERM")
+            server.process.send_signal(signal.SIGTERM)
+            server.wait()
+            self.assertEqual(client.recv(10), b"")
+        self.assertEqual(server.process.returncode, -signal.SIGTERM)
+        self.assertTrue(all(map(is_over, workers)))
+
+    def test_they_end_when_their_supervisor_is_killed(self) -> None:
+        server = self.start(PID)
+        workers = children(server.process.pid)
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"?")
+            line_of(client)
+            server.process.send_signal(signal.SIGKILL)
+            self.assertEqual(client.recv(10), b"")
+        server.wait()
+        self.assertTrue(workers)
+
+
+class StartTests(WorkerCase):
+    def test_a_port_that_is_taken_is_one_line(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            ended = failing("--workers", "2", "--listen", endpoint)
+        self.assertEqual(ended.returncode, 1)
+        lines = ended.stderr.splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("--listen: Couldn't listen on 127.0.0.1:", lines[0])
+
+    def test_nor_are_ports_shared_with_another_program_that_has_workers(self) -> None:
+        server = self.start(PID)
+        ended = failing("--workers", "2", "--listen", f"tcp:{server.address[1]}:interface=127.0.0.1")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("Address already in use", ended.stderr)
+
+    def test_workers_that_die_when_they_start_are_not_started_without_end(self) -> None:
+        flag = self.folder / "die"
+        (self.folder / "dying.py").write_text(
+            f"import os\nif os.path.exists({str(flag)!r}):\n    os._exit(3)\n"
+            "def answer(message, channel):\n    return b'%d\\n' % os.getpid()\n"
+        )
+        (self.folder / "sockserve.toml").write_text(
+            f'workers = 1\n[socket.x]\nlisten = "{LISTEN}"\nhandler = "dying:answer"\n'
+        )
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
+        self.addCleanup(os.environ.__setitem__, "PYTHONPATH", os.environ["PYTHONPATH"].partition(os.pathsep)[2])
+        with running("--config", str(self.folder / "sockserve.toml"), fresh=True) as server:
+            server.wait_for("workers serve")
+            first = int(ask(server.address))
+            flag.touch()
+            os.kill(first, signal.SIGKILL)
+            with socket.create_connection(server.address) as client:
+                client.sendall(b"?")
+                server.wait_for("starting, ended with status 3")
+                flag.unlink()
+                # By the one that was ready, or by the next one that can start.
+                self.assertNotEqual(int(line_of(client)), first)
+            self.assertLess("".join(server.lines).count("ended with status 3"), 4)
