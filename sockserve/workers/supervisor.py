@@ -156,7 +156,10 @@ class Supervisor(Service):
             self._take_over(coming)
 
     def gone(self, worker: WorkerProcess) -> None:
-        self._leaving.discard(worker)
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            if not self._leaving and worker.since and not self._stopping:
+                log.info("All workers from before the reload have ended")
         if self._stopping:
             self.clean = self.clean and (worker.clean or not worker.since)
         elif self._coming is not None and worker in self._coming.workers:

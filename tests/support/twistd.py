@@ -29,14 +29,17 @@ PATIENCE = 30
 class Server:
     """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
 
-    def __init__(self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> None:
-        start = subprocess.Popen if fresh else processes.Process
+    def __init__(
+        self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, folder: Path | None = None
+    ) -> None:
+        start = subprocess.Popen if fresh or folder else processes.Process
         self.process = start(
             [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=None if folder is None else {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         )
         self.addresses: list[str] = []
         self.lines: list[str] = []
@@ -82,6 +85,11 @@ class Server:
                     raise AssertionError(f"{text!r} is not in the log: {''.join(self.lines)}")
         return found[0]
 
+    def wait_for_news(self, seconds: float = 0.1) -> None:
+        """Wait for another line in the log, this long at the most."""
+        with self._news:
+            self._news.wait(seconds)
+
     def cpu(self) -> float:
         """Seconds of processor time that the process has used (Linux)."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -124,9 +132,11 @@ class Server:
 
 
 @contextmanager
-def running(*options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> Iterator[Server]:
-    """A server with these options, ended when the block is left."""
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh)
+def running(
+    *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, folder: Path | None = None
+) -> Iterator[Server]:
+    """A server with these options, ended when the block is left. folder: where modules are searched for; fresh then."""
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder)
     try:
         yield server
     finally:

@@ -62,13 +62,13 @@ class WorkerCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def start(self, *sockets: str, program: str = "workers = 2", listen: int = 1) -> Server:
-        """A server with these tables of sockets; all its workers serve."""
+    def start(self, *sockets: str, program: str = "workers = 2", listen: int = 1, folder: Path | None = None) -> Server:
+        """A server with these tables of sockets; all its workers serve. folder: where modules are searched for too."""
         file = self.folder / "sockserve.toml"
         file.write_text("\n".join([program, *sockets]))
         stack = ExitStack()
         self.addCleanup(stack.close)
-        server = stack.enter_context(running("--config", str(file), listen=listen))
+        server = stack.enter_context(running("--config", str(file), listen=listen, folder=folder))
         server.wait_for("workers serve")
         return server
 
@@ -203,9 +203,7 @@ class StartTests(WorkerCase):
         (self.folder / "sockserve.toml").write_text(
             f'workers = 1\n[socket.x]\nlisten = "{LISTEN}"\nhandler = "dying:answer"\n'
         )
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
-        self.addCleanup(os.environ.__setitem__, "PYTHONPATH", os.environ["PYTHONPATH"].partition(os.pathsep)[2])
-        with running("--config", str(self.folder / "sockserve.toml"), fresh=True) as server:
+        with running("--config", str(self.folder / "sockserve.toml"), folder=self.folder) as server:
             server.wait_for("workers serve")
             first = int(ask(server.address))
             flag.touch()
