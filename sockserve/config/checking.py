@@ -22,7 +22,7 @@ from sockserve.fields import (
     setting,
     settings_of,
 )
-from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, budget_of
+from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, MemoryBudget, budget_of
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.endpoints import KINDS
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
@@ -121,12 +121,16 @@ class Config:
     memory_budget: int
     workers: int = 0
 
+    def memory(self, reactor: object = None) -> MemoryBudget:
+        """The budget of one process, from now on."""
+        return budget_of(reactor, self.memory_budget // (self.workers or 1))
+
     def server(self, reactor: object = None) -> Server:
         """The service that runs all sockets, not started yet; of one process, with its share of the memory.
 
         reactor: None: the global one.
         """
-        memory = budget_of(reactor, self.memory_budget // (self.workers or 1))
+        memory = self.memory(reactor)
         return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
 
 

@@ -59,6 +59,13 @@ class Ports:
             vars(port)["doRead"] = listener.read
         self.ports.append(port)
 
+    def release(self, port: IListeningPort) -> None:
+        """Forget a port that somebody else has from now on."""
+        self.ports.remove(port)
+        if isinstance(port, Port):
+            port.socket = cast("_Listener", port.socket).listener
+            del vars(port)["doRead"]
+
     def accept(self, wanted: bool) -> None:
         """Accept connections from now on, or do not. True also ends a rest: a connection may have left."""
         if wanted is self._wanted and self._resting is None:
@@ -119,7 +126,7 @@ class _Listener:
     def __init__(
         self, listener: socket.socket, ports: Ports, read: Callable[[], object], seconds: Callable[[], float]
     ) -> None:
-        self._listener = listener
+        self.listener = listener
         self._ports = ports
         # The port's own, and the reactor's.
         self._read = read
@@ -136,7 +143,7 @@ class _Listener:
         if self._in_turn == _IN_A_TURN or (self._in_turn and self._seconds() - self._began > _LONGEST):
             raise BlockingIOError(errno.EAGAIN, "enough in this turn")
         try:
-            accepted = cast("tuple[socket.socket, object]", self._listener.accept())
+            accepted = cast("tuple[socket.socket, object]", self.listener.accept())
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
@@ -148,4 +155,4 @@ class _Listener:
         return accepted
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
-        return getattr(self._listener, name)
+        return getattr(self.listener, name)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IStreamServerEndpoint
 from zope.interface import implementer
 
-from sockserve.server.udp import MAX_SIZE
+from sockserve.server.udp import MAX_SIZE, DatagramSocket
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorFDSet, IReactorSocket
-
-    from sockserve.server.udp import DatagramSocket
 
 
 @implementer(IStreamServerEndpoint)
@@ -63,6 +62,28 @@ class InheritedDatagramEndpoint:
         return execute(
             self._reactor.adoptDatagramPort, self._descriptor, family_of(self._descriptor), protocol, MAX_SIZE
         )
+
+
+class TakenEndpoint:
+    """A port that is open, and is another factory's until this one listens.
+
+    take: gives it up there, and returns it.
+    """
+
+    def __init__(self, take: Callable[[], IListeningPort]) -> None:
+        self._take = take
+
+    def listen(self, factory: IProtocolFactory | DatagramSocket) -> Deferred[IListeningPort]:
+        """Fires with the port, at once."""
+        port = self._take()
+        held: Any = port
+        if isinstance(factory, DatagramSocket):
+            held.protocol = factory
+            factory.makeConnection(held)
+        else:
+            held.factory = factory
+            factory.doStart()
+        return succeed(port)
 
 
 def family_of(descriptor: int) -> socket.AddressFamily:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorCore
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,7 +32,7 @@ from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.handover import Give, Handover, Parcel
-from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint
+from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint, TakenEndpoint
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
+    from sockserve.server.endpoints import Opening
     from sockserve.tls.certificates import Certificates
 
 __all__ = ["Listen", "Server", "SocketServer"]
@@ -143,6 +146,9 @@ class SocketServer(Service):
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         self._inherits = False
+        # The open port of each factory; and the factories of those that another socket has now.
+        self._openedBy: dict[object, IListeningPort] = {}
+        self._released: list[IProtocolFactory] = []
         # The endpoint of each factory, as it was given.
         self._endpoints: dict[MessageFactory, str] = {}
         options = settings.connection_options()
@@ -198,6 +204,42 @@ class SocketServer(Service):
         self._listen = listen
         self._inherits = True
 
+    def takePorts(self, others: Iterable[SocketServer], claimed: set[IListeningPort]) -> None:
+        """Listen, from the start, with the open ports of these sockets, where the address is the same.
+
+        Those accept nothing there from then on. Let their connections move (`handOver`), and stop them.
+
+        claimed: ports that are not to be taken; those that are, are added.
+        """
+        for number, each in enumerate(self.settings.listens):
+            for other in others:
+                if each.opening.address is None and other.settings.name != self.settings.name:
+                    # Port 0: another one's is another port.
+                    continue
+                port = other._portAt(each.opening, claimed)
+                if port is not None:
+                    claimed.add(port)
+                    _, factory, certificates = self._listen[number]
+                    self._listen[number] = (TakenEndpoint(partial(other._release, port)), factory, certificates)
+                    break
+
+    def _portAt(self, opening: Opening, claimed: Collection[IListeningPort]) -> IListeningPort | None:
+        """The open port with that address, unless it is one of those."""
+        wanted = opening.address or opening.endpoint
+        for each, (_, factory, _) in zip(self.settings.listens, self._listen, strict=True):
+            port = self._openedBy.get(factory)
+            if (each.opening.address or each.opening.endpoint) == wanted and port is not None and port not in claimed:
+                return port
+        return None
+
+    def _release(self, port: IListeningPort) -> IListeningPort:
+        """Give up an open port."""
+        self._ports.release(port)
+        # Their PROXY headers and handshakes go on; see stopService.
+        if isinstance(port, Port):
+            self._released.append(cast("IProtocolFactory", port.factory))
+        return port
+
     def handOver(self, endpoints: Collection[str], give: Give) -> Deferred[int]:
         """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
 
@@ -209,7 +251,7 @@ class SocketServer(Service):
         self._ports.suspend()
         self._admission.move()
         handover = Handover(
-            str(self.name),
+            self.settings.name,
             self._admission,
             self._arrivals,
             {factory: endpoint for factory, endpoint in self._endpoints.items() if endpoint in endpoints},
@@ -233,14 +275,35 @@ class SocketServer(Service):
         super().privilegedStartService()
         self._admission.open()
         self.closings.clear()
-        for endpoint, factory, certificates in self._listen:
-            layered = self._layers(factory, certificates) if isinstance(factory, MessageFactory) else factory
-            opening: Deferred[IListeningPort] = endpoint.listen(layered)
-            if opening.called and isinstance(opening.result, Failure):
-                failure = opening.result
-                opening.addErrback(lambda _: None)
-                failure.raiseException()
-            self._opening.append(opening.addCallbacks(self._opened, self._failed))
+        self.openPorts()
+        for entry in self._listen:
+            if isinstance(entry[0], TakenEndpoint):
+                self._open(*entry)
+
+    def openPorts(self) -> None:
+        """Open the endpoints now, before the start; those that are taken from other sockets are taken at the start."""
+        if not self._opening:
+            for entry in self._listen:
+                if not isinstance(entry[0], TakenEndpoint):
+                    self._open(*entry)
+
+    def _open(
+        self,
+        endpoint: Any,  # noqa: ANN401 - of streams, or of datagrams
+        factory: MessageFactory | DatagramSocket,
+        certificates: Certificates | None,
+    ) -> None:
+        layered = self._layers(factory, certificates) if isinstance(factory, MessageFactory) else factory
+        opening: Deferred[IListeningPort] = endpoint.listen(layered)
+        if opening.called and isinstance(opening.result, Failure):
+            failure = opening.result
+            opening.addErrback(lambda _: None)
+            failure.raiseException()
+        self._opening.append(
+            opening.addCallbacks(
+                self._opened, self._failed, callbackArgs=(factory, isinstance(endpoint, TakenEndpoint))
+            )
+        )
 
     def startService(self) -> None:
         if not self._opening:
@@ -254,6 +317,9 @@ class SocketServer(Service):
             opening.cancel()
         self._opening.clear()
         closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
+        self._openedBy.clear()
+        while self._released:
+            self._released.pop().doStop()
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
@@ -265,13 +331,13 @@ class SocketServer(Service):
         self._lines.flush()
         if self.closings:
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
-            log.info("{name} closed connections because of: {counts}", name=self.name, counts=counts)
+            log.info("{name} closed connections because of: {counts}", name=self.settings.name, counts=counts)
 
     def _abort(self, result: object, seconds: float) -> None:
         count = self._admission.abort()
         log.warn(
             "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
-            name=self.name,
+            name=self.settings.name,
             count=count,
             seconds=f"{seconds:g}",
         )
@@ -289,7 +355,7 @@ class SocketServer(Service):
                 self._reactor,
                 handshake_timeout=cast("float", self.settings.handshake_timeout),
                 report=self._report,
-                name=str(self.name),
+                name=self.settings.name,
                 arrivals=self._arrivals,
             )
         if self._access != EVERYONE:
@@ -318,16 +384,17 @@ class SocketServer(Service):
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
-        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
+        self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text))
 
-    def _opened(self, port: IListeningPort) -> None:
+    def _opened(self, port: IListeningPort, factory: object, taken: bool) -> None:
         self._ports.add(port)
-        if not self._inherits:
-            log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
+        self._openedBy[factory] = port
+        if not (self._inherits or taken):
+            log.info("{name} listens on {address}", name=self.settings.name, address=format_address(port.getHost()))
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            log.failure("{name} cannot listen", failure, name=self.name)
+            log.failure("{name} cannot listen", failure, name=self.settings.name)
 
 
 SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
@@ -371,6 +438,45 @@ class Server(MultiService):
         except Exception:
             self.remove(name)
             raise
+
+    def replace(self, sockets: Iterable[SocketServer]) -> Deferred[None]:
+        """Serve these from now on, in place of those that there are; one that is there already is not touched.
+
+        A port with the same address stays open, and connections that can move go on in the socket that has the name of
+        theirs. Raises what starting one raises, and then nothing has changed. Fires when nothing is left of the others.
+        """
+        new = {each.settings.name: each for each in sockets}
+        old = [each for each in self.sockets.values() if each is not new.get(each.settings.name)]
+        added = [each for each in new.values() if each not in self.sockets.values()]
+        claimed: set[IListeningPort] = set()
+        for each in added:
+            each.takePorts(old, claimed)
+        try:
+            for each in added:
+                each.openPorts()
+        except Exception:
+            for each in added:
+                each.stopService()
+            raise
+        self.sockets = new
+        for each in old:
+            # A parent has one child of a name.
+            del self.namedServices[each.settings.name]
+            each.name = None
+        for each in added:
+            each.setServiceParent(self)
+        return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)
+
+    def _leave(self, old: SocketServer) -> Deferred[None]:
+        """Let the connections of a socket that is not wanted any more move, and stop it."""
+        new = self.sockets.get(old.settings.name)
+        endpoints = [] if new is None else [str(each.opening.endpoint) for each in new.settings.listens]
+
+        def give(parcel: Parcel, go: Callable[[], int]) -> None:
+            assert new is not None
+            new.take(parcel, go())
+
+        return old.handOver(endpoints, give).addCallback(lambda _: maybeDeferred(old.disownServiceParent))
 
     def remove(self, name: str) -> Deferred[None]:
         """Stop and forget the socket with that name. Fires when it is drained. Raises KeyError."""

@@ -36,6 +36,7 @@ from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.readiness import tell_manager
+from sockserve.service.reloading import Reloader
 from sockserve.service.signals import SignalHandler
 from sockserve.service.workers import supervisor
 from sockserve.text import one_line
@@ -277,8 +278,12 @@ def makeService(options: Options) -> MultiService:
         signals = SignalHandler(reactor, options.parent.get("pidfile") or "")
         reactor.callWhenRunning(signals.catch)
     program = Program(options.listenOf, signals)
-    config = options.config
-    program.serve(supervisor(options, reactor, program.fail) if config.workers else config.server(options.reactor))
+    if options.config.workers:
+        workers = supervisor(options, reactor, program.fail)
+        program.serve(workers, workers.reload, workers.kill)
+    else:
+        server = options.config.server(options.reactor)
+        program.serve(server, Reloader(options, server).reload)
     if ours:
         tell_manager(program, reactor)
     return program

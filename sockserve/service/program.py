@@ -61,12 +61,17 @@ class Program(MultiService):
         self._sockets: Server | Supervisor | None = None
         self._signals = signals
 
-    def serve(self, sockets: Server | Supervisor) -> None:
-        """What serves the sockets: this process, or workers."""
+    def serve(
+        self,
+        sockets: Server | Supervisor,
+        reload: Callable[[], object] | None = None,
+        kill: Callable[[], object] = lambda: None,
+    ) -> None:
+        """What serves the sockets: this process, or workers. reload, kill: see SignalHandler."""
         self._sockets = sockets
         sockets.setServiceParent(self)
-        if self._signals is not None and isinstance(sockets, Supervisor):
-            self._signals.serve(reload=sockets.reload, kill=sockets.kill)
+        if self._signals is not None:
+            self._signals.reload, self._signals.kill = reload, kill
 
     def privilegedStartService(self) -> None:
         """Open the ports. Raises StartError at the first that cannot be opened."""

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first drains, the second ends the program at once.
+"""SIGTERM and SIGINT: the first drains, the second ends the program at once. SIGHUP reloads.
 
 Twisted treats the second like the first, and ends by the signal afterwards, so that a clean stop has the exit status
 of a crash.
@@ -33,6 +33,8 @@ class SignalHandler:
     twistd does what `finish` does by itself.
 
     pid_file: removed when the program ends at once; "": there is none.
+
+    reload: called at SIGHUP; None: that drains, as SIGTERM does. kill: called when the program ends at once.
     """
 
     def __init__(self, reactor: ReactorBase, pid_file: str = "") -> None:
@@ -40,13 +42,8 @@ class SignalHandler:
         self._pid_file = pid_file
         self._twisted: dict[int, Any] = {}
         self._received: int | None = None
-        self._reload: Callable[[], object] | None = None
-        self._kill: Callable[[], object] = lambda: None
-
-    def serve(self, *, reload: Callable[[], object], kill: Callable[[], object]) -> None:
-        """reload: called at SIGHUP. kill: called when the program ends at once."""
-        self._reload = reload
-        self._kill = kill
+        self.reload: Callable[[], object] | None = None
+        self.kill: Callable[[], object] = lambda: None
 
     def catch(self) -> None:
         """Take over the signals from the reactor. Call it in the main thread."""
@@ -56,12 +53,15 @@ class SignalHandler:
             if callable(handler):
                 self._twisted[number] = handler
                 signal.signal(number, self._handle)
-        if self._reload is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._hang_up)
+        # Windows has none. Started by nohup, it is ignored, and stays so.
+        hang_up = getattr(signal, "SIGHUP", None)
+        if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_DFL:
+            self._twisted[hang_up] = self._twisted.get(signal.SIGTERM)
+            signal.signal(hang_up, self._handle if self.reload is None else self._hang_up)
 
-    def _hang_up(self, number: int, frame: FrameType | None) -> None:
-        assert self._reload is not None
-        self._reactor.callFromThread(self._reload)
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        assert self.reload is not None
+        self._reactor.callFromThread(self.reload)
 
     def fail(self) -> None:
         """Stop, and end with status 1."""
@@ -98,7 +98,7 @@ class SignalHandler:
             self._end(number)
 
     def _end(self, number: int) -> None:
-        self._kill()
+        self.kill()
         if self._pid_file:
             # We may not have the right to remove it.
             with suppress(OSError):
