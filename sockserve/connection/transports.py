@@ -20,6 +20,7 @@ import socket
 import sys
 from array import array
 from functools import lru_cache
+from sys import getrefcount
 from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -37,7 +38,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import has_failed, is_idle, is_socket, layers
+from sockserve.sockets import LARGE, give_up, has_failed, is_idle, is_socket, layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -219,17 +220,24 @@ def close_now(transport: Any) -> bool:  # noqa: ANN401
 
 def abort(transport: Any) -> None:  # noqa: ANN401
     """Close at once, and give up what was written."""
-    *_, lowest = layers(transport)
-    if isinstance(lowest, Connection):
-        # The connection itself ends in the next turn of the reactor only.
-        lowest.dataBuffer, lowest.offset = b"", 0
-        lowest._tempDataBuffer, lowest._tempDataLen = [], 0
+    # The connection itself ends in the next turn of the reactor only.
+    forget_unsent(transport)
     if hasattr(transport, "abortConnection"):
         transport.abortConnection()
     elif _is_stdio(transport) and not transport.disconnected:
         transport.connectionLost(Failure(ConnectionAborted()))
     else:
         transport.loseConnection()
+
+
+def forget_unsent(transport: object) -> None:
+    """Free what was written and not sent. Without it, that takes memory until the objects of the connection are freed.
+
+    They refer to each other, so for this they wait until Python looks for such.
+    """
+    *_, lowest = layers(transport)
+    if isinstance(lowest, Connection):
+        give_up(lowest)
 
 
 def _is_stdio(transport: object) -> bool:
@@ -275,14 +283,23 @@ def tells_untaken(transport: object) -> bool:
     return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")
 
 
-def footprint(transport: object) -> int:
+def footprint(transport: object, *, shares: bool = False) -> int:
     """Bytes of memory that a transport takes for what was written to it: more than `unsent`.
 
     A socket of Twisted's keeps each write as an object, and what it is sending until nearly all of it is sent.
+
+    shares: large objects may wait for several peers; then each has its share of one.
     """
     if isinstance(transport, Connection):
         # Most are, and a count asks each.
-        return len(transport.dataBuffer) + transport._tempDataLen + OBJECT * len(transport._tempDataBuffer)
+        waiting = transport._tempDataBuffer
+        size = transport._tempDataLen
+        if not shares:
+            return len(transport.dataBuffer) + size + OBJECT * len(waiting)
+        # Small ones are copied when their turn comes.
+        if size >= LARGE // 4 * len(waiting):
+            size = sum(_share(piece, 3) for piece in waiting)
+        return _share(transport.dataBuffer, 2) + size + OBJECT * len(waiting)
     *above, lowest = layers(transport)
     count = unsent(transport)
     for layer in above:
@@ -292,6 +309,11 @@ def footprint(transport: object) -> int:
     if isinstance(lowest, Connection):
         count += lowest.offset + OBJECT * len(lowest._tempDataBuffer)
     return count
+
+
+def _share(piece: bytes, looking: int) -> int:
+    """What one of those who keep this object takes of it. looking: the references of those who look at it now."""
+    return len(piece) if len(piece) < LARGE else len(piece) // max(1, getrefcount(piece) - looking)
 
 
 def untaken(transport: object) -> int:
