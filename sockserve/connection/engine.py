@@ -179,6 +179,20 @@ class Engine:
         return self.state.wire is Wire.LOST
 
     @property
+    def ending(self) -> bool:
+        """Whether no more messages come: at least one side has ended them."""
+        return self.state.incoming > _OPEN
+
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing has come for so long, as far as that is known."""
+        return transports.silence(self.transport) >= seconds
+
+    @property
+    def owing(self) -> bool:
+        """Whether an answer is under way, or something waits for the peer to take it."""
+        return bool(self.receiver.keptBytes or self.queued)
+
+    @property
     def flushed(self) -> bool:
         """Whether it is closing and nothing is owed any more."""
         return self.state.flushed

@@ -262,6 +262,21 @@ def peer_has_ended(transport: object) -> bool:
         return False
 
 
+def silence(transport: object) -> float:
+    """Seconds since the peer has sent something; 0 where nothing tells (Linux tells it of TCP)."""
+    *_, lowest = layers(transport)
+    try:
+        handle = cast("Connection", lowest).getHandle()
+        information = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED + 4)
+    except (AttributeError, OSError):
+        return 0.0
+    return int.from_bytes(information[_LAST_RECEIVED:], sys.byteorder) / 1000
+
+
+# The place of tcpi_last_data_recv in struct tcp_info, see linux/tcp.h: milliseconds.
+_LAST_RECEIVED = 52
+
+
 def unsent(transport: object) -> int:
     """Bytes written to a transport that the kernel has not taken, because the peer does not read."""
     *above, lowest = layers(transport)
