@@ -6,7 +6,7 @@ Twisted has no public way for it, so its private parts are touched here, and onl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
 from functools import partial
 from socket import SO_ERROR, SOL_SOCKET
@@ -26,6 +26,9 @@ _FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
 # The most that is sent at once: other connections wait meanwhile. Bytes, and pieces (a system may accept only 16).
 _AT_ONCE: Final = 1024 * 1024
 _MOST_PIECES: Final = 16
+
+LARGE: Final = 16 * 1024
+"""Bytes of a piece that is not copied any more; to copy fewer costs less than to write one piece more."""
 
 
 def layers(transport: object) -> Iterator[object]:
@@ -158,6 +161,11 @@ class _Turn:
             ):
                 continue
             waiting = transport._tempDataBuffer
+            if transport._tempDataLen >= LARGE:
+                waiting = _gathered(waiting)
+                if len(waiting) > 1 and _takes_pieces(transport):
+                    _write_first(transport, waiting)
+                    continue
             data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
             sent = _given(transport, data)
             if sent != len(data):
@@ -170,51 +178,119 @@ class _Turn:
 write_soon = _Turn().write
 
 
-def write_pieces(transport: Connection, pieces: list[bytes]) -> None:
-    """Write large pieces, one after the other, and copy none of them.
+def write_shared(transport: Connection, data: bytes) -> None:
+    """Write soon what others are sent too: as long as it waits, there is one object for all of them.
 
-    The transport's own `write` would join them. It sends from one object, `dataBuffer`, without a copy; so the piece
-    that the kernel has taken in part becomes that object.
+    The transport's own `doWrite` would join all that waits for each of them.
     """
-    # A unix socket sends the descriptors that wait with what its own methods send.
-    if not is_idle(transport) or getattr(transport, "_sendmsgQueue", None) or not hasattr(transport.socket, "sendmsg"):
+    if not write_soon(transport, data):
+        if len(data) >= LARGE:
+            _keep_pieces(transport)
+        transport.write(data)
+
+
+def write_pieces(transport: Connection, pieces: list[bytes]) -> None:
+    """Write large pieces, one after the other, and copy none of them."""
+    if is_idle(transport) and _takes_pieces(transport):
+        _write_first(transport, pieces)
+    else:
+        _keep_pieces(transport)
         transport.writeSequence(pieces)
-        return
+
+
+def _takes_pieces(transport: Connection) -> bool:
+    # A unix socket sends the descriptors that wait with what its own methods send.
+    return hasattr(transport.socket, "sendmsg") and not getattr(transport, "_sendmsgQueue", None)
+
+
+def _write_first(transport: Connection, pieces: list[bytes]) -> None:
+    """Write pieces when nothing waits before them."""
+    transport._tempDataBuffer, transport._tempDataLen = pieces, sum(map(len, pieces))
     sent = _send(transport, pieces)
     if isinstance(sent, ConnectionLost):
         _leave_error(transport, sent)
         sent = 0
-    for at, piece in enumerate(pieces):
-        if sent < len(piece):
-            transport.dataBuffer, transport.offset = piece, sent
-            transport._tempDataBuffer = pieces[at + 1 :]
-            transport._tempDataLen = sum(map(len, transport._tempDataBuffer))
-            vars(transport)["doWrite"] = partial(_write_on, ref(transport))
-            transport._maybePauseProducer()
-            transport.startWriting()
-            return
-        sent -= len(piece)
+    if _advance(transport, sent):
+        _keep_pieces(transport)
+        transport._maybePauseProducer()
+        transport.startWriting()
+
+
+def _keep_pieces(transport: Connection) -> None:
+    """From now on, let it send what waits in pieces."""
+    vars(transport).setdefault("doWrite", partial(_write_on, ref(transport)))
 
 
 def _write_on(reference: ref[Connection]) -> object:
-    """What a transport does instead of its own doWrite, which sends an eighth of that, until the last megabyte."""
+    """What a transport does instead of its own doWrite, which joins what waits, and sends an eighth of that at once."""
     transport = reference()
     assert transport is not None
-    if len(transport.dataBuffer) - transport.offset <= _AT_ONCE:
-        del vars(transport)["doWrite"]
-        return transport.doWrite()
-    sent = _send(transport, [memoryview(transport.dataBuffer)[transport.offset :]])
+    waiting = transport._tempDataBuffer
+    rest = len(transport.dataBuffer) - transport.offset
+    if not _takes_pieces(transport) or (not waiting and rest <= _AT_ONCE):
+        return type(transport).doWrite(transport)
+    if transport._tempDataLen < LARGE // 4 * len(waiting):
+        waiting[:] = _gathered(waiting)
+    pieces: list[bytes | memoryview] = [*waiting[:_MOST_PIECES]]
+    if rest:
+        pieces.insert(0, memoryview(transport.dataBuffer)[transport.offset :])
+    sent = _send(transport, pieces)
     if isinstance(sent, ConnectionLost):
         return sent
-    transport.offset += sent
-    return None
+    # It knows what comes at the end.
+    return None if _advance(transport, sent) else type(transport).doWrite(transport)
 
 
-def _send(transport: Connection, pieces: list[bytes] | list[memoryview]) -> int | ConnectionLost:
+def _gathered(pieces: list[bytes]) -> list[bytes]:
+    """The same bytes in fewer pieces: small ones in a row are joined."""
+    gathered: list[bytes] = []
+    small: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < LARGE:
+            small.append(piece)
+            continue
+        if small:
+            gathered.append(b"".join(small))
+            small = []
+        gathered.append(piece)
+    if small:
+        gathered.append(b"".join(small))
+    return gathered
+
+
+def _advance(transport: Connection, sent: int) -> bool:
+    """The kernel has taken so many bytes of what waits. Returns whether there is more."""
+    rest = len(transport.dataBuffer) - transport.offset
+    if sent < rest:
+        transport.offset += sent
+        return True
+    sent -= rest
+    waiting = transport._tempDataBuffer
+    for at, piece in enumerate(waiting):
+        if sent < len(piece):
+            # It is sent from this one object, without a copy.
+            transport.dataBuffer, transport.offset = piece, sent
+            transport._tempDataLen -= sum(map(len, waiting[: at + 1]))
+            del waiting[: at + 1]
+            return True
+        sent -= len(piece)
+    give_up(transport)
+    return False
+
+
+def give_up(transport: Connection) -> None:
+    """Forget what waits to be written."""
+    transport.dataBuffer, transport.offset = b"", 0
+    transport._tempDataBuffer, transport._tempDataLen = [], 0
+
+
+def _send(transport: Connection, pieces: Sequence[bytes | memoryview]) -> int | ConnectionLost:
     """Give the kernel what it takes of the first megabyte. Returns the number of bytes."""
     room = _AT_ONCE
     views = []
     for piece in pieces[:_MOST_PIECES]:
+        if not room:
+            break
         views.append(memoryview(piece)[:room])
         room -= len(views[-1])
     try:

@@ -180,6 +180,20 @@ class Engine:
         return self.state.wire is Wire.LOST
 
     @property
+    def ending(self) -> bool:
+        """Whether no more messages come: at least one side has ended them."""
+        return self.state.incoming > _OPEN
+
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing has come for so long, as far as that is known."""
+        return transports.silence(self.transport) >= seconds
+
+    @property
+    def owing(self) -> bool:
+        """Whether an answer is under way, or something waits for the peer to take it."""
+        return bool(self.receiver.keptBytes or self.queued)
+
+    @property
     def flushed(self) -> bool:
         """Whether it is closing and nothing is owed any more."""
         return self.state.flushed
@@ -346,6 +360,7 @@ class Engine:
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
         state.lost()
+        transports.forget_unsent(self.transport)
         if started:
             if not state.closing:
                 self.encoder.drop()
@@ -493,8 +508,11 @@ class Engine:
 
     # Sending and closing.
 
-    def write(self, data: bytes, pieces: list[bytes] | None = None) -> None:
-        """Give the transport the frames of one write. The encoder calls it. pieces: large ones, instead of the data."""
+    def write(self, data: bytes, pieces: list[bytes] | None = None, *, shared: bool = False) -> None:
+        """Give the transport the frames of one write. The encoder calls it.
+
+        pieces: large ones, instead of the data. shared: who has made the data says what it takes, see `grow`.
+        """
         options = self.options
         size = len(data) if pieces is None else sum(map(len, pieces))
         self.bytes_sent += size
@@ -504,17 +522,23 @@ class Engine:
             log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=size)
         if pieces is not None:
             self.sending.write_pieces(pieces)
+        elif shared:
+            self.sending.write_shared(data)
         elif self.encoder.batch:
             self.sending.write(data)
         else:
             self.sending.write_soon(data)
         if options.memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
-            options.memory.grow(size + OBJECT)
+            options.memory.grow(OBJECT if shared and self.sending.shares else size + OBJECT)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """The same, with large pieces to be written one after the other."""
         self.write(b"", pieces)
+
+    def write_shared(self, frames: bytes) -> None:
+        """The same, with large frames that others are sent too."""
+        self.write(frames, shared=True)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""
@@ -681,7 +705,7 @@ class Engine:
     @property
     def held(self) -> int:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
-        footprint = transports.footprint(self.transport)
+        footprint = transports.footprint(self.transport, shares=self.sending.shares)
         if not self.started:
             return len(self._early) + footprint
         return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes

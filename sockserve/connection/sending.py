@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from sockserve.sockets import is_socket, write_now, write_pieces, write_soon
+from sockserve.sockets import is_socket, write_now, write_pieces, write_shared, write_soon
 
 if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
@@ -27,9 +27,10 @@ class Sending:
     neither must undo the other.
 
     blocked: whether the peer is not reading.
+    shares: whether something may wait that waits for others, too, as one object: over TLS each has its own bytes.
     """
 
-    __slots__ = ("_direct", "_engine", "_receiver", "_transport", "_waiting", "blocked")
+    __slots__ = ("_direct", "_engine", "_receiver", "_transport", "_waiting", "blocked", "shares")
 
     def __init__(self, transport: Any, engine: Engine, receiver: Receiver) -> None:  # noqa: ANN401 - see transports
         self._transport = transport
@@ -37,6 +38,7 @@ class Sending:
         self._engine = engine
         self._receiver = receiver
         self.blocked = False
+        self.shares = False
         # What waits for the peer to read.
         self._waiting: list[Deferred[None]] | None = None
 
@@ -51,6 +53,14 @@ class Sending:
     def write_soon(self, data: bytes) -> None:
         """Send what a program sends on its own: all of one turn of the reactor is one write."""
         if not (self._direct and write_soon(self._transport, data)):
+            self._transport.write(data)
+
+    def write_shared(self, data: bytes) -> None:
+        """The same, with bytes that others are sent too."""
+        if self._direct:
+            self.shares = True
+            write_shared(self._transport, data)
+        else:
             self._transport.write(data)
 
     def write_pieces(self, pieces: list[bytes]) -> None:

@@ -20,6 +20,7 @@ import socket
 import sys
 from array import array
 from functools import lru_cache
+from sys import getrefcount
 from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -37,7 +38,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import has_failed, is_idle, is_socket, layers
+from sockserve.sockets import LARGE, give_up, has_failed, is_idle, is_socket, layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -229,17 +230,24 @@ def can_move(transport: Any) -> bool:  # noqa: ANN401
 
 def abort(transport: Any) -> None:  # noqa: ANN401
     """Close at once, and give up what was written."""
-    *_, lowest = layers(transport)
-    if isinstance(lowest, Connection):
-        # The connection itself ends in the next turn of the reactor only.
-        lowest.dataBuffer, lowest.offset = b"", 0
-        lowest._tempDataBuffer, lowest._tempDataLen = [], 0
+    # The connection itself ends in the next turn of the reactor only.
+    forget_unsent(transport)
     if hasattr(transport, "abortConnection"):
         transport.abortConnection()
     elif _is_stdio(transport) and not transport.disconnected:
         transport.connectionLost(Failure(ConnectionAborted()))
     else:
         transport.loseConnection()
+
+
+def forget_unsent(transport: object) -> None:
+    """Free what was written and not sent. Without it, that takes memory until the objects of the connection are freed.
+
+    They refer to each other, so for this they wait until Python looks for such.
+    """
+    *_, lowest = layers(transport)
+    if isinstance(lowest, Connection):
+        give_up(lowest)
 
 
 def _is_stdio(transport: object) -> bool:
@@ -264,6 +272,21 @@ def peer_has_ended(transport: object) -> bool:
         return False
 
 
+def silence(transport: object) -> float:
+    """Seconds since the peer has sent something; 0 where nothing tells (Linux tells it of TCP)."""
+    *_, lowest = layers(transport)
+    try:
+        handle = cast("Connection", lowest).getHandle()
+        information = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED + 4)
+    except (AttributeError, OSError):
+        return 0.0
+    return int.from_bytes(information[_LAST_RECEIVED:], sys.byteorder) / 1000
+
+
+# The place of tcpi_last_data_recv in struct tcp_info, see linux/tcp.h: milliseconds.
+_LAST_RECEIVED = 52
+
+
 def unsent(transport: object) -> int:
     """Bytes written to a transport that the kernel has not taken, because the peer does not read."""
     *above, lowest = layers(transport)
@@ -285,14 +308,23 @@ def tells_untaken(transport: object) -> bool:
     return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")
 
 
-def footprint(transport: object) -> int:
+def footprint(transport: object, *, shares: bool = False) -> int:
     """Bytes of memory that a transport takes for what was written to it: more than `unsent`.
 
     A socket of Twisted's keeps each write as an object, and what it is sending until nearly all of it is sent.
+
+    shares: large objects may wait for several peers; then each has its share of one.
     """
     if isinstance(transport, Connection):
         # Most are, and a count asks each.
-        return len(transport.dataBuffer) + transport._tempDataLen + OBJECT * len(transport._tempDataBuffer)
+        waiting = transport._tempDataBuffer
+        size = transport._tempDataLen
+        if not shares:
+            return len(transport.dataBuffer) + size + OBJECT * len(waiting)
+        # Small ones are copied when their turn comes.
+        if size >= LARGE // 4 * len(waiting):
+            size = sum(_share(piece, 3) for piece in waiting)
+        return _share(transport.dataBuffer, 2) + size + OBJECT * len(waiting)
     *above, lowest = layers(transport)
     count = unsent(transport)
     for layer in above:
@@ -302,6 +334,11 @@ def footprint(transport: object) -> int:
     if isinstance(lowest, Connection):
         count += lowest.offset + OBJECT * len(lowest._tempDataBuffer)
     return count
+
+
+def _share(piece: bytes, looking: int) -> int:
+    """What one of those who keep this object takes of it. looking: the references of those who look at it now."""
+    return len(piece) if len(piece) < LARGE else len(piece) // max(1, getrefcount(piece) - looking)
 
 
 def untaken(transport: object) -> int:

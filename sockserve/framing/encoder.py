@@ -29,6 +29,9 @@ class Writer(Protocol):
     def write_pieces(self, pieces: list[bytes]) -> object:
         """The same, with frames of large messages as pieces to be written one after the other."""
 
+    def write_shared(self, frames: bytes) -> object:
+        """The same, with frames that others are sent too, and that take memory once: large ones."""
+
 
 # Bytes; to copy fewer costs less than to write one piece more.
 _LARGE: Final = 16 * 1024
@@ -120,7 +123,7 @@ class Encoder:
     ) -> None:
         """Send several messages: all, or none when one raises FramingError or TypeError, or `check` does.
 
-        encode: makes their frames; None: the framing does.
+        encode: makes their frames, or gives those that it has made for another; None: the framing does.
         """
         messages = list(messages)
         need_messages(messages)
@@ -129,7 +132,7 @@ class Encoder:
         if encode is None:
             self.answer_all(messages)
         else:
-            self.send_frames(encode(self._framing, messages), len(messages))
+            self._share(encode(self._framing, messages), len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
@@ -164,6 +167,14 @@ class Encoder:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
         need_bytes(frames, "frames")
         self._add([frames], count)
+
+    def _share(self, frames: bytes, count: int) -> None:
+        if self._closed or self._waiting is not None or len(frames) <= max(self.batch, _LARGE):
+            self.send_frames(frames, count)
+        else:
+            need_bytes(frames, "frames")
+            self.count += count
+            self._writer.write_shared(frames)
 
     def _add(self, frames: list[bytes], count: int) -> None:
         """Let frames wait, in pieces."""

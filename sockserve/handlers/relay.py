@@ -29,6 +29,8 @@ class Relay:
     def __init__(self) -> None:
         # In the order of their arrival.
         self.clients: dict[RelayProtocol, None] = {}
+        # What is to be sent after what is being sent; None: nothing is.
+        self._later: list[tuple[list[bytes], RelayProtocol]] | None = None
 
     def client(self) -> RelayProtocol:
         """The protocol of a new client."""
@@ -36,7 +38,19 @@ class Relay:
 
     def send(self, messages: list[bytes], sender: RelayProtocol) -> None:
         """Give the messages to all but their sender."""
-        frames = _Frames()
+        if self._later is not None:
+            # Some clients do not have the messages before these yet: the memory budget had others read from again.
+            self._later.append((messages, sender))
+            return
+        self._later = [(messages, sender)]
+        try:
+            for each in self._later:
+                self._send(*each)
+        finally:
+            self._later = None
+
+    def _send(self, messages: list[bytes], sender: RelayProtocol) -> None:
+        frames = _Frames(sender)
         for client in list(self.clients):
             if client is not sender:
                 client.pass_on(messages, frames)
@@ -45,7 +59,8 @@ class Relay:
 class _Frames:
     """The frames of some messages, made once for clients in a row that have the same framing."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: RelayProtocol) -> None:
+        self._sender = sender
         self._framing: Framing | None = None
         self._made = b""
 
@@ -54,6 +69,8 @@ class _Frames:
         if framing is not self._framing:
             self._made = framing.encode_all(messages)
             self._framing = framing
+            # Once for all clients.
+            self._sender._engine.grow(len(self._made))
         return self._made
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sockserve.limits.peers import PeerCount
@@ -29,7 +29,18 @@ class Connection(typing.Protocol):
     def peer(self) -> str: ...
 
     @property
+    def bytes_received(self) -> int: ...
+
+    @property
+    def owing(self) -> bool: ...
+
+    @property
+    def ending(self) -> bool: ...
+
+    @property
     def flushed(self) -> bool: ...
+
+    def silent(self, seconds: float) -> bool: ...
 
     def wait(self) -> None: ...
 
@@ -84,6 +95,9 @@ class Admission(Generic[C]):
         # All who are here go on in another one.
         self._moving = False
         self._draining: list[Deferred[None]] = []
+        self._emptying: list[Deferred[None]] = []
+        # While draining begins: what each that runs had sent when all were last looked at, by its id.
+        self._received: dict[int, int] = {}
         # While draining: the connections that owed something when all were last looked at.
         self._owing: list[C] = []
         self.running: dict[int, C] = {}
@@ -130,6 +144,10 @@ class Admission(Generic[C]):
             following.start()
         self._accept(not self._waiting)
         self._check_drained()
+        if not self.running:
+            emptying, self._emptying = self._emptying, []
+            for emptied in emptying:
+                emptied.callback(None)
 
     @property
     def connections(self) -> list[C]:
@@ -145,11 +163,38 @@ class Admission(Generic[C]):
         self._open = True
         self._moving = False
 
+    def dismiss_waiting(self) -> None:
+        """Close the connections that wait to be let in."""
+        while self._waiting:
+            self._waiting.popleft().dismiss()
+
+    def drain_quiet(self, seconds: float) -> int:
+        """Drain the connections that have sent nothing for so long, or since the last call, and are owed nothing.
+
+        Returns how many go on.
+        """
+        received, self._received = self._received, {}
+        for number, connection in list(self.running.items()):
+            silent = received[number] == connection.bytes_received if number in received else connection.silent(seconds)
+            if silent and not connection.owing:
+                connection.drain()
+            elif not connection.ending:
+                self._received[number] = connection.bytes_received
+        return len(self._received)
+
+    def emptied(self) -> Deferred[None]:
+        """Fires when no connection runs: now, or when the last one leaves."""
+        if not self.running:
+            return succeed(None)
+        emptied: Deferred[None] = Deferred()
+        self._emptying.append(emptied)
+        return emptied
+
     def drain(self) -> Deferred[None]:
         """Let no more connections in, and drain those that run. Fires when nothing is owed to any of them."""
         self._open = False
-        while self._waiting:
-            self._waiting.popleft().dismiss()
+        self._received = {}
+        self.dismiss_waiting()
         for connection in list(self.running.values()):
             connection.drain()
         drained: Deferred[None] = Deferred()

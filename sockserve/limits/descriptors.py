@@ -32,6 +32,8 @@ _BETWEEN_LINES = 60.0
 # a millisecond. Twisted goes on for as long as more come, and those who are being served wait meanwhile.
 _IN_A_TURN = 16
 _LONGEST = 0.005
+# Seconds for those who wait when the port closes.
+_LAST = 0.5
 
 
 class Ports:
@@ -80,10 +82,23 @@ class Ports:
         self._adjust()
 
     def close(self) -> list[IListeningPort]:
-        """Forget the ports and return them; the caller must stop them."""
+        """Forget the ports and return them; the caller must stop them, in this turn of the reactor.
+
+        Who has connected and waits with the kernel is accepted first: it would be reset.
+        """
+        for port in self.ports:
+            if isinstance(port, Port) and self._wanted:
+                self._accept_all(port)
         self._end_rest()
         ports, self.ports = self.ports, []
         return ports
+
+    def _accept_all(self, port: Port) -> None:
+        end = self._reactor.seconds() + _LAST
+        while port.connected and self._resting is None and self._reactor.seconds() < end:
+            port.doRead()
+            if not cast("_Listener", port.socket).in_turn:
+                return
 
     def exhausted(self, error: OSError) -> None:
         """A port had no descriptor for a connection."""
@@ -121,7 +136,10 @@ class Ports:
 
 
 class _Listener:
-    """A listening socket for which a lack of descriptors looks as if nobody had connected; so does enough in a turn."""
+    """A listening socket for which a lack of descriptors looks as if nobody had connected; so does enough in a turn.
+
+    in_turn: how many connections were accepted in this turn.
+    """
 
     def __init__(
         self, listener: socket.socket, ports: Ports, read: Callable[[], object], seconds: Callable[[], float]
@@ -131,16 +149,16 @@ class _Listener:
         # The port's own, and the reactor's.
         self._read = read
         self._seconds = seconds
-        self._in_turn = 0
+        self.in_turn = 0
         self._began = 0.0
 
     def read(self) -> object:
         """What the reactor calls, once in a turn, when connections have come."""
-        self._in_turn = 0
+        self.in_turn = 0
         return self._read()
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self._in_turn == _IN_A_TURN or (self._in_turn and self._seconds() - self._began > _LONGEST):
+        if self.in_turn == _IN_A_TURN or (self.in_turn and self._seconds() - self._began > _LONGEST):
             raise BlockingIOError(errno.EAGAIN, "enough in this turn")
         try:
             accepted = cast("tuple[socket.socket, object]", self.listener.accept())
@@ -149,9 +167,9 @@ class _Listener:
                 raise
             self._ports.exhausted(error)
             raise BlockingIOError(errno.EAGAIN, "no descriptor") from error
-        if not self._in_turn:
+        if not self.in_turn:
             self._began = self._seconds()
-        self._in_turn += 1
+        self.in_turn += 1
         return accepted
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has

@@ -92,10 +92,11 @@ class MemoryBudget:
             self._count()
 
     def _count(self) -> None:
-        sizes = {holder: holder.held for holder in self._holders}
-        total = sum(sizes.values())
-        if total > self.limit + self.limit // 8:
-            total = self._abort(sizes, total)
+        sizes, total = self._sizes()
+        while total > self.limit + self.limit // 8:
+            self._abort(sizes, total)
+            # What several hold together is given up by the last of them.
+            sizes, total = self._sizes()
         # The count comes again when half of the room may be used, but not at every read when there is little.
         self._left = max(self.limit - total, self.limit // 8) // 2
         if total <= self.limit:
@@ -114,9 +115,13 @@ class MemoryBudget:
         self._call = None
         self._above += 1
         if self._above > _PATIENCE:
-            sizes = {holder: holder.held for holder in self._holders}
-            self._abort(sizes, sum(sizes.values()))
+            self._abort(*self._sizes())
         self._count()
+
+    def _sizes(self) -> tuple[dict[Holder, int], int]:
+        """What each holds, and all together."""
+        sizes = {holder: holder.held for holder in self._holders}
+        return sizes, sum(sizes.values())
 
     def _pause(self, sizes: dict[Holder, int], total: int) -> None:
         """Stop reading from the largest. The further above the budget, the less may those hold that are read from.
@@ -146,18 +151,17 @@ class MemoryBudget:
                 limit=self.limit,
             )
 
-    def _abort(self, sizes: dict[Holder, int], total: int) -> int:
-        """Abort the largest until the others are within the budget. Returns what those hold."""
+    def _abort(self, sizes: dict[Holder, int], total: int) -> None:
+        """Abort the largest until the others are within the budget."""
         for holder in sorted(sizes, key=sizes.__getitem__, reverse=True):
             if total <= self.limit:
                 break
-            size = sizes.pop(holder)
+            size = sizes[holder]
             total -= size
             # The end of one may have been that of another.
             if holder in self._holders:
                 self.leave(holder)
                 holder.abort_for(_REASON, f"aborted, {size} bytes are held for it, and too many for all ({_REASON})")
-        return total
 
 
 # Of the reactors that have one.

@@ -31,6 +31,7 @@ from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.conflicts import check_addresses, check_circles
+from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
 from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint, TakenEndpoint
 from sockserve.server.settings import SocketSettings
@@ -323,9 +324,9 @@ class SocketServer(Service):
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
-        return self._admission.drain().addTimeout(
-            cast("float", self.settings.drain_timeout), self._reactor, self._abort
-        )
+        seconds = cast("float", self.settings.drain_timeout)
+        draining = Deferred.fromCoroutine(drain(self._admission, self._arrivals, self._reactor, seconds))
+        return draining.addCallback(self._drained)
 
     def _stopped(self, _: object) -> None:
         self._lines.flush()
@@ -333,14 +334,14 @@ class SocketServer(Service):
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
             log.info("{name} closed connections because of: {counts}", name=self.settings.name, counts=counts)
 
-    def _abort(self, result: object, seconds: float) -> None:
-        count = self._admission.abort()
-        log.warn(
-            "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
-            name=self.settings.name,
-            count=count,
-            seconds=f"{seconds:g}",
-        )
+    def _drained(self, aborted: int) -> None:
+        if aborted:
+            log.warn(
+                "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
+                name=self.settings.name,
+                count=aborted,
+                seconds=f"{self.settings.drain_timeout:g}",
+            )
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.

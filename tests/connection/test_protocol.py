@@ -107,9 +107,13 @@ class LostWhileAnsweringTests(SynchronousTestCase):
 
 
 class CountingTransport(StringTransport):
-    """Counts writes, and is slow when asked: then it holds its producer back at each write."""
+    """Counts writes, and is slow when asked: then it holds its producer back at each write.
+
+    then: called at the next write, after it.
+    """
 
     slow = False
+    then: Callable[[], object] | None = None
     producer: IPushProducer
     # What waits while it is slow.
     dataBuffer = b""
@@ -124,6 +128,9 @@ class CountingTransport(StringTransport):
         if self.slow:
             self.dataBuffer += data
             self.producer.pauseProducing()
+        then, self.then = self.then, None
+        if then is not None:
+            then()
 
     def take(self) -> None:
         """The peer reads all that waits."""

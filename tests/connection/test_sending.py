@@ -271,6 +271,86 @@ class LargeTests(SocketCase):
         await client.ended
         self.assertEqual(server.queued, 0)
 
+    async def test_many_that_wait_are_sent_from_where_they_lie(self) -> None:
+        """What others are sent too is not copied, however the peer takes it; the small ones between are joined."""
+        made: Deferred[MessageProtocol] = Deferred()
+
+        class Sends(MessageProtocol):
+            options = ConnectionOptions(max_queued=1 << 30)
+
+            def connectionMade(self) -> None:
+                made.callback(self)
+
+        client = await self.served("raw", Sends, paused=True)
+        server = await made
+        large = [MUCH[at : at + 20_000 + at % 7] for at in range(0, len(MUCH), 40_000)]
+        lying = set(map(id, large))
+        pieces: list[bytes] = []
+        for piece in large:
+            pieces += [piece, *([b"small"] * (100 if len(pieces) % 2 else 1))]
+        for number, piece in enumerate(pieces):
+            server._engine.encoder.send_all([piece], lambda _, messages: messages[0])
+            if number % 1000 == 0:
+                await turn()
+        expected = b"".join(pieces)
+        transport = server._engine.transport
+        waited = 0
+        while len(client.received) < len(expected):
+            client.transport.resumeProducing()
+            await turn()
+            client.transport.pauseProducing()
+            waiting = [transport.dataBuffer, *transport._tempDataBuffer]
+            waited = max(waited, len(waiting))
+            for piece in waiting:
+                self.assertTrue(len(piece) < 20_000 or id(piece) in lying)
+        self.assertGreater(waited, 100)
+        self.assertTrue(client.received == expected)
+        self.assertEqual(server.queued, 0)
+
+    async def test_those_of_one_turn_are_sent_from_where_they_lie(self) -> None:
+        made: Deferred[MessageProtocol] = Deferred()
+
+        class Sends(MessageProtocol):
+            options = ConnectionOptions(max_queued=1 << 30)
+
+            def connectionMade(self) -> None:
+                made.callback(self)
+
+        client = await self.served("raw", Sends, paused=True)
+        server = await made
+        transport = server._engine.transport
+        large = [bytes([number]) * 20_000 for number in range(3)]
+        sent = b""
+        while not transport.dataBuffer:
+            for piece in (large[0], b"small", large[1], large[2]):
+                server.sendMessage(piece)
+                sent += piece
+            await turn()
+        waiting = [transport.dataBuffer, *transport._tempDataBuffer]
+        self.assertTrue({id(piece) for piece in waiting if len(piece) > 5} <= set(map(id, large)))
+        client.transport.resumeProducing()
+        self.assertTrue(await client.until(len(sent)) == sent)
+
+    async def test_what_waits_is_given_up_when_the_connection_is_lost(self) -> None:
+        made: Deferred[MessageProtocol] = Deferred()
+        lost: Deferred[None] = Deferred()
+
+        class Sends(MessageProtocol):
+            def connectionMade(self) -> None:
+                made.callback(self)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                lost.callback(None)
+
+        client = await self.served("int32", Sends, paused=True)
+        server = await made
+        server.sendMessage(MUCH)
+        self.assertGreater(server.queued, 0)
+        client.reset()
+        await lost
+        self.assertEqual(server.queued, 0)
+
     async def test_what_waits_is_given_up_when_it_is_aborted(self) -> None:
         made: Deferred[MessageProtocol] = Deferred()
 

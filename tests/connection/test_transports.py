@@ -10,7 +10,7 @@ from unittest import SkipTest
 
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.connection import SSHConnection
-from twisted.internet import reactor
+from twisted.internet import reactor, tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import ProcessEndpoint, TCP4ServerEndpoint
@@ -34,8 +34,9 @@ from sockserve.connection.channel import ChannelClosed
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.connection.transports import NO_ADDRESS
+from sockserve.connection.transports import NO_ADDRESS, footprint
 from sockserve.handlers.echo import Echo
+from sockserve.limits.memory import OBJECT
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
 
@@ -261,6 +262,27 @@ class Giving:
         protocol.makeConnection(self.transport)
         connected.callback(protocol)
         return connected
+
+
+class FootprintTests(SynchronousTestCase):
+    def test_what_waits_for_several_is_counted_once_and_never_less(self) -> None:
+        for count in (1, 2, 50):
+            first = bytes(30_000)
+            others = [bytes([number]) * 20_000 for number in range(30)]
+            sockets = [tcp.Connection.__new__(tcp.Connection) for _ in range(count)]
+            for each in sockets:
+                each.dataBuffer, each._tempDataBuffer, each._tempDataLen = first, [*others], 600_000
+            self.assertEqual(footprint(sockets[0]), 630_000 + 30 * OBJECT)
+            del each, first, others
+            footprints = sum(footprint(each, shares=True) - 30 * OBJECT for each in sockets)
+            # The interpreter may hold fewer references while it looks; then it is more.
+            self.assertTrue(629_000 <= footprints < 630_000 * (1 + 2 / count), footprints)
+
+    def test_small_pieces_are_counted_for_each(self) -> None:
+        piece = bytes(2000)
+        each = tcp.Connection.__new__(tcp.Connection)
+        each._tempDataBuffer, each._tempDataLen = [piece] * 10, 20_000
+        self.assertEqual(footprint(each, shares=True), 20_000 + 10 * OBJECT)
 
 
 class LineTests(TestCase):

@@ -127,6 +127,22 @@ class EncoderTests(SynchronousTestCase):
         encoder.flush()
         self.assertEqual((b"".join(self.written), encoder.count), (b"1\r\na1\r\nb1\r\nc", 3))
 
+    def test_large_frames_that_others_are_sent_too_are_written_as_such(self) -> None:
+        frames = b"1\r\na" * 5000
+        messages = [b"a"] * 5000
+        encoder = self.encoder("windev", 0)
+        encoder.send_all(messages, lambda _framing, _messages: frames)
+        self.assertIs(self.written.shared[0], frames)
+        # Here they have to wait behind others.
+        encoder.batch = 1 << 20
+        encoder.send(b"b")
+        encoder.send_all(messages, lambda _framing, _messages: frames)
+        encoder.flush()
+        encoder.close()
+        encoder.send_all(messages, lambda _framing, _messages: frames)
+        self.assertEqual((encoder.count, len(self.written.shared)), (10_001, 1))
+        self.assertEqual(b"".join(self.written), frames + b"1\r\nb" + frames)
+
     def test_what_is_not_bytes_is_refused_at_once(self) -> None:
         for name in (
             "windev",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -10,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.connection.options import ConnectionOptions
 from sockserve.framing import Framing, parse
 from sockserve.handlers.relay import Relay, RelayProtocol
+from sockserve.limits.memory import Holder, MemoryBudget
 from sockserve.server.sockets import Listen, SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn
@@ -103,8 +106,44 @@ class RelayTests(SynchronousTestCase):
         two.dataReceived(b"1\r\na")
         self.assertEqual([*relay.clients], [two])
 
+    def test_what_a_member_says_while_a_message_is_passed_on_comes_after_it_for_all(self) -> None:
+        """The memory budget may have others read from again at any write."""
+        relay = Relay()
+        sender, _ = join(relay)
+        early, late = join(relay)[1], join(relay)[1]
+        speaker, _ = join(relay)
+        early.then = lambda: speaker.dataReceived(b"6\r\nsecond")
+        sender.dataReceived(b"5\r\nfirst")
+        for heard in (early, late):
+            self.assertEqual(heard.value(), b"5\r\nfirst6\r\nsecond")
+
 
 class SocketTests(SocketCase):
+    async def test_what_waits_for_many_members_is_held_once(self) -> None:
+        class Noting(MemoryBudget):
+            joined: ClassVar[list[Holder]] = []
+
+            def join(self, holder: Holder) -> None:
+                super().join(holder)
+                self.joined.append(holder)
+
+        budget = Noting(16 << 20)
+        server = self.serve(SocketServer("room", LOCAL, "int32", "relay", memory=budget))
+        sender = await self.client(server)
+        deaf = [await self.client(server, paused=True) for _ in range(20)]
+        while len(server.channels) < 21:
+            await turn()
+        frames = b"".join(b"\0\1\0\0" + bytes([number]) * 65536 for number in range(100))
+        sender.send(frames)
+        channels = [*server.channels.values()]
+        while sorted(channel.info.bytes_sent for channel in channels)[1] < len(frames):
+            await turn()
+        self.assertGreater(sum(channel.queued for channel in channels), 4 * len(frames))
+        self.assertLess(sum(holder.held for holder in budget.joined), 2 * len(frames))
+        for client in deaf:
+            client.transport.resumeProducing()
+            self.assertTrue(await client.until(len(frames)) == frames)
+
     async def test_one_order_for_all_over_different_endpoints(self) -> None:
         server = SocketServer("room", [Listen(LOCAL, "windev"), Listen(LOCAL, "netstring")], handler="relay")
         self.serve(server)

@@ -295,14 +295,17 @@ class Holding(MessageProtocol):
 class Flushing:
     """A connection that counts how often it is asked whether something is owed."""
 
-    id = looks = 0
-    done = False
+    id = looks = bytes_received = 0
+    done = owing = ending = False
     address, peer = None, ""
 
     @property
     def flushed(self) -> bool:
         self.looks += 1
         return self.done
+
+    def silent(self, seconds: float) -> bool:
+        return False
 
     def drain(self) -> None: ...
 

@@ -137,6 +137,23 @@ class BudgetTests(SynchronousTestCase):
         budget.grow(1001)
         self.assertEqual([len(holder.aborted) for holder in holders], [1, 0, 0])
 
+    def test_what_several_hold_together_is_given_up_by_the_last_of_them(self) -> None:
+        class Sharing(Holder):
+            @property
+            def held(self) -> int:
+                return 0 if self.aborted else 1200 // sum(not holder.aborted for holder in sharing)
+
+            @held.setter
+            def held(self, held: int) -> None: ...
+
+        sharing = [Sharing() for _ in range(10)]
+        alone = Holder(100)
+        for holder in (*sharing, alone):
+            self.budget.join(holder)
+        self.budget.grow(1001)
+        self.assertEqual([len(holder.aborted) for holder in sharing], [1] * 10)
+        self.assertEqual(alone.aborted, [])
+
     def test_its_size_can_change(self) -> None:
         holders = self.holders(300, 600)
         self.budget.grow(400)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
+from unittest import SkipTest
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.channel import Channel
+from sockserve.connection.transports import silence
+from sockserve.server import draining
+from sockserve.server.sockets import SocketServer
+from tests.support.sockets import LOCAL, SocketCase, turn
 from tests.support.twistd import PATIENCE, Server, running
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
+
 
 LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
 SIZE = 8 << 20
@@ -99,7 +108,8 @@ class DrainTests(SynchronousTestCase):
     def test_under_load_every_answer_is_whole_and_the_connection_is_not_reset(self) -> None:
         message = b"5\r\nhello"
         # It must not have caught up with them: it would take them for idle, and need not wait for them.
-        with running(*LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy") as server:
+        options = *LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy", "--drain-timeout", "2s"
+        with running(*options) as server:
             answered = []
 
             def talk(client: socket.socket) -> None:
@@ -131,6 +141,48 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(len(answered), 4)
         for answers in answered:
             self.assertEqual(answers, message * (len(answers) // len(message)))
+
+    def test_what_a_client_has_not_read_survives_what_it_sends_after_the_end(self) -> None:
+        """A process that is gone would answer with a reset, which destroys it."""
+        with running(*LISTEN, "--framing", "windev", "--drain-timeout", f"{PATIENCE}s") as server:
+            client = self.connect(server)
+            client.sendall(b"5\r\nhello")
+            client.recv(8, socket.MSG_PEEK | socket.MSG_WAITALL)
+            server.process.send_signal(signal.SIGTERM)
+            waiting = select.poll()
+            waiting.register(client, select.POLLRDHUP)
+            self.assertEqual(len(waiting.poll(PATIENCE * 1000)), 1)
+            client.sendall(b"4\r\nlate")
+            self.assertEqual(receive(client, 100), b"5\r\nhello")
+            client.close()
+            self.assertEqual(self.stopped(server), 0)
+
+    def test_clients_that_do_not_react_hold_up_the_end_for_a_moment_only(self) -> None:
+        with running(*LISTEN, "--framing", "windev", "--drain-timeout", "10s") as server:
+            clients = [self.connect(server) for _ in range(3)]
+            clients[1].sendall(b"1\r\na")
+            receive(clients[1], 4)
+            clients[2].sendall(b"5\r\nunfin")
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.stopped(server), 0)
+            # Two and a half seconds are the most; the machine may be busy.
+            self.assertLess(time.monotonic() - began, 5)
+            self.assertNotIn("aborted", server.stop())
+
+    def test_who_has_connected_before_it_stops_is_served(self) -> None:
+        """A connection that waits with the kernel would be reset, with what its client has sent."""
+        with running("--listen", f"{LISTEN[1]}:backlog=200", "--framing", "windev") as server:
+            server.process.send_signal(signal.SIGSTOP)
+            clients = [self.connect(server) for _ in range(100)]
+            for client in clients:
+                client.sendall(b"5\r\nhello")
+            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGCONT)
+            for client in clients:
+                self.assertEqual(receive(client, 100), b"5\r\nhello")
+                client.close()
+            self.assertEqual(self.stopped(server), 0)
 
     def test_answers_under_way_in_threads_are_sent(self) -> None:
         options = *LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:slow", "--threads"
@@ -210,3 +262,81 @@ class DrainTests(SynchronousTestCase):
             self.assertEqual(self.stopped(server), -signal.SIGTERM)
             log = server.stop()
         self.assertIn("stuck: 1 connections aborted, not finished within 0.2 seconds (drain_timeout)", log)
+
+
+class BusyTests(SocketCase):
+    """Clients that go on asking while the server stops."""
+
+    def serve(self, server: SocketServer) -> SocketServer:
+        # However long the machine holds them up.
+        self.patch(draining, "QUIET", 15.0)
+        return super().serve(server)
+
+    async def test_they_are_answered_until_they_leave(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, "windev", drain_timeout=200.0))
+        clients = [await self.client(server) for _ in range(5)]
+        late = await self.client(server)
+        for client in (*clients, late):
+            client.send(b"5\r\nfirst")
+            await client.until(8)
+        stopped = server.stopService()
+        self.assertEqual(server.ports, [])
+        for number in range(1, 100):
+            for client in clients:
+                client.send(b"5\r\n%05d" % number)
+            for client in clients:
+                await client.until(8 * (number + 1))
+        for client in (*clients, late):
+            self.assertFalse(client.ended.called)
+            client.end()
+        await stopped
+        self.assertTrue(server.clean)
+
+    async def test_who_is_never_silent_has_whole_answers_in_half_of_the_time(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, "windev", drain_timeout=1.0))
+        client = await self.client(server)
+        stopped = server.stopService()
+        sent = 0
+        while not client.ended.called:
+            client.send(b"5\r\nhello")
+            sent += 1
+            await turn()
+        await stopped
+        self.assertTrue(server.clean)
+        self.assertGreater(len(client.received), 8)
+        self.assertEqual(bytes(client.received), b"5\r\nhello" * (len(client.received) // 8))
+
+    async def test_an_answer_under_way_is_not_silence(self) -> None:
+        asked: list[Deferred[bytes]] = []
+
+        def answer(_message: bytes, _channel: Channel) -> Deferred[bytes]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        server = self.serve(SocketServer("orders", LOCAL, "windev", answer, drain_timeout=0.1))
+        client = await self.client(server)
+        client.send(b"1\r\na")
+        while not asked:
+            await turn()
+        self.assertEqual([server._admission.drain_quiet(0) for _ in range(3)], [1, 1, 1])
+        asked[0].callback(b"A")
+        self.assertEqual(await client.until(4), b"1\r\nA")
+        self.assertEqual(server._admission.drain_quiet(0), 0)
+        await client.lost
+
+    async def test_who_has_been_silent_for_a_while_is_not_waited_for(self) -> None:
+        if sys.platform != "linux":
+            raise SkipTest("only Linux tells how long a peer has been silent")
+        server = self.serve(SocketServer("orders", LOCAL, "windev", drain_timeout=0.1))
+        client = await self.client(server)
+        client.send(b"1\r\na")
+        await client.until(4)
+        (channel,) = server.channels.values()
+        transport = server._admission.running[channel.id].transport
+        self.assertLess(silence(transport), 10)
+        while silence(transport) < 0.05:
+            await turn()
+        self.assertEqual(server._admission.drain_quiet(3600), 1)
+        server._admission._received.clear()
+        self.assertEqual(server._admission.drain_quiet(0.05), 0)
+        await client.lost

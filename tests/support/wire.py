@@ -14,10 +14,11 @@ from tests.support.tolerant import TOLERANT
 
 
 class Written(list[bytes]):
-    """The writes of an Encoder. pieces: those that were written in pieces, which are in the list too."""
+    """The writes of an Encoder. pieces, shared: those that were written in pieces, or as shared; they are here too."""
 
     def __init__(self) -> None:
         self.pieces: list[list[bytes]] = []
+        self.shared: list[bytes] = []
 
     def write(self, frames: bytes) -> None:
         self.append(frames)
@@ -25,6 +26,10 @@ class Written(list[bytes]):
     def write_pieces(self, pieces: list[bytes]) -> None:
         self.pieces.append(pieces)
         self.extend(pieces)
+
+    def write_shared(self, frames: bytes) -> None:
+        self.shared.append(frames)
+        self.append(frames)
 
 
 Event = bytes | tuple[str, str]
