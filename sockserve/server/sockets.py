@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorCore
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from sockserve.addresses import Network, format_address
+from sockserve.addresses import Network, address_attributes, format_address
 from sockserve.connection.channel import Channel
+from sockserve.connection.closed import log_closed
 from sockserve.connection.factory import MessageFactory
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
@@ -129,6 +132,7 @@ class SocketServer(Service):
             settings.max_connections,
             settings.when_full,
             self._ports.accept,
+            ended=self._ended,
             per_peer=settings.max_connections_per_peer,
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
@@ -136,6 +140,8 @@ class SocketServer(Service):
         self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
+        # The connections whose end is in the log although the peer has not closed them yet.
+        self._told: set[int] = set()
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
@@ -211,10 +217,21 @@ class SocketServer(Service):
         )
 
     def _stopped(self, _: object) -> None:
+        # Nothing is owed to these any more, but the program may end before their peers close them.
+        for connection in self._admission.running.values():
+            if connection.id not in self._told:
+                self._ended(connection)
+                self._told.add(connection.id)
         self._lines.flush()
         if self.closings:
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
-            log.info("{name} closed connections because of: {counts}", name=self.name, counts=counts)
+            log.info(
+                "{name} closed connections because of: {counts}",
+                name=self.name,
+                counts=counts,
+                event_name="sockserve.socket.stopped",
+                attributes={"sockserve.socket": self.name, "sockserve.closings": dict(self.closings)},
+            )
 
     def _abort(self, result: object, seconds: float) -> None:
         count = self._admission.abort()
@@ -223,7 +240,20 @@ class SocketServer(Service):
             name=self.name,
             count=count,
             seconds=f"{seconds:g}",
+            event_name="sockserve.socket.aborted",
+            attributes={"sockserve.socket": self.name, "sockserve.connections": count},
         )
+
+    def _ended(self, connection: Engine) -> None:
+        """A connection is over: the log has a line of it, of all of them with log_traffic."""
+        if connection.id in self._told:
+            self._told.remove(connection.id)
+            return
+        write = partial(log_closed, connection, time.time())
+        if self.settings.log_traffic:
+            write()
+        else:
+            self._lines.line("closed", write, LogLevel.info)
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.
@@ -267,21 +297,40 @@ class SocketServer(Service):
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
-        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
+        attributes = {"sockserve.socket": self.name, **address_attributes(peer)}
+        self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text, attributes))
 
     def _opened(self, port: IListeningPort) -> None:
         self._ports.add(port)
-        log.info("{name} listens on {address}", name=self.name, address=format_address(port.getHost()))
+        address = format_address(port.getHost())
+        log.info(
+            "{name} listens on {address}",
+            name=self.name,
+            address=address,
+            event_name="sockserve.socket.listening",
+            attributes={"sockserve.socket": self.name, **address_attributes(address, "local", _transport(port))},
+        )
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            log.failure("{name} cannot listen", failure, name=self.name)
+            log.failure(
+                "{name} cannot listen",
+                failure,
+                name=self.name,
+                event_name="sockserve.socket.failed",
+                attributes={"sockserve.socket": self.name},
+            )
 
 
 SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
 """The names of SocketServer's arguments."""
 
 SocketServer.__signature__ = signature(SocketArguments)  # type: ignore[attr-defined]
+
+
+def _transport(port: IListeningPort) -> str:
+    """As OpenTelemetry calls it."""
+    return str(getattr(port.getHost(), "type", "TCP")).lower()
 
 
 def _channel(connection: Engine) -> Channel:
