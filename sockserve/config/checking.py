@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sockserve.fields import (
     SIZE_VALUE,
@@ -14,6 +14,7 @@ from sockserve.fields import (
     SettingError,
     Value,
     check_fields,
+    choice,
     from_table,
     of,
     setting,
@@ -24,6 +25,8 @@ from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line
+
+LogFormat = Literal["text", "json"]
 
 Place = Callable[[str], str]
 """Where a setting was written, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
@@ -53,6 +56,13 @@ class ProgramSettings:
         DEFAULT_MEMORY_BUDGET,
         whole=True,
     )
+    log_format: LogFormat = setting(
+        choice("text", "json"),
+        "Program",
+        "text: lines for people. json: one object a line, with OpenTelemetry's names.",
+        "text",
+        whole=True,
+    )
     socket: Mapping[str, Any] = field(
         default_factory=dict, metadata={"setting": Setting(SOCKETS, "Program", "The sockets.", none="none")}
     )
@@ -73,10 +83,14 @@ FILE_SETTINGS = {**PROGRAM_SETTINGS, **settings_of(ProgramSettings)}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """sockets: at least one. memory_budget: bytes that may be held for all their connections together."""
+    """sockets: at least one. memory_budget: bytes that may be held for all their connections together.
+
+    log_format: of the program's log.
+    """
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
+    log_format: LogFormat = "text"
 
     def server(self, reactor: object = None) -> Server:
         """The service that runs all sockets, not started yet. reactor: None: the global one."""
@@ -132,7 +146,7 @@ def check_sockets(
                 f"{program.memory_budget} bytes are fewer than the longest message of {socket.name!r} may have, "
                 f"{socket.longest} (max_length)",
             )
-    return Config(checked, program.memory_budget)
+    return Config(checked, program.memory_budget, program.log_format)
 
 
 def path_of(name: str) -> str:

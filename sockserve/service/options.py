@@ -7,11 +7,11 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService
-from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
@@ -32,6 +32,8 @@ from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import DEFAULT_LISTEN
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
+from sockserve.service.failing import FirstProcess, say
+from sockserve.service.logs import is_daemon, observer, stream_of
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
@@ -40,8 +42,6 @@ from sockserve.text import one_line
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IReactorCore
-
-log = Logger()
 
 SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items() if name != "tls"}
 """The settings that are options: all but those that are a table of their own."""
@@ -131,6 +131,11 @@ class Options(usage.Options):
             self.config = self._from_options(given) if self["config"] is None else self._from_file(given)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from error
+        if self.config.log_format == "json" and self.parent is not None:
+            for other in ("logger", "syslog"):
+                if self.parent.get(other):
+                    place = "--log-format" if self["config"] is None else f"{self['config']}: log_format"
+                    raise usage.UsageError(f"{place}: json cannot be combined with --{other} of twistd")
 
     def listenOf(self, socket: str) -> str:
         """Where the endpoints of the socket with that name were written, for messages."""
@@ -219,15 +224,26 @@ def _last_name(text: str) -> str:
 
 def makeService(options: Options) -> MultiService:
     """The service that checked options describe. Starting it raises StartError if a port cannot be opened."""
-    signals = None
-    if options.parent is not None:
-        from twisted.internet import reactor
+    server = options.config.server(options.reactor)
+    twistd = options.parent
+    if twistd is None:
+        return Program(server, options.listenOf)
+    from twisted.internet import reactor
 
-        # Under twistd the process is ours.
-        make_steady(reactor)
-        signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
-        reactor.callWhenRunning(signals.catch)
-    program = Program(options.config.server(options.reactor), options.listenOf, signals)
-    if options.parent is not None:
-        tell_manager(program, cast("ReactorBase", reactor))
+    # Under twistd the process is ours.
+    make_steady(reactor)
+    signals = SignalHandler(cast("ReactorBase", reactor), twistd.get("pidfile") or "")
+    reactor.callWhenRunning(signals.catch)
+    log = stream_of(twistd)
+    first = FirstProcess() if is_daemon(twistd) else None
+    program = Program(
+        server,
+        options.listenOf,
+        signals,
+        say=partial(say, log=log) if first is None else first.say,
+        observer=None if log is None else observer(log, options.config.log_format),
+    )
+    tell_manager(program, cast("ReactorBase", reactor))
+    if first is not None:
+        first.setServiceParent(program)
     return program
