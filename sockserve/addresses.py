@@ -43,6 +43,29 @@ def format_address(address: object) -> str:
     return printable(address)
 
 
+def address_attributes(formatted: str, end: str = "peer", transport: str = "tcp") -> dict[str, object]:
+    """An address, as `format_address` writes it, under the names that OpenTelemetry has for its parts.
+
+    end: whose it is, "peer" or "local". transport: "tcp" or "udp", where the address is one of IP.
+    """
+    if formatted.startswith("unix:"):
+        named: dict[str, object] = {"network.transport": "unix"}
+        if formatted != "unix:":
+            named[f"network.{end}.address"] = formatted[5:]
+        return named
+    host, _, port = formatted.rpartition(":")
+    if not port.isdecimal():
+        # The pipes of a process have no address.
+        return {}
+    version = "ipv6" if host.startswith("[") else "ipv4"
+    return {
+        f"network.{end}.address": host.strip("[]"),
+        f"network.{end}.port": int(port),
+        "network.transport": transport,
+        "network.type": version,
+    }
+
+
 def endpoint_parts(text: str) -> list[tuple[str, str | None]]:
     r"""The parts of an endpoint string, without their escapes: (value, None), or (name, value) of `name=value`.
 

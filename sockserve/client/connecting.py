@@ -182,7 +182,14 @@ class TimedEndpoint:
                     cast("ReadProtocol", result).transport.abortConnection()
             elif isinstance(result, Failure):
                 if self._description is not None:
-                    log.warn("no connection to {to}: {error}", to=self._description, error=result.getErrorMessage())
+                    error = result.getErrorMessage()
+                    log.warn(
+                        "no connection to {to}: {error}",
+                        to=self._description,
+                        error=error,
+                        event_name="sockserve.client.failed",
+                        attributes={"sockserve.client.target": self._description, "exception.message": error},
+                    )
                 done.errback(result)
             else:
                 done.callback(cast("IProtocol", result))

@@ -74,7 +74,13 @@ class _ReconnectingProtocol(ClientProtocol, ConversationProtocol):
         try:
             await self.ready
         except (ConnectError, CancelledError) as error:
-            log.warn("{peer}: {error}", peer=self.peer, error=error)
+            log.warn(
+                "{peer}: {error}",
+                peer=self.peer,
+                error=str(error),
+                event_name="sockserve.client.failed",
+                attributes={"exception.message": str(error)},
+            )
         else:
             await self._conversation(channel)
 

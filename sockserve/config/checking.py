@@ -8,7 +8,7 @@ import re
 import socket as system
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from sockserve.fields import (
     COUNT,
@@ -17,6 +17,7 @@ from sockserve.fields import (
     SettingError,
     Value,
     check_fields,
+    choice,
     from_table,
     of,
     setting,
@@ -28,6 +29,8 @@ from sockserve.server.endpoints import KINDS
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.text import one_line, shown
+
+LogFormat = Literal["text", "json"]
 
 Place = Callable[[str], str]
 """Where a setting was written, for messages: "orders.toml: socket.orders.threads", or "--threads"."""
@@ -92,6 +95,13 @@ class ProgramSettings:
         whole=True,
         none="one process",
     )
+    log_format: LogFormat = setting(
+        choice("text", "json"),
+        "Program",
+        "text: lines for people. json: one object a line, with OpenTelemetry's names.",
+        "text",
+        whole=True,
+    )
     socket: Mapping[str, Any] = field(
         default_factory=dict, metadata={"setting": Setting(SOCKETS, "Program", "The sockets.", none="none")}
     )
@@ -115,11 +125,13 @@ class Config:
     """sockets: at least one. memory_budget: bytes that may be held for all their connections together.
 
     workers: processes that serve them; 0: they are served by the one that there is.
+    log_format: of the program's log.
     """
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
     workers: int = 0
+    log_format: LogFormat = "text"
 
     def memory(self, reactor: object = None) -> MemoryBudget:
         """The budget of one process, from now on."""
@@ -189,7 +201,7 @@ def check_sockets(
                 if each.opening.kind not in KINDS:
                     reason = f"{each.opening.endpoint!r}: workers cannot share it; accepted: {', '.join(KINDS)}"
                     raise ConfigError(place_of(socket, "listen"), reason)
-    return Config(checked, program.memory_budget, workers)
+    return Config(checked, program.memory_budget, workers, program.log_format)
 
 
 def path_of(name: str) -> str:

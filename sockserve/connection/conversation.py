@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
-from twisted.logger import Logger
 
 from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol
 from sockserve.connection.coroutine import run
 from sockserve.framing.errors import TruncatedMessage
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
-
-log = Logger()
-
 
 Conversation = Callable[["Channel"], Coroutine[Any, Any, object]]
 """`async def talk(channel)`: owns one connection for its whole life. Its end closes the connection."""
@@ -44,6 +41,6 @@ class ConversationProtocol(ReadProtocol):
 
     def _talk_failed(self, failure: Failure) -> None:
         if failure.check(TruncatedMessage):
-            log.warn("{peer}: {error}; closing", peer=self.peer, error=failure.value)
+            self._engine.warn("on_bad_frame", f"{printable(failure.value)}; closing")
         elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
             self._engine.failed("the conversation", failure)

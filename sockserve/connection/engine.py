@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sockserve.addresses import format_address
+from sockserve.addresses import address_attributes, format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
 from sockserve.connection.failures import QueueFull, Refused, users_failure
@@ -93,7 +93,9 @@ class Engine:
     receiver: the user's half, whose methods are called. transport: see transports. options: see ConnectionOptions.
 
     id: the connection's number within its named socket; 0 outside one.
+    since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
+    limit: the name of the first limit that has ended it; "": none has.
     skipped: bad frames skipped in this read.
     """
 
@@ -104,17 +106,18 @@ class Engine:
         "_holds",
         "_local",
         "_reading",
-        "_since",
         "_watched",
         "bytes_received",
         "bytes_sent",
         "encoder",
         "id",
+        "limit",
         "loss",
         "options",
         "receiver",
         "receiving",
         "sending",
+        "since",
         "skipped",
         "state",
         "transport",
@@ -126,14 +129,14 @@ class Engine:
         self.options = options
         self.id = 0
         self.loss: ConnectionLost | None = None
+        self.limit = ""
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         # Whether a sweep watches it. None: sending never needs one.
         self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
-        # Seconds since the epoch.
-        self._since = time.time()
+        self.since = time.time()
         # 0: not yet.
         self._established = 0.0
         self._local = transports.local_of(transport)
@@ -203,6 +206,25 @@ class Engine:
         """Whether received frames can be sent back as they are: both directions have the same framing."""
         return self.encoder.framing is self.receiving.framing
 
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What the log says of it to programs."""
+        return {
+            "sockserve.socket": self.options.socket,
+            "sockserve.connection.id": self.id,
+            **address_attributes(format_address(self.address)),
+        }
+
+    @property
+    def reason(self) -> str:
+        """Why it is over: `limit`, or else "lost", "peer", "drain", or "program", which has closed it."""
+        cause = self.state.cause
+        if self.limit:
+            return self.limit
+        if self.loss is not None:
+            return "lost"
+        return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
+
     def info(self) -> ConnectionInfo:
         """What is known of this connection now."""
         transport = self.transport
@@ -217,7 +239,7 @@ class Engine:
             sending=self.encoder.framing,
             certificate=peer_certificate(transport),
             tls=agreed(transport),
-            connected=datetime.fromtimestamp(self._since, UTC),
+            connected=datetime.fromtimestamp(self.since, UTC),
             established=datetime.fromtimestamp(self._established, UTC) if self._established else None,
             messages_received=self.receiving.count,
             messages_sent=self.encoder.count,
@@ -248,7 +270,7 @@ class Engine:
             self.start()
 
     def _continue(self, carried: Carried) -> None:
-        self._since, self._established = carried.since, carried.established
+        self.since, self._established = carried.since, carried.established
         self._early = carried.unread
         self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
         self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
@@ -259,7 +281,14 @@ class Engine:
     def fail(self, failure: Failure) -> None:
         """Something raised before the connection could start: log it, and abort."""
         what = type(self.receiver).__name__
-        log.failure("{peer}: {what} could not start; closing", users_failure(failure), peer=self.peer, what=what)
+        log.failure(
+            "{peer}: {what} could not start; closing",
+            users_failure(failure),
+            peer=self.peer,
+            what=what,
+            event_name="sockserve.handler.failed",
+            attributes=self.attributes,
+        )
         self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)
@@ -302,7 +331,7 @@ class Engine:
         while data:
             self.bytes_received += len(data)
             if options.log_traffic:
-                log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+                self._log_traffic("received", len(data))
             receiving.receive(data)
             if options.memory is not None:
                 options.memory.grow(len(data))
@@ -329,7 +358,7 @@ class Engine:
         self.bytes_received += len(data)
         state.discarded += len(data)
         if self.options.log_traffic:
-            log.info("{peer}: Bytes received: {count}", peer=self.peer, count=len(data))
+            self._log_traffic("received", len(data))
         return True
 
     def peer_ended(self) -> None:
@@ -357,6 +386,8 @@ class Engine:
         """The connection is over. What had arrived is delivered, whatever held it up; then its messages end."""
         state, options = self.state, self.options
         started = self.started
+        if not started:
+            self.limit = self.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
         state.lost()
@@ -502,7 +533,14 @@ class Engine:
         if isinstance(failure.value, Refused):
             self.tell("handler", f"refused: {reason_of(failure.value)}; closing")
         else:
-            log.failure("{peer}: {what} failed; closing", users_failure(failure), peer=self.peer, what=what)
+            log.failure(
+                "{peer}: {what} failed; closing",
+                users_failure(failure),
+                peer=self.peer,
+                what=what,
+                event_name="sockserve.handler.failed",
+                attributes=self.attributes,
+            )
             self.tell("handler")
         self.receiver.loseConnection()
 
@@ -519,7 +557,7 @@ class Engine:
         if self._watched is False and options.send_timeout is not None:
             self._watch()
         if options.log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=self.peer, count=size)
+            self._log_traffic("sent", size)
         if pieces is not None:
             self.sending.write_pieces(pieces)
         elif shared:
@@ -605,7 +643,12 @@ class Engine:
     def _stop(self) -> None:
         """Deliver nothing more."""
         if self.options.log_traffic:
-            log.info("{peer}: Connection closing...", peer=self.peer)
+            log.info(
+                "{peer}: Connection closing...",
+                peer=self.peer,
+                event_name="sockserve.connection.closing",
+                attributes=self.attributes,
+            )
         self.state.drop()
         self.receiving.drop()
         self.encoder.close()
@@ -648,7 +691,7 @@ class Engine:
             framing=receiving.framing,
             sending=self.encoder.framing,
             unread=unread,
-            since=self._since,
+            since=self.since,
             established=self._established,
             messages_received=receiving.count,
             messages_sent=self.encoder.count,
@@ -673,7 +716,7 @@ class Engine:
         if started:
             self._call(self.receiver._connectionOver)
         if self.options.gate is not None:
-            self.options.gate.leave(self)
+            self.options.gate.go(self)
         return descriptor
 
     # What limits it; see sockserve.limits and sockserve.connection.closing.
@@ -791,13 +834,27 @@ class Engine:
             self._early = b""
             transports.abort(self.transport)
 
-    def warn(self, kind: str, text: str) -> None:
-        """Log one line about the peer. kind: see FloodGuard."""
-        self.options.events.warn(kind, "{peer}: {text}", peer=self.peer, text=text)
+    def warn(self, kind: str, text: str, event_name: str = "sockserve.frame.bad") -> None:
+        """Log one line about the peer. kind: see FloodGuard. event_name: for programs that read the log."""
+        self.options.events.warn(
+            kind, "{peer}: {text}", peer=self.peer, text=text, event_name=event_name, attributes=self.attributes
+        )
 
     def tell(self, limit: str, text: str = "") -> None:
         """Report that a limit ends this connection. text: what happened, for the log."""
-        self.options.events.tell(LimitEvent(limit, self.peer, text))
+        self.limit = self.limit or limit
+        self.options.events.tell(LimitEvent(limit, self.peer, text, self.attributes))
+
+    def _log_traffic(self, direction: str, count: int) -> None:
+        """See log_traffic."""
+        log.info(
+            "{peer}: Bytes {direction}: {count}",
+            peer=self.peer,
+            direction=direction,
+            count=count,
+            event_name="sockserve.traffic",
+            attributes={**self.attributes, "sockserve.traffic.direction": direction, "sockserve.traffic.bytes": count},
+        )
 
 
 def _loss(reason: Failure) -> ConnectionLost:

@@ -35,6 +35,9 @@ class Gate(Protocol):
     def leave(self, connection: Engine) -> None:
         """It is over, started or not."""
 
+    def go(self, connection: Engine) -> None:
+        """It goes on elsewhere."""
+
 
 def _keepalive(value: object) -> object:
     seconds = DURATION_OR_NEVER.convert(value)

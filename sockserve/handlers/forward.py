@@ -115,7 +115,8 @@ class Target(Bridged):
         client = self.other
         super().connectionLost(reason)
         if client is not None and self.lossReason is not None:
-            client._engine.warn("forward", f"lost the target: {printable(self.lossReason).rstrip('.')}; closing")
+            text = f"lost the target: {printable(self.lossReason).rstrip('.')}; closing"
+            client._engine.warn("forward", text, "sockserve.forward.failed")
 
 
 class Client(Bridged):
@@ -148,7 +149,8 @@ class Client(Bridged):
         self._connecting = None
         if not failure.check(CancelledError, ConnectingCancelledError):
             reason = printable(failure.getErrorMessage())
-            self._engine.warn("forward", f"no connection to {self._forward.description}: {reason}; closing")
+            text = f"no connection to {self._forward.description}: {reason}; closing"
+            self._engine.warn("forward", text, "sockserve.forward.failed")
             self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 
 from sockserve.connection.failures import QueueFull
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing.errors import FramingError
+from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from sockserve.framing import Framing
-
-log = Logger()
 
 
 class Relay:
@@ -116,7 +114,9 @@ class RelayProtocol(MessageProtocol):
                 self._drop()
                 return
             except FramingError as error:
-                log.warn("{peer}: not passed on to this client: {error}", peer=self.peer, error=error)
+                self._engine.warn(
+                    "relay", f"not passed on to this client: {printable(error)}", "sockserve.relay.failed"
+                )
 
     def _drop(self) -> None:
         limit, queued = self.options.max_queued, self.queued

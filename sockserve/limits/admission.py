@@ -38,6 +38,9 @@ class Connection(typing.Protocol):
     def ending(self) -> bool: ...
 
     @property
+    def attributes(self) -> dict[str, object]: ...
+
+    @property
     def flushed(self) -> bool: ...
 
     def silent(self, seconds: float) -> bool: ...
@@ -66,6 +69,7 @@ class Admission(Generic[C]):
         another one leaves. "refuse": they are closed at once.
     accepting: called with False while connections wait here, so that further ones stay with the kernel, and with True
         when none waits any more.
+    ended: called with each connection that has left, and was neither refused nor dismissed while it waited.
     per_peer: how many connections one peer may have, waiting ones included; further ones are closed at once. A peer is
         an IPv4 address, or a /64 network of IPv6 (RFC 6177); clients of a unix socket are not counted.
 
@@ -79,6 +83,7 @@ class Admission(Generic[C]):
         when_full: WhenFull = "wait",
         accepting: Callable[[bool], None] | None = None,
         *,
+        ended: Callable[[C], None] | None = None,
         per_peer: int | None = None,
     ) -> None:
         if limit is not None and limit < 1:
@@ -88,6 +93,7 @@ class Admission(Generic[C]):
         self._limit = limit
         self._when_full = when_full
         self._accepting = accepting
+        self._ended = ended
         self.peers = PeerCount(per_peer)
         self._waiting: deque[C] = deque()
         self._last_id = 0
@@ -128,17 +134,32 @@ class Admission(Generic[C]):
     def established(self, connection: C) -> None:
         if self._limit == 1:
             # In WINDEV's simplified server, this is when a client counts as connected.
-            log.info("{peer}: established", peer=connection.peer)
+            log.info(
+                "{peer}: established",
+                peer=connection.peer,
+                event_name="sockserve.connection.established",
+                attributes=connection.attributes,
+            )
 
     def flushed(self, connection: C) -> None:
         self._check_drained()
 
     def leave(self, connection: C) -> None:
+        self._remove(connection, self._ended)
+
+    def go(self, connection: C) -> None:
+        """It goes on elsewhere."""
+        self._remove(connection, None)
+
+    def _remove(self, connection: C, ended: Callable[[C], None] | None) -> None:
         self.peers.leave(connection)
-        if self.running.pop(connection.id, None) is None:
-            if connection in self._waiting:
-                self._waiting.remove(connection)
-        elif self._waiting and not self._moving:
+        ran = self.running.pop(connection.id, None) is not None
+        waited = not ran and connection in self._waiting
+        if waited:
+            self._waiting.remove(connection)
+        if (ran or waited) and ended is not None:
+            ended(connection)
+        if ran and self._waiting and not self._moving:
             following = self._waiting.popleft()
             self._admit(following)
             following.start()

@@ -112,6 +112,8 @@ class Ports:
                 "{name}: connections have to wait: {error} (raise the limit on open files, or set max_connections)",
                 name=self._name,
                 error=error.strerror,
+                event_name="sockserve.descriptors.exhausted",
+                attributes={"sockserve.socket": self._name, "exception.message": error.strerror},
             )
 
     def _rested(self) -> None:

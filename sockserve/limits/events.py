@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -22,12 +22,17 @@ class LimitEvent:
     limit: the name of the setting, such as "idle_timeout"; or "handler" or "tls", when the handler or TLS has failed.
     peer: its address, after the name of the named socket, if any: `orders 192.0.2.7:4711`.
     text: what happened, in words; "" if the log has its own line for it.
+    attributes: what the log says of the connection, by the names of OpenTelemetry: see docs/operating.md.
     """
 
     limit: str
     peer: str
     text: str = ""
+    attributes: Mapping[str, object] = field(default_factory=dict, compare=False)
 
+
+# How the log names those that are not a limit's.
+_NAMES = {"handler": "sockserve.handler.refused", "tls": "sockserve.tls.failed"}
 
 Report = Callable[[str, str, str], None]
 """Called by a layer that ends a connection: the name of the limit that decides it, the peer's address, and why."""
@@ -57,12 +62,24 @@ class Events:
         """Count and log an event, and call the listeners."""
         self.counts[event.limit] += 1
         if event.text:
-            self.warn(event.limit, "{peer}: {text}", peer=event.peer, text=event.text)
+            self.warn(
+                event.limit,
+                "{peer}: {text}",
+                peer=event.peer,
+                text=event.text,
+                event_name=_NAMES.get(event.limit, "sockserve.connection.limit"),
+                attributes={**event.attributes, "sockserve.limit": event.limit},
+            )
         for listener in list(self._listeners):
             try:
                 listener(event)
             except Exception:
-                log.failure("a listener failed: {event}", event=event)
+                log.failure(
+                    "a listener failed: {event}",
+                    event=str(event),
+                    event_name="sockserve.listener.failed",
+                    attributes={**event.attributes, "sockserve.limit": event.limit},
+                )
 
     def warn(self, kind: str, form: str, **values: object) -> None:
         """Log one line that a peer has caused. kind: lines of one kind are counted together; see FloodGuard."""

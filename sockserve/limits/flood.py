@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SECOND = 1.0
 
 
 class FloodGuard:
-    """Logs like Logger.warn, but at most FEW lines of a kind a second, and one more that counts those left out.
+    """Lets at most FEW lines of a kind a second into the log, and one more that counts those left out.
 
     After more than FEW, a kind is logged as one line a second, until a second has passed without any.
 
@@ -36,26 +36,25 @@ class FloodGuard:
         self._kinds: dict[str, _Kind] = {}
 
     def warn(self, kind: str, form: str, **values: Any) -> None:  # noqa: ANN401 - as Logger's
-        """Log one line. kind: lines of one kind are counted together; usually the name of the setting."""
-        self._pass(kind, lambda: self._log.warn(form, **values))
+        """Log one line, as Logger.warn does.
+
+        kind: lines of one kind are counted together; usually the name of the setting.
+        """
+        self.line(kind, lambda: self._log.warn(form, **values))
 
     def failure(self, kind: str, form: str, failure: Failure, **values: Any) -> None:  # noqa: ANN401
         """The same for a failure, with its traceback."""
-        self._pass(kind, lambda: self._log.failure(form, failure, **values))
+        self.line(kind, lambda: self._log.failure(form, failure, **values))
 
-    def flush(self) -> None:
-        """Log the counts that are due later now, and cancel all timers; to be called at the end."""
-        for kind, state in list(self._kinds.items()):
-            if state.timer is not None:
-                state.timer.cancel()
-                self._count(kind, state)
-        self._kinds.clear()
+    def line(self, kind: str, write: Callable[[], None], level: LogLevel = LogLevel.warn) -> None:
+        """Log one line, which `write` writes if it is not left out.
 
-    def _pass(self, kind: str, write: Callable[[], None]) -> None:
+        level: of the lines that count those of this kind.
+        """
         now = self._reactor.seconds()
         state = self._kinds.get(kind)
         if state is None or (state.timer is None and not 0 <= now - state.begun < _SECOND):
-            state = self._kinds[kind] = _Kind(now)
+            state = self._kinds[kind] = _Kind(now, level)
         if state.timer is None and state.written < FEW:
             state.written += 1
             write()
@@ -64,6 +63,14 @@ class FloodGuard:
             state.timer = self._reactor.callLater(max(state.begun + _SECOND - now, 0), self._second, kind, state)
         state.left_out += 1
         state.last = write
+
+    def flush(self) -> None:
+        """Log the counts that are due later now, and cancel all timers; to be called at the end."""
+        for kind, state in list(self._kinds.items()):
+            if state.timer is not None:
+                state.timer.cancel()
+                self._count(kind, state)
+        self._kinds.clear()
 
     def _second(self, kind: str, state: _Kind) -> None:
         if state.left_out:
@@ -78,16 +85,29 @@ class FloodGuard:
         if count == 1 and last is not None:
             last()
         elif count:
-            self._log.warn("{name}: {count} more lines of this kind ({kind})", name=self._name, count=count, kind=kind)
+            self._log.emit(
+                state.level,
+                "{name}: {count} more lines of this kind ({kind})",
+                name=self._name,
+                count=count,
+                kind=kind,
+                event_name="sockserve.log.left_out",
+                attributes={
+                    "sockserve.socket": self._name,
+                    "sockserve.log.kind": kind,
+                    "sockserve.log.count": count,
+                },
+            )
 
 
 class _Kind:
     """The lines of one kind in the second that began at `begun`. timer: set while lines are being left out."""
 
-    __slots__ = ("begun", "last", "left_out", "timer", "written")
+    __slots__ = ("begun", "last", "left_out", "level", "timer", "written")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, level: LogLevel) -> None:
         self.begun = now
+        self.level = level
         self.written = 0
         self.left_out = 0
         self.last: Callable[[], None] | None = None

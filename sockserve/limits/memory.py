@@ -149,6 +149,8 @@ class MemoryBudget:
                 " largest",
                 total=total,
                 limit=self.limit,
+                event_name="sockserve.memory.exceeded",
+                attributes={"sockserve.memory.held": total, "sockserve.memory.budget": self.limit},
             )
 
     def _abort(self, sizes: dict[Holder, int], total: int) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
-from sockserve.addresses import Network, format_address, host_of, is_in, parse_network
+from sockserve.addresses import Network, address_attributes, format_address, host_of, is_in, parse_network
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT, Arrivals
 from sockserve.limits.deadlines import Deadline
 from sockserve.limits.events import Report
@@ -51,7 +51,13 @@ class ProxyInfo:
 
 def warn(reason: str, peer: str, text: str) -> None:
     """Report in the log."""
-    log.warn("{peer}: {text}", peer=peer, text=text, reason=reason)
+    log.warn(
+        "{peer}: {text}",
+        peer=peer,
+        text=text,
+        event_name="sockserve.connection.limit",
+        attributes={"sockserve.limit": reason, **address_attributes(peer)},
+    )
 
 
 class ProxyFactory(Factory["HeaderProtocol"]):

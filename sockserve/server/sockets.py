@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -12,11 +13,12 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.tcp import Port
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from sockserve.addresses import Network, format_address
+from sockserve.addresses import Network, address_attributes
 from sockserve.connection.channel import Channel
+from sockserve.connection.closed import log_closed
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.handover import take
 from sockserve.fields import SettingError
@@ -34,6 +36,7 @@ from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
 from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint, TakenEndpoint
+from sockserve.server.listening import log_listening
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
@@ -136,6 +139,7 @@ class SocketServer(Service):
             settings.max_connections,
             settings.when_full,
             self._ports.accept,
+            ended=self._ended,
             per_peer=settings.max_connections_per_peer,
         )
         self._lines = FloodGuard(connection_log, self._reactor, name)
@@ -143,6 +147,8 @@ class SocketServer(Service):
         self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
+        # The connections whose end is in the log although the peer has not closed them yet.
+        self._told: set[int] = set()
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
@@ -329,10 +335,21 @@ class SocketServer(Service):
         return draining.addCallback(self._drained)
 
     def _stopped(self, _: object) -> None:
+        # Nothing is owed to these any more, but the program may end before their peers close them.
+        for connection in self._admission.running.values():
+            if connection.id not in self._told:
+                self._ended(connection)
+                self._told.add(connection.id)
         self._lines.flush()
         if self.closings:
             counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
-            log.info("{name} closed connections because of: {counts}", name=self.settings.name, counts=counts)
+            log.info(
+                "{name} closed connections because of: {counts}",
+                name=self.settings.name,
+                counts=counts,
+                event_name="sockserve.socket.stopped",
+                attributes={"sockserve.socket": self.settings.name, "sockserve.closings": dict(self.closings)},
+            )
 
     def _drained(self, aborted: int) -> None:
         if aborted:
@@ -341,7 +358,20 @@ class SocketServer(Service):
                 name=self.settings.name,
                 count=aborted,
                 seconds=f"{self.settings.drain_timeout:g}",
+                event_name="sockserve.socket.aborted",
+                attributes={"sockserve.socket": self.settings.name, "sockserve.connections": aborted},
             )
+
+    def _ended(self, connection: Engine) -> None:
+        """A connection is over: the log has a line of it, of all of them with log_traffic."""
+        if connection.id in self._told:
+            self._told.remove(connection.id)
+            return
+        write = partial(log_closed, connection, time.time())
+        if self.settings.log_traffic:
+            write()
+        else:
+            self._lines.line("closed", write, LogLevel.info)
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.
@@ -385,17 +415,26 @@ class SocketServer(Service):
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
-        self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text))
+        attributes = {"sockserve.socket": self.settings.name, **address_attributes(peer)}
+        self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text, attributes))
 
     def _opened(self, port: IListeningPort, factory: object, taken: bool) -> None:
         self._ports.add(port)
         self._openedBy[factory] = port
-        if not (self._inherits or taken):
-            log.info("{name} listens on {address}", name=self.settings.name, address=format_address(port.getHost()))
+        if self._inherits or taken:
+            # Whoever has opened it has said so.
+            return
+        log_listening(self.settings.name, port.getHost())
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            log.failure("{name} cannot listen", failure, name=self.settings.name)
+            log.failure(
+                "{name} cannot listen",
+                failure,
+                name=self.settings.name,
+                event_name="sockserve.socket.failed",
+                attributes={"sockserve.socket": self.settings.name},
+            )
 
 
 SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)

@@ -16,7 +16,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sockserve.addresses import format_address, host_of
+from sockserve.addresses import address_attributes, format_address, host_of
 from sockserve.connection.channel import Channel
 from sockserve.connection.failures import Refused, users_failure
 from sockserve.connection.info import ConnectionInfo
@@ -100,7 +100,7 @@ class DatagramSocket(DatagramProtocol):
             return
         self._last = sender
         if self._log_traffic:
-            log.info("{peer}: Bytes received: {count}", peer=sender.peer, count=len(datagram))
+            self._tell_traffic("received", len(datagram), sender)
         if self._held_up:
             self.drop("memory_budget", sender, "too much is held for all peers (memory_budget)")
             return
@@ -119,7 +119,7 @@ class DatagramSocket(DatagramProtocol):
         """
         frame = self.framing.encode(datagram)
         if self._log_traffic:
-            log.info("{peer}: Bytes sent: {count}", peer=sender.peer, count=len(datagram))
+            self._tell_traffic("sent", len(datagram), sender)
         try:
             self.transport.write(frame, sender.address)
         except MessageLengthError:
@@ -129,7 +129,29 @@ class DatagramSocket(DatagramProtocol):
 
     def drop(self, kind: str, sender: Sender, why: object) -> None:
         """Log that a datagram, or the answer to one, was dropped. kind: see FloodGuard."""
-        self._lines.warn(kind, "{peer}: dropped, {why}", peer=sender.peer, why=printable(why))
+        self._lines.warn(
+            kind,
+            "{peer}: dropped, {why}",
+            peer=sender.peer,
+            why=printable(why),
+            event_name="sockserve.datagram.dropped",
+            attributes={**sender.attributes, "sockserve.limit": kind},
+        )
+
+    def _tell_traffic(self, direction: str, count: int, sender: Sender) -> None:
+        """See log_traffic."""
+        log.info(
+            "{peer}: Bytes {direction}: {count}",
+            peer=sender.peer,
+            direction=direction,
+            count=count,
+            event_name="sockserve.traffic",
+            attributes={
+                **sender.attributes,
+                "sockserve.traffic.direction": direction,
+                "sockserve.traffic.bytes": count,
+            },
+        )
 
     # The view of sockserve.limits.memory.
 
@@ -155,7 +177,14 @@ class DatagramSocket(DatagramProtocol):
 
     def abort_for(self, limit: str, text: str) -> None:
         """Give up the answers under way."""
-        self._lines.warn(limit, "{name}: {text}", name=self.name, text=text)
+        self._lines.warn(
+            limit,
+            "{name}: {text}",
+            name=self.name,
+            text=text,
+            event_name="sockserve.datagram.dropped",
+            attributes={"sockserve.socket": self.name, "sockserve.limit": limit},
+        )
         pending, self._pending = self._pending, {}
         self._kept = 0
         while pending:
@@ -183,9 +212,23 @@ class DatagramSocket(DatagramProtocol):
         except MessageTooLong as error:
             self.drop("max_length", sender, error)
         except Refused as refusal:
-            self._lines.warn("refused", "{peer}: refused: {reason}", peer=sender.peer, reason=reason_of(refusal))
+            self._lines.warn(
+                "refused",
+                "{peer}: refused: {reason}",
+                peer=sender.peer,
+                reason=reason_of(refusal),
+                event_name="sockserve.handler.refused",
+                attributes=sender.attributes,
+            )
         except BaseException:
-            self._lines.failure("handler", "{peer}: the handler failed", users_failure(Failure()), peer=sender.peer)
+            self._lines.failure(
+                "handler",
+                "{peer}: the handler failed",
+                users_failure(Failure()),
+                peer=sender.peer,
+                event_name="sockserve.handler.failed",
+                attributes=sender.attributes,
+            )
 
 
 class Sender:
@@ -204,6 +247,12 @@ class Sender:
     @property
     def peer(self) -> str:
         return f"{self._socket.name} {format_address(self.info.peer)}"
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What the log says of it to programs."""
+        address = format_address(self.info.peer)
+        return {"sockserve.socket": self._socket.name, **address_attributes(address, transport="udp")}
 
     @property
     def info(self) -> ConnectionInfo:

@@ -9,11 +9,11 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService
-from twisted.logger import Logger
 from twisted.python import usage
 
 from sockserve import __version__
@@ -34,6 +34,8 @@ from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import DEFAULT_LISTEN
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
+from sockserve.service.failing import FirstProcess, say
+from sockserve.service.logs import is_daemon, observer, stream_of
 from sockserve.service.program import FORM, NAME, Program
 from sockserve.service.readiness import tell_manager
 from sockserve.service.reloading import Reloader
@@ -44,8 +46,6 @@ from sockserve.text import one_line
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IReactorCore
-
-log = Logger()
 
 SETTINGS = {name: each for name, each in {**SOCKET_SETTINGS, **PROGRAM_SETTINGS}.items() if name != "tls"}
 """The settings that are options: all but those that are a table of their own."""
@@ -177,6 +177,11 @@ class Options(usage.Options):
             self.config = self._from_options(given) if self["config"] is None else self._from_file(given)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from error
+        if self.config.log_format == "json" and self.parent is not None:
+            for other in ("logger", "syslog"):
+                if self.parent.get(other):
+                    place = "--log-format" if self["config"] is None else f"{self['config']}: log_format"
+                    raise usage.UsageError(f"{place}: json cannot be combined with --{other} of twistd")
 
     def listenOf(self, socket: str) -> str:
         """Where the endpoints of the socket with that name were written, for messages."""
@@ -270,20 +275,35 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor as installed
 
     reactor = cast("ReactorBase", options.reactor or installed)
-    ours = options.parent is not None
-    signals = None
-    if options.parent is not None:
-        # Under twistd the process is ours.
-        make_steady(reactor)
-        signals = SignalHandler(reactor, options.parent.get("pidfile") or "")
-        reactor.callWhenRunning(signals.catch)
-    program = Program(options.listenOf, signals)
+    twistd = options.parent
+    if twistd is None:
+        program = Program(options.listenOf)
+        _serve(program, options, reactor)
+        return program
+    # Under twistd the process is ours.
+    make_steady(reactor)
+    signals = SignalHandler(reactor, twistd.get("pidfile") or "")
+    reactor.callWhenRunning(signals.catch)
+    log = stream_of(twistd)
+    first = FirstProcess() if is_daemon(twistd) else None
+    program = Program(
+        options.listenOf,
+        signals,
+        say=partial(say, log=log) if first is None else first.say,
+        observer=None if log is None else observer(log, options.config.log_format),
+    )
+    _serve(program, options, reactor)
+    tell_manager(program, reactor)
+    if first is not None:
+        first.setServiceParent(program)
+    return program
+
+
+def _serve(program: Program, options: Options, reactor: ReactorBase) -> None:
+    """With this process, or with workers."""
     if options.config.workers:
         workers = supervisor(options, reactor, program.fail)
         program.serve(workers, workers.reload, workers.kill)
     else:
         server = options.config.server(options.reactor)
         program.serve(server, Reloader(options, server).reload)
-    if ours:
-        tell_manager(program, reactor)
-    return program

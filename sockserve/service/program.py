@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import NoReturn, cast
 
-from twisted.application.service import MultiService
+from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 
 from sockserve import __version__
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
+from sockserve.service.failing import StartError, say
 from sockserve.service.signals import SignalHandler
 from sockserve.workers.ports import PortError
 from sockserve.workers.supervisor import Supervisor
@@ -28,22 +29,14 @@ FORM = "compiled" if compiled else "pure"
 """The form of the installed framings."""
 
 
-class StartError(SystemExit, Exception):
-    """Ends the program with status 1; its line has already been written.
-
-    It is also an Exception, so that twistd removes its pid file, and passes the line on when it runs as a daemon.
-    """
-
-    code = 1
-
-
 class Program(MultiService):
     """All services of one process.
 
     place: returns where the endpoints of the socket with that name were written, for messages.
     signals: handles the signals that end the process; None: the process is not ours.
     name: of the program, for messages.
-    log_apart: whether the log goes elsewhere than to standard error, so that messages are written there too.
+    say: tells whoever started it why it cannot start, in one line, which is in the log too.
+    observer: writes the log of the twistd application that this is added to; None: as twistd does by itself.
     """
 
     def __init__(
@@ -52,11 +45,13 @@ class Program(MultiService):
         signals: SignalHandler | None = None,
         *,
         name: str = NAME,
-        log_apart: bool = True,
+        say: Callable[[str], None] = say,
+        observer: ILogObserver | None = None,
     ) -> None:
         super().__init__()
         self._program = name
-        self._log_apart = log_apart
+        self._say = say
+        self._observer = observer
         self._place = place
         self._sockets: Server | Supervisor | None = None
         self._signals = signals
@@ -73,9 +68,20 @@ class Program(MultiService):
         if self._signals is not None:
             self._signals.reload, self._signals.kill = reload, kill
 
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        super().setServiceParent(parent)
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+
     def privilegedStartService(self) -> None:
         """Open the ports. Raises StartError at the first that cannot be opened."""
-        log.info("sockserve {version}, framings {form}", version=__version__, form=FORM)
+        log.info(
+            "sockserve {version}, framings {form}",
+            version=__version__,
+            form=FORM,
+            event_name="sockserve.program.started",
+            attributes={"sockserve.version": __version__, "sockserve.framings": FORM, "process.pid": os.getpid()},
+        )
         for service in self:
             for part in service if isinstance(service, Server) else [service]:
                 try:
@@ -87,7 +93,7 @@ class Program(MultiService):
 
     def fail(self, line: str) -> None:
         """The start has failed after the ports were open: end the program with status 1."""
-        self._tell(f"{self._program}: {line}")
+        self._tell(f"{self._program}: {line}", {})
         if self._signals is not None:
             self._signals.fail()
 
@@ -105,11 +111,9 @@ class Program(MultiService):
             # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
             reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
         line = f"{self._program}: {self._place(socket)}: {reason}"
-        self._tell(line)
+        self._tell(line, {"sockserve.socket": socket})
         raise StartError(line) from error
 
-    def _tell(self, line: str) -> None:
-        log.critical("{line}", line=line)
-        # twistd has replaced sys.stderr by its log.
-        if self._log_apart and sys.__stderr__ is not None:
-            print(line, file=sys.__stderr__)
+    def _tell(self, line: str, attributes: dict[str, str]) -> None:
+        log.critical("{line}", line=line, event_name="sockserve.program.failed", attributes=attributes)
+        self._say(line)

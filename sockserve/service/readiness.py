@@ -54,7 +54,13 @@ class Readiness(Service):
                 sender.setblocking(False)
                 sender.sendto(state.encode(), self._path)
         except OSError as error:
-            log.warn("The service manager was not told {state}: {error}", state=state, error=error)
+            log.warn(
+                "The service manager was not told {state}: {error}",
+                state=state,
+                error=str(error),
+                event_name="sockserve.manager.failed",
+                attributes={"sockserve.manager.state": state, "exception.message": str(error)},
+            )
 
 
 def tell_manager(services: MultiService, reactor: IReactorTime, environ: Mapping[str, str] | None = None) -> None:

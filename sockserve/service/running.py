@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from twisted.application.service import IService
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import globalLogBeginner
 
+from sockserve.config.checking import PROGRAM_SETTINGS, LogFormat
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.clock import make_steady
+from sockserve.service.failing import say
+from sockserve.service.logs import observer
 from sockserve.service.program import Program
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 
-def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> None:
+def run(*services: SocketServer | IService, log_file: TextIO | None = None, log_format: LogFormat = "text") -> None:
     """Run named sockets, and other Twisted services beside them, until a signal or `reactor.stop()`.
 
     The first SIGTERM or SIGINT stops accepting, and sends what is owed (see drain_timeout); then this returns, so that
@@ -28,15 +32,18 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
     signal. It runs the reactor that is installed; this cannot be done twice in one process.
 
     log_file: where the log goes; None: standard error.
+    log_format: "text", lines for people, or "json", one object a line; see docs/operating.md.
 
-    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address. If a port
-    cannot be opened, SystemExit with status 1; the log then says why, in one line.
+    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, or for
+    another log_format. If a port cannot be opened, SystemExit with status 1; the log then says why, in one line.
     """
     for service in services:
         if not IService.providedBy(service):
             raise TypeError(f"run: found {described(service)}; accepted: a SocketServer, or another Twisted service")
     if not services:
         raise TypeError("run: found nothing to run; accepted: a SocketServer, or another Twisted service")
+    form = PROGRAM_SETTINGS["log_format"].value.check("log_format", log_format)
+    log = sys.stderr if log_file is None else log_file
     server = Server(service for service in services if isinstance(service, SocketServer))
     from twisted.internet import reactor
 
@@ -45,15 +52,14 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
         lambda socket: f"{socket}: listen",
         signals,
         name=Path(sys.argv[0]).name,
-        log_apart=log_file is not None,
+        say=partial(say, log=log),
     )
     program.serve(server)
     for service in services:
         if not isinstance(service, SocketServer):
             service.setServiceParent(program)
     tell_manager(program, cast("ReactorBase", reactor))
-    observer = textFileLogObserver(sys.stderr if log_file is None else log_file)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([observer(log, cast("LogFormat", form))], redirectStandardIO=False)
     make_steady(reactor)
     program.privilegedStartService()
     program.startService()

@@ -94,7 +94,13 @@ class SignalHandler:
         else:
             # The signal may have interrupted the log itself.
             with suppress(RuntimeError):
-                log.warn("Received a second signal, {name}: ending at once", name=signal.Signals(number).name)
+                name = signal.Signals(number).name
+                log.warn(
+                    "Received a second signal, {name}: ending at once",
+                    name=name,
+                    event_name="sockserve.program.interrupted",
+                    attributes={"sockserve.signal": name},
+                )
             self._end(number)
 
     def _end(self, number: int) -> None:

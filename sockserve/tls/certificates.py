@@ -157,11 +157,21 @@ class Certificates:
         try:
             self._context = self._read()
         except (OSError, ValueError) as error:
+            reason = describe(error)
             log.warn(
-                "{name}: new certificates refused, the old ones stay: {reason}", name=self._name, reason=describe(error)
+                "{name}: new certificates refused, the old ones stay: {reason}",
+                name=self._name,
+                reason=reason,
+                event_name="sockserve.certificates.refused",
+                attributes={"sockserve.socket": self._name, "exception.message": reason},
             )
         else:
-            log.info("{name}: certificates read again", name=self._name)
+            log.info(
+                "{name}: certificates read again",
+                name=self._name,
+                event_name="sockserve.certificates.renewed",
+                attributes={"sockserve.socket": self._name},
+            )
 
     def _look(self) -> list[tuple[str, int, int, int] | None]:
         """What changes when a file does."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from sockserve.addresses import address_attributes
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT, Arrivals
 from sockserve.limits.events import Report
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
@@ -22,7 +23,8 @@ log = Logger()
 
 
 def _log(_: str, peer: str, text: str) -> None:
-    log.warn("{peer}: {text}", peer=peer, text=text)
+    attributes = address_attributes(peer)
+    log.warn("{peer}: {text}", peer=peer, text=text, event_name="sockserve.tls.failed", attributes=attributes)
 
 
 class TLSFactory(Factory["TLSTransport"]):

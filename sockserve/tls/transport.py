@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer, providedBy
 from zope.interface.declarations import Provides
 
-from sockserve.addresses import format_address
+from sockserve.addresses import address_attributes, format_address
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.limits.deadlines import Deadline
 from sockserve.tls.incoming import Incoming
@@ -377,7 +377,12 @@ class TLSTransport(Protocol):
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))
             name = f"{self._name} {self.peer}".lstrip()
-            log.info("{name}: its stream has ended without close_notify, it may be cut short", name=name)
+            log.info(
+                "{name}: its stream has ended without close_notify, it may be cut short",
+                name=name,
+                event_name="sockserve.tls.truncated",
+                attributes={"sockserve.socket": self._name, **address_attributes(self.peer)},
+            )
         self._state.told()
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.readConnectionLost()
@@ -489,7 +494,12 @@ class TLSTransport(Protocol):
             try:
                 self.wrappedProtocol.dataReceived(data)
             except Exception:
-                log.failure("{peer}: failed at the end of the connection", peer=self.peer)
+                log.failure(
+                    "{peer}: failed at the end of the connection",
+                    peer=self.peer,
+                    event_name="sockserve.handler.failed",
+                    attributes=address_attributes(self.peer),
+                )
 
     def getPeerCertificate(self) -> Certificate | None:
         """What the peer has shown; None: nothing. Known after the end of the connection too."""

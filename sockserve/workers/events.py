@@ -12,7 +12,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 def to_message(event: LogEvent) -> dict[str, Any]:
     """The event in plain values; its text is made here, where all that it names is known."""
-    message = {key: value for key, value in event.items() if isinstance(value, _PLAIN)}
+    message = {key: value for key, value in event.items() if isinstance(value, _PLAIN) or key == "attributes"}
     message["log_level"] = event.get("log_level", LogLevel.info).name
     message["log_text"] = formatEvent(event)
     failure = event.get("log_failure")
@@ -27,5 +27,15 @@ def from_message(message: dict[str, Any], worker: str) -> LogEvent:
     event = {**message, "log_level": LogLevel.lookupByName(level), "log_format": "{log_text}", "worker": worker}
     event["log_system"] = f"{message.get('log_namespace', '-')}#{level}, {worker}"
     if "log_traceback" in message:
-        event["log_format"] = "{log_text}\n{log_traceback}"
+        event["log_failure"] = _Told(message["log_traceback"])
     return event
+
+
+class _Told:
+    """Takes the place of a Failure for those who write its traceback."""
+
+    def __init__(self, traceback: str) -> None:
+        self._traceback = traceback
+
+    def getTraceback(self) -> str:
+        return self._traceback

@@ -7,13 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from twisted.logger import Logger
-
-from sockserve.addresses import format_address
 from sockserve.server.endpoints import slots_of
+from sockserve.server.listening import log_listening
 from sockserve.server.slots import Slot, Slots, address_of
-
-log = Logger()
 
 Listens = list[tuple[str, str]]
 """(name of the named socket, endpoint), in the order of the configuration."""
@@ -63,8 +59,7 @@ class SharedPorts:
             raise
         for key, name, slots in self._keyed(listens):
             if key not in self._ports:
-                address = format_address(address_of(ports[key].open[0]))
-                log.info("{name} listens on {address}", name=name, address=address)
+                log_listening(name, address_of(ports[key].open[0]))
             elif slots.backlog is not None:
                 for slot in ports[key].open:
                     _listen(slot, slots.backlog)

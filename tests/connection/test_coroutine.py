@@ -168,7 +168,7 @@ class PlainTests(SynchronousTestCase):
 
 
 EXPECTED = re.compile(
-    r"listens on|\(TCP Port|(?i:starting|stopping) factory|MessageFactory starting"
+    r"listens on|; messages: \d+ received|\(TCP Port|(?i:starting|stopping) factory|MessageFactory starting"
     # What asyncio says, with -X dev, of each call of 100 ms or more: any, on a busy machine.
     r"|Executing <.* took \d"
 )

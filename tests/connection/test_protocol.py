@@ -67,6 +67,9 @@ class Waiting:
     def leave(self, connection: Engine) -> None:
         pass
 
+    def go(self, connection: Engine) -> None:
+        pass
+
     def count(self, limit: str) -> None:
         pass
 

@@ -300,6 +300,10 @@ class Flushing:
     address, peer = None, ""
 
     @property
+    def attributes(self) -> dict[str, object]:
+        return {}
+
+    @property
     def flushed(self) -> bool:
         self.looks += 1
         return self.done

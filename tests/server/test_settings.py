@@ -582,7 +582,7 @@ class MeaningTests(SynchronousTestCase):
     def test_each_setting_is_a_key_an_option_and_an_argument(self) -> None:
         arguments = set(inspect.signature(SocketServer).parameters)
         keys = {*SOCKET_SETTINGS, *FILE_SETTINGS, "name"}
-        self.assertEqual(arguments, keys - {"socket", "memory_budget"} | {"memory", "reactor"})
+        self.assertEqual(arguments, keys - {"socket", "memory_budget", "log_format"} | {"memory", "reactor"})
         self.assertEqual({*SETTINGS}, keys - {"socket", "tls", "name"})
         text = str(Options(MemoryReactorClock()))
         for name, about in settings_of(SocketSettings).items():

@@ -21,7 +21,7 @@ from tests.support import processes
 ROOT = processes.ROOT
 # In the root of a checkout this finds the plugin without an installation.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
-LISTENS = re.compile(r"listens on (\S+)")
+LISTENS = re.compile(r"listens on ([^\s\"]+)")
 # Seconds that nothing here should need.
 PATIENCE = 30
 

@@ -163,7 +163,7 @@ class TrafficLogTests(SynchronousTestCase):
                 client.shutdown(socket.SHUT_WR)
                 list(reads(client))
             log = server.stop()
-        lines = [line.partition("] ")[2] for line in log.splitlines() if f"{host}:{port}" in line]
+        *lines, end = [line.partition("] ")[2] for line in log.splitlines() if f"{host}:{port}" in line]
         self.assertEqual(
             lines,
             [
@@ -172,3 +172,4 @@ class TrafficLogTests(SynchronousTestCase):
                 f"echo {host}:{port}: Connection closing...",
             ],
         )
+        self.assertIn(f"echo {host}:{port}: closed by the peer after ", end)
