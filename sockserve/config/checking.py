@@ -24,6 +24,7 @@ from sockserve.fields import (
     settings_of,
 )
 from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, MemoryBudget, budget_of
+from sockserve.limits.places import Places
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.endpoints import KINDS
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
@@ -137,13 +138,17 @@ class Config:
         """The budget of one process, from now on."""
         return budget_of(reactor, self.memory_budget // (self.workers or 1))
 
-    def server(self, reactor: object = None) -> Server:
+    def server(
+        self, reactor: object = None, places: Callable[[SocketSettings], Places | None] = lambda _: None
+    ) -> Server:
         """The service that runs all sockets, not started yet; of one process, with its share of the memory.
 
-        reactor: None: the global one.
+        reactor: None: the global one. places: where the limits of each socket count; None: here.
         """
         memory = self.memory(reactor)
-        return Server(SocketServer.of(socket, memory=memory, reactor=reactor) for socket in self.sockets)
+        return Server(
+            SocketServer.of(socket, memory=memory, reactor=reactor, places=places(socket)) for socket in self.sockets
+        )
 
 
 def check_program(table: Mapping[str, object], place: Place) -> tuple[ProgramSettings, dict[str, object]]:

@@ -151,19 +151,25 @@ class Admission(Generic[C]):
         """It goes on elsewhere."""
         self._remove(connection, None)
 
+    def place_of(self, connection: C) -> str:
+        """The name of the place that a connection takes along when it goes on elsewhere; "": it has none."""
+        return ""
+
+    def taking(self, place: str) -> None:
+        """The next connection that is taken has this place."""
+
     def _remove(self, connection: C, ended: Callable[[C], None] | None) -> None:
         self.peers.leave(connection)
+        self._leaves(connection)
         ran = self.running.pop(connection.id, None) is not None
         waited = not ran and connection in self._waiting
         if waited:
             self._waiting.remove(connection)
         if (ran or waited) and ended is not None:
             ended(connection)
-        if ran and self._waiting and not self._moving:
-            following = self._waiting.popleft()
-            self._admit(following)
-            following.start()
-        self._accept(not self._waiting)
+        if ran:
+            self._let_next_in()
+        self._accept(self._room)
         self._check_drained()
         if not self.running:
             emptying, self._emptying = self._emptying, []
@@ -230,6 +236,20 @@ class Admission(Generic[C]):
             connection.tell("drain_timeout")
             connection.abort()
         return len(unfinished)
+
+    def _leaves(self, connection: C) -> None:
+        """A connection is over, or goes on elsewhere."""
+
+    @property
+    def _room(self) -> bool:
+        """Whether connections need not wait."""
+        return not self._waiting
+
+    def _let_next_in(self) -> None:
+        if self._waiting and not self._moving:
+            following = self._waiting.popleft()
+            self._admit(following)
+            following.start()
 
     def _welcome(self, connection: C) -> bool:
         """Whether its peer may have one more connection; counts it if so."""

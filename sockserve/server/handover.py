@@ -32,12 +32,16 @@ _LONGEST_LOOK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A connection on its way. socket: the name of its named socket. endpoint: the one that it came by."""
+    """A connection on its way.
+
+    socket: the name of its named socket. endpoint: the one that it came by. place: see Admission.place_of.
+    """
 
     socket: str
     endpoint: str
     family: int
     carried: Carried
+    place: str = ""
 
 
 class Give(Protocol):
@@ -143,7 +147,8 @@ class Handover:
         carried = connection.give()
         if carried is None:
             return
-        parcel = Parcel(self._name, self._endpoints[_factory(connection)], connection.family, carried)
+        endpoint, place = self._endpoints[_factory(connection)], self._admission.place_of(connection)
+        parcel = Parcel(self._name, endpoint, connection.family, carried, place)
         try:
             self._give(parcel, connection.go)
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -31,6 +32,7 @@ from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget, budget_of
+from sockserve.limits.places import Places, SharedAdmission
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.draining import drain
@@ -119,13 +121,22 @@ class SocketServer(Service):
         self._build(checked, checked.memory, checked.reactor)
 
     @classmethod
-    def of(cls, settings: SocketSettings, *, memory: MemoryBudget | None = None, reactor: object = None) -> Self:
-        """The service for checked settings."""
+    def of(
+        cls,
+        settings: SocketSettings,
+        *,
+        memory: MemoryBudget | None = None,
+        reactor: object = None,
+        places: Places | None = None,
+    ) -> Self:
+        """The service for checked settings. places: where its limits count; None: here."""
         server = cls.__new__(cls)
-        server._build(settings, memory, reactor)
+        server._build(settings, memory, reactor, places)
         return server
 
-    def _build(self, settings: SocketSettings, memory: MemoryBudget | None, reactor: object) -> None:
+    def _build(
+        self, settings: SocketSettings, memory: MemoryBudget | None, reactor: object, places: Places | None = None
+    ) -> None:
         if reactor is None:
             from twisted.internet import reactor
         name = settings.name
@@ -135,7 +146,8 @@ class SocketServer(Service):
         self._memory = budget_of(reactor) if memory is None else memory
         self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
         self._ports = Ports(name, self._reactor)
-        self._admission: Admission[Engine] = Admission(
+        gate = Admission if places is None else partial(SharedAdmission, places=places, name=str(os.getpid()))
+        self._admission: Admission[Engine] = gate(
             settings.max_connections,
             settings.when_full,
             self._ports.accept,
@@ -275,7 +287,9 @@ class SocketServer(Service):
         Raises StopIteration for an endpoint that it does not have.
         """
         factory = next(factory for factory, endpoint in self._endpoints.items() if endpoint == parcel.endpoint)
+        self._admission.taking(parcel.place)
         take(self._reactor, descriptor, parcel.family, factory, parcel.carried)
+        self._admission.taking("")
 
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""

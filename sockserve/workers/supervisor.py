@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from sockserve.config.checking import ConfigError
 from sockserve.workers.link import Message
+from sockserve.workers.places import Places
 from sockserve.workers.ports import Listens, PortError, SharedPorts
 from sockserve.workers.process import Command, Standing, WorkerProcess
 
@@ -94,6 +95,7 @@ class Supervisor(Service):
         self._coming: Generation | None = None
         self._reload_again = False
         self._leaving: set[WorkerProcess] = set()
+        self._places = Places()
         self._stopping = False
         self.clean = True
 
@@ -156,6 +158,7 @@ class Supervisor(Service):
             self._take_over(coming)
 
     def gone(self, worker: WorkerProcess) -> None:
+        self._places.gone(worker)
         if worker in self._leaving:
             self._leaving.remove(worker)
             if not self._leaving and worker.since and not self._stopping:
@@ -168,7 +171,8 @@ class Supervisor(Service):
             self._replace(self._current, worker)
 
     def told(self, worker: WorkerProcess, message: Message) -> None:
-        pass
+        if "place" in message:
+            self._places.told(worker, message)
 
     # Bringing up a generation.
 
@@ -192,6 +196,7 @@ class Supervisor(Service):
                 return
             self._start(generation, generation.count - len(generation.others))
         if all(each.standing is Standing.READY for each in generation.others):
+            self._places.limit(worker.loaded["limits"])
             generation.places, generation.others = [*generation.others], []
             for number, each in enumerate(generation.places):
                 self._serve(generation, each, number)

@@ -7,6 +7,7 @@ serve     slots: how many descriptors there are for each endpoint. The answer is
 give      listens: what the other worker listens to; with the descriptor of a link to it. It ends after that.
 take      with the descriptor of a link, over which connections come.
 ask       request: see sockserve.server.figures. The answer is `answer`, with the same number.
+place     what became of a `place` that it has asked for.
 stop      Drain, and end.
 
 When it has stopped, it says `is: stopped`, and whether that was `clean`. `log` is an event of its log.
@@ -36,6 +37,9 @@ from sockserve.workers.link import Link, Message
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
+    from sockserve.limits.places import Asker
+    from sockserve.server.settings import SocketSettings
+
 log = Logger()
 
 Load = Callable[[Message], Config]
@@ -54,6 +58,7 @@ class Worker:
         self._load = load
         self._link = Link(reactor, link, self._told, self.stop)
         self._server = Server()
+        self._places: dict[str, LinkedPlaces] = {}
         self._serving = False
         self._stopping = False
 
@@ -79,11 +84,13 @@ class Worker:
                 Link(self._reactor, socket.socket(fileno=descriptors[0]), self._parcel_came)
             case "stop":
                 self.stop()
+            case "place":
+                self._places[message["socket"]].answered(message)
 
     def _told_to_load(self, source: Message) -> None:
         try:
             config = self._load(source)
-            self._server = config.server(self._reactor)
+            self._server = config.server(self._reactor, self._places_of)
         except ConfigError as error:
             self._link.send({"is": "wrong", "line": str(error)})
         except Exception as error:
@@ -92,7 +99,22 @@ class Worker:
             sockets = self._server.sockets.values()
             listens = [(one.name, str(each.opening.endpoint)) for one in sockets for each in one.settings.listens]
             patience = max(cast("float", one.settings.drain_timeout) for one in sockets)
-            self._link.send({"is": "ready", "listens": listens, "drain_timeout": patience, "workers": config.workers})
+            limits = {one.name: _limits(one.settings) for one in sockets}
+            self._link.send(
+                {
+                    "is": "ready",
+                    "workers": config.workers,
+                    "listens": listens,
+                    "drain_timeout": patience,
+                    "limits": limits,
+                }
+            )
+
+    def _places_of(self, settings: SocketSettings) -> LinkedPlaces | None:
+        if settings.max_connections is None and settings.max_connections_per_peer is None:
+            return None
+        places = self._places[settings.name] = LinkedPlaces(self._link, settings.name)
+        return places
 
     def _told_to_serve(self, slots: list[int], descriptors: list[int]) -> None:
         counts = iter(slots)
@@ -131,6 +153,48 @@ class Worker:
     def _stopped(self, _: object) -> None:
         self._link.send({"is": "stopped", "clean": self._server.clean})
         self._link.close(self._reactor.stop)
+
+
+class LinkedPlaces:
+    """The places of one named socket, which the supervisor keeps; see sockserve.limits.places."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self._link = link
+        self._name = name
+        self._asker: Asker | None = None
+
+    def ask(self, place: str, peer: str, asker: Asker) -> None:
+        self._asker = asker
+        self._send("ask", place, peer)
+
+    def keep(self, place: str, peer: str) -> None:
+        self._send("keep", place, peer)
+
+    def give_back(self, place: str) -> None:
+        self._send("give back", place, "")
+
+    def answered(self, message: Message) -> None:
+        """The supervisor has answered."""
+        assert self._asker is not None
+        match message["is"]:
+            case "granted":
+                self._asker.granted(message["place"])
+            case "full":
+                self._asker.full(message["place"])
+            case "refused":
+                self._asker.refused(message["place"], message["limit"], message["text"])
+
+    def _send(self, what: str, place: str, peer: str) -> None:
+        self._link.send({"place": place, "what": what, "socket": self._name, "peer": peer})
+
+
+def _limits(settings: SocketSettings) -> dict[str, object]:
+    """Those that hold for all workers together; see sockserve.workers.places."""
+    return {
+        "connections": settings.max_connections,
+        "per_peer": settings.max_connections_per_peer,
+        "refuse": settings.when_full == "refuse",
+    }
 
 
 def _give(taker: Link, parcel: Parcel, go: Callable[[], int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -137,6 +138,73 @@ class ServingTests(WorkerCase):
             self.assertIn(int(sender.recv(100)), known)
         server.stop()
         self.assertFalse((self.folder / "x").exists())
+
+
+class LimitTests(WorkerCase):
+    def connect(self, server: Server) -> socket.socket:
+        client = socket.create_connection(server.address, PATIENCE)
+        self.addCleanup(client.close)
+        client.sendall(b"?")
+        return client
+
+    def test_one_client_at_a_time_whoever_serves_it(self) -> None:
+        server = self.start(f"{PID}\nmax_connections = 1", program="workers = 3")
+        first = self.connect(server)
+        serving = int(line_of(first))
+        others = [self.connect(server) for _ in range(8)]
+        for _ in range(20):
+            first.sendall(b"?")
+            line_of(first)
+            self.assertEqual(select.select(others, [], [], 0)[0], [])
+        # The place of a worker that has died is free.
+        os.kill(serving, signal.SIGKILL)
+        served = 0
+        while others:
+            for answered in select.select(others, [], [], PATIENCE)[0]:
+                others.remove(answered)
+                try:
+                    line_of(answered)
+                except ConnectionError:
+                    # It was with the one that was killed.
+                    continue
+                served += 1
+                self.assertEqual(select.select(others, [], [], 0)[0], [])
+                answered.close()
+        self.assertGreater(served, 0)
+
+    def test_what_one_peer_may_have_and_what_is_refused(self) -> None:
+        other = PID.replace("socket.pid", "socket.full")
+        server = self.start(
+            f"{PID}\nmax_connections_per_peer = 2", f'{other}\nmax_connections = 2\nwhen_full = "refuse"', listen=2
+        )
+        addresses = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in server.addresses)]
+        clients = []
+        for address, words in zip(
+            addresses,
+            ("127.0.0.1 already has 2 connections (max_connections_per_peer)", "2 already connected (max_connections)"),
+            strict=True,
+        ):
+            for _ in range(2):
+                client = socket.create_connection(address, PATIENCE)
+                self.addCleanup(client.close)
+                clients.append(client)
+                client.sendall(b"?")
+                line_of(client)
+            self.assert_refused(address)
+            server.wait_for(words)
+        # Who has a place keeps it in a reload.
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("have ended")
+        for address in addresses:
+            self.assert_refused(address)
+        for client in clients:
+            client.sendall(b"?")
+            line_of(client)
+
+    def assert_refused(self, address: tuple[str, int]) -> None:
+        for _ in range(4):
+            with socket.create_connection(address, PATIENCE) as late:
+                self.assertEqual(late.recv(10), b"")
 
 
 class EndTests(WorkerCase):
