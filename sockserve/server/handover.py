@@ -152,7 +152,13 @@ class Handover:
         try:
             self._give(parcel, connection.go)
         except Exception as error:
-            log.warn("{peer}: it cannot move: {error}; closing", peer=connection.peer, error=error)
+            log.warn(
+                "{peer}: it cannot move: {error}; closing",
+                peer=connection.peer,
+                error=str(error),
+                event_name="sockserve.connection.stays",
+                attributes=connection.attributes,
+            )
             self._stay(connection)
         else:
             self._moving.discard(connection)

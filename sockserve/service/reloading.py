@@ -98,7 +98,7 @@ class Reloader:
 
     def reload(self) -> None:
         """Read everything again, and serve it. A mistake is one line in the log, and changes nothing."""
-        log.info("Reloading")
+        log.info("Reloading", event_name="sockserve.reload.started", attributes={})
         changed = self._modules.changed
         forgotten = self._modules.forget() if changed else {}
         try:
@@ -113,7 +113,7 @@ class Reloader:
         self._modules = Modules(_names(config))
 
     def _tell(self, line: str) -> None:
-        log.error("Nothing has changed: {line}", line=line)
+        log.error("Nothing has changed: {line}", line=line, event_name="sockserve.reload.failed", attributes={})
 
     def _serve(self, config: Config, changed: bool) -> None:
         if config.workers:
@@ -130,9 +130,19 @@ class Reloader:
         before = [*self._server.sockets.values()]
         new = [each for each in sockets if each not in before]
         left = self._server.replace(sockets)
-        log.info("Reloaded: {new} new or changed, {same} as before", new=len(new), same=len(sockets) - len(new))
+        log.info(
+            "Reloaded: {new} new or changed, {same} as before",
+            new=len(new),
+            same=len(sockets) - len(new),
+            event_name="sockserve.reload.serving",
+            attributes={},
+        )
         if len(before) + len(new) > len(sockets):
-            left.addCallback(lambda _: log.info("All sockets from before the reload have ended"))
+            left.addCallback(_told)
+
+
+def _told(_: object) -> None:
+    log.info("All sockets from before the reload have ended", event_name="sockserve.reload.done", attributes={})
 
 
 def _names(config: Config) -> Iterator[str]:

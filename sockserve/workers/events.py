@@ -25,6 +25,7 @@ def from_message(message: dict[str, Any], worker: str) -> LogEvent:
     """The event, to be logged again. worker: names the process that it is from."""
     level = message["log_level"]
     event = {**message, "log_level": LogLevel.lookupByName(level), "log_format": "{log_text}", "worker": worker}
+    event["attributes"] = {**message.get("attributes", {}), "sockserve.worker": worker}
     event["log_system"] = f"{message.get('log_namespace', '-')}#{level}, {worker}"
     if "log_traceback" in message:
         event["log_failure"] = _Told(message["log_traceback"])

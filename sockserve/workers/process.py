@@ -167,7 +167,14 @@ class WorkerProcess(ProcessProtocol):
         how = f"ended with status {end.exitCode}"
         if end.signal is not None:
             how = f"was ended by {signal.Signals(end.signal).name}"
-        log.warn("{worker}, {standing}, {how}", worker=str(self), standing=before.name.lower(), how=how)
+        log.warn(
+            "{worker}, {standing}, {how}",
+            worker=str(self),
+            standing=before.name.lower(),
+            how=how,
+            event_name="sockserve.worker.ended",
+            attributes={"process.pid": self.pid, "sockserve.worker.standing": before.name.lower()},
+        )
 
     def _received(self, message: Message, _: list[int]) -> None:
         if "log" in message:

@@ -134,7 +134,7 @@ class Supervisor(Service):
         if self._coming is not None:
             self._reload_again = True
             return
-        log.info("Reloading")
+        log.info("Reloading", event_name="sockserve.reload.started", attributes={})
         try:
             source = self._read()
         except ConfigError as error:
@@ -162,7 +162,9 @@ class Supervisor(Service):
         if worker in self._leaving:
             self._leaving.remove(worker)
             if not self._leaving and worker.since and not self._stopping:
-                log.info("All workers from before the reload have ended")
+                log.info(
+                    "All workers from before the reload have ended", event_name="sockserve.reload.done", attributes={}
+                )
         if self._stopping:
             self.clean = self.clean and (worker.clean or not worker.since)
         elif self._coming is not None and worker in self._coming.workers:
@@ -211,7 +213,12 @@ class Supervisor(Service):
         if old is not None:
             self._retire(old, generation)
             self._ports.close_others(generation.listens)
-        log.info("{count} workers serve", count=generation.count)
+        log.info(
+            "{count} workers serve",
+            count=generation.count,
+            event_name="sockserve.workers.serving",
+            attributes={"sockserve.workers": generation.count},
+        )
         self._fill(generation)
         if self._reload_again:
             self._reload_again = False
@@ -250,14 +257,16 @@ class Supervisor(Service):
             self.reload()
 
     def _unchanged(self, line: str) -> None:
-        log.error("Nothing has changed: {line}", line=line)
+        log.error("Nothing has changed: {line}", line=line, event_name="sockserve.reload.failed", attributes={})
 
     # Keeping one up.
 
     def _replace(self, generation: Generation, worker: WorkerProcess) -> None:
         """One of those that serve, or of those beside them, is gone."""
         if worker.line:
-            log.error("A worker cannot start: {line}", line=worker.line)
+            log.error(
+                "A worker cannot start: {line}", line=worker.line, event_name="sockserve.worker.failed", attributes={}
+            )
         if worker in generation.others:
             generation.others.remove(worker)
         else:

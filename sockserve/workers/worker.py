@@ -136,7 +136,13 @@ class Worker:
             moving.append(one.handOver(endpoints, partial(_give, taker)))
 
         def moved(counts: list[int]) -> None:
-            log.info("{count} connections have moved", count=sum(counts))
+            count = sum(counts)
+            log.info(
+                "{count} connections have moved",
+                count=count,
+                event_name="sockserve.worker.moved",
+                attributes={"sockserve.connections": count},
+            )
             # Not before the other side has them all.
             taker.close(self.stop)
 
@@ -148,7 +154,13 @@ class Worker:
             self._server.sockets[parcel.socket].take(parcel, *descriptors)
         except OSError as error:
             # The peer has reset it on the way.
-            log.debug("{socket}: a connection was lost: {error}", socket=parcel.socket, error=error)
+            log.debug(
+                "{socket}: a connection was lost while it moved: {error}",
+                socket=parcel.socket,
+                error=str(error),
+                event_name="sockserve.connection.lost",
+                attributes={"sockserve.socket": parcel.socket},
+            )
 
     def _stopped(self, _: object) -> None:
         self._link.send({"is": "stopped", "clean": self._server.clean})
