@@ -1,5 +1,8 @@
 """relay: every message goes to all other clients of the same named socket, in one order for all.
 
+This is the relay within one process; sockserve.handlers.shared is that of several, and differs only in how a message
+comes from `Relay.send` to `Relay.deliver`.
+
 A client that does not read is dropped once more than `max_queued` bytes wait for it: its slowness is never the others'
 problem.
 """
@@ -35,7 +38,11 @@ class Relay:
         return RelayProtocol(self)
 
     def send(self, messages: list[bytes], sender: RelayProtocol) -> None:
-        """Give the messages to all but their sender."""
+        """A client has said this: deliver it."""
+        self.deliver(messages, sender)
+
+    def deliver(self, messages: list[bytes], sender: object) -> None:
+        """Give the messages to all clients but their sender."""
         frames = _Frames()
         for client in list(self.clients):
             if client is not sender:

@@ -18,6 +18,7 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
+from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
 from sockserve.limits.arrivals import Arrivals
@@ -27,6 +28,7 @@ from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
+from sockserve.redis.commands import Unavailable
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
+    from sockserve.redis.address import RedisAddress
     from sockserve.tls.certificates import Certificates
 
 __all__ = ["Listen", "Server", "SocketServer"]
@@ -88,13 +91,15 @@ class SocketServer(Service):
     reactor: None: the global one.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
-    twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged.
+    twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged. With
+    a `relay` it first asks Redis, which blocks for a few seconds at most, and raises ValueError if that is of no use.
 
     settings: its checked settings.
     ports: the open ports.
     events: one for each connection that a limit ends or refuses; call `events.listen` to receive them.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because the handler failed. Logged when the service has stopped.
+    relay: what its clients share with those of other processes; None without that setting.
     """
 
     @accepts(SocketArguments)
@@ -136,7 +141,12 @@ class SocketServer(Service):
         self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
-        make = settings.answers.make(reactor, settings.max_pending, settings.threads)
+        self.relay = self._shared_relay(settings)
+        make = (
+            settings.answers.make(reactor, settings.max_pending, settings.threads)
+            if self.relay is None
+            else self.relay.client
+        )
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         options = settings.connection_options()
@@ -159,8 +169,8 @@ class SocketServer(Service):
 
     @property
     def clean(self) -> bool:
-        """Whether no connection was aborted because of drain_timeout."""
-        return "drain_timeout" not in self.closings
+        """Whether no connection was aborted because of drain_timeout, and nothing that came from one was lost."""
+        return "drain_timeout" not in self.closings and (self.relay is None or not self.relay.unfinished)
 
     @property
     def ports(self) -> list[IListeningPort]:
@@ -180,6 +190,8 @@ class SocketServer(Service):
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
         super().privilegedStartService()
+        if self.relay is not None:
+            self._begin(self.relay)
         self._admission.open()
         self.closings.clear()
         for endpoint, factory, certificates in self._listen:
@@ -195,6 +207,8 @@ class SocketServer(Service):
         if not self._opening:
             self.privilegedStartService()
         super().startService()
+        if self.relay is not None:
+            self.relay.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
@@ -206,9 +220,12 @@ class SocketServer(Service):
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
-        return self._admission.drain().addTimeout(
-            cast("float", self.settings.drain_timeout), self._reactor, self._abort
-        )
+        drained = self._admission.drain()
+        if self.relay is not None:
+            relay = self.relay
+            drained.addCallback(lambda _: relay.when_empty())
+        drained.addTimeout(cast("float", self.settings.drain_timeout), self._reactor, self._abort)
+        return drained if self.relay is None else drained.addCallback(lambda _: Deferred.fromCoroutine(relay.stop()))
 
     def _stopped(self, _: object) -> None:
         self._lines.flush()
@@ -218,12 +235,27 @@ class SocketServer(Service):
 
     def _abort(self, result: object, seconds: float) -> None:
         count = self._admission.abort()
+        if not count:
+            # Only the relay has not finished: it says so.
+            return
         log.warn(
             "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
             name=self.name,
             count=count,
             seconds=f"{seconds:g}",
         )
+
+    def _shared_relay(self, settings: SocketSettings) -> SharedRelay | None:
+        if settings.relay is None:
+            return None
+        address, room = cast("RedisAddress", settings.relay), cast("int", settings.max_queued)
+        return SharedRelay(settings.name, address, room=room, memory=self._memory, reactor=self._reactor)
+
+    def _begin(self, relay: SharedRelay) -> None:
+        try:
+            relay.begin()
+        except Unavailable as error:
+            raise SettingError("relay", f"{self.settings.relay}: {error}") from None
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.

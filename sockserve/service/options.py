@@ -132,9 +132,9 @@ class Options(usage.Options):
         except ConfigError as error:
             raise usage.UsageError(str(error)) from error
 
-    def listenOf(self, socket: str) -> str:
-        """Where the endpoints of the socket with that name were written, for messages."""
-        return "--listen" if self["config"] is None else f"{self['config']}: {path_of(socket)}.listen"
+    def placeOf(self, socket: str, setting: str) -> str:
+        """Where a setting of the socket with that name was written, for messages."""
+        return _option(setting) if self["config"] is None else f"{self['config']}: {path_of(socket)}.{setting}"
 
     def _from_file(self, given: dict[str, Any]) -> Config:
         others = sorted(_option(name) for name in given)
@@ -227,7 +227,7 @@ def makeService(options: Options) -> MultiService:
         make_steady(reactor)
         signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
         reactor.callWhenRunning(signals.catch)
-    program = Program(options.config.server(options.reactor), options.listenOf, signals)
+    program = Program(options.config.server(options.reactor), options.placeOf, signals)
     if options.parent is not None:
         tell_manager(program, cast("ReactorBase", reactor))
     return program

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from sockserve import __version__
+from sockserve.fields import SettingError
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
 from sockserve.service.signals import SignalHandler
@@ -38,7 +39,7 @@ class StartError(SystemExit, Exception):
 class Program(MultiService):
     """All services of one process.
 
-    place: returns where the endpoints of the socket with that name were written, for messages.
+    place: returns where the setting of the socket with that name was written, for messages.
     signals: handles the signals that end the process; None: the process is not ours.
     name: of the program, for messages.
     log_apart: whether the log goes elsewhere than to standard error, so that messages are written there too.
@@ -47,7 +48,7 @@ class Program(MultiService):
     def __init__(
         self,
         server: Server,
-        place: Callable[[str], str],
+        place: Callable[[str, str], str],
         signals: SignalHandler | None = None,
         *,
         name: str = NAME,
@@ -62,14 +63,16 @@ class Program(MultiService):
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Open the ports. Raises StartError at the first that cannot be opened."""
+        """Open the ports. Raises StartError at the first that cannot be opened, or relay that cannot be used."""
         log.info("sockserve {version}, framings {form}", version=__version__, form=FORM)
         for service in self:
             for part in service if isinstance(service, Server) else [service]:
                 try:
                     part.privilegedStartService()
+                except SettingError as error:
+                    self._fail(self._place(str(part.name), error.key), error.reason, error)
                 except (CannotListenError, OSError, OverflowError) as error:
-                    self._fail(str(part.name), error)
+                    self._fail(self._place(str(part.name), "listen"), _reason(error), error)
 
     def stopService(self) -> Deferred[None]:
         """Fires when all is drained; see SocketServer.stopService."""
@@ -79,14 +82,18 @@ class Program(MultiService):
         if self._signals is not None:
             self._signals.stopped(all(socket.clean for socket in self._server.sockets.values()))
 
-    def _fail(self, socket: str, error: Exception) -> NoReturn:
-        reason: object = error
-        if isinstance(error, OSError) and error.filename2:
-            # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
-            reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
-        line = f"{self._program}: {self._place(socket)}: {reason}"
+    def _fail(self, place: str, reason: object, error: Exception) -> NoReturn:
+        line = f"{self._program}: {place}: {reason}"
         log.critical("{line}", line=line)
         # twistd has replaced sys.stderr by its log.
         if self._log_apart and sys.__stderr__ is not None:
             print(line, file=sys.__stderr__)
         raise StartError(line) from error
+
+
+def _reason(error: Exception) -> object:
+    """Why an endpoint cannot be opened."""
+    if isinstance(error, OSError) and error.filename2:
+        # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
+        return f"{os.fsdecode(error.filename2)}: {error.strerror}"
+    return error

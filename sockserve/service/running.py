@@ -43,7 +43,7 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
     signals = SignalHandler(cast("ReactorBase", reactor))
     program = Program(
         server,
-        lambda socket: f"{socket}: listen",
+        lambda socket, setting: f"{socket}: {setting}",
         signals,
         name=Path(sys.argv[0]).name,
         log_apart=log_file is not None,
