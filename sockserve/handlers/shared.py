@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from twisted.internet.defer import gatherResults
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
 from sockserve.handlers.relay import Relay, RelayProtocol
+from sockserve.redis.commands import READ_BYTES
 from sockserve.redis.stream import Stream
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ log = Logger("sockserve.redis")
 
 # Bytes of one client that may wait; then it is not read from until half of that has come back.
 _WAITING = 64 * 1024
+# Seconds for which the next messages wait for clients that do not read.
+_PATIENCE = 0.25
 _REASON = "relay"
 
 
@@ -154,6 +158,15 @@ class SharedRelay(Relay):
             # What one says when it is read from again may fill the room.
             client.has_settled()
 
+    def when_taken(self) -> Deferred[None]:
+        """Fires when the clients have taken what was delivered, but soon: who does not read must not hold up others.
+
+        After an outage more may have to be delivered at once than max_queued allows for one client.
+        """
+        slow = [client.whenWritable() for client in self._clients if client.blocked]
+        taken: Deferred[None] = gatherResults(slow, consumeErrors=True).addCallback(lambda _: None)
+        return taken.addTimeout(_PATIENCE, self._reactor, lambda *_: None)
+
     # What memory_budget counts.
 
     @property
@@ -190,7 +203,8 @@ class SharedRelay(Relay):
 
     def _new_stream(self) -> Stream:
         key = self._address.key or f"sockserve:relay:{self._name}"
-        return Stream(self._address, key, self._name, self, self._reactor)
+        size = min(READ_BYTES, self._room // 2)
+        return Stream(self._address, key, self._name, self, self._reactor, read_bytes=size)
 
 
 class SharedClient(RelayProtocol):
@@ -224,6 +238,11 @@ class SharedClient(RelayProtocol):
             self._shared.adjust(self)
         elif not self.waiting:
             self.loseConnection()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it does not read, as far as is known."""
+        return self._engine.sending.blocked
 
     @property
     def keptBytes(self) -> int:

@@ -14,7 +14,7 @@ LONGEST = 512 * 1024 * 1024
 
 READ_BYTES = 1024 * 1024
 READ_COUNT = 500
-"""Of the entries of one reply, all but the last fit into so many bytes; and there are no more than so many."""
+"""How much is read at once, in bytes and entries."""
 
 # KEYS: the stream. ARGV: the last id that was read, how many entries at most, and bytes.
 # Returns how many entries were ever added, how many there are, the ids of the first of these and of the last that was
@@ -56,9 +56,9 @@ class Unavailable(Exception):
     """Redis cannot be reached, does not answer, or refuses a command. str() is one line."""
 
 
-def read_command(key: str, position: str, count: int = READ_COUNT) -> tuple[Argument, ...]:
-    """Read at most `count` entries after the position."""
-    return ("EVAL", READ, 1, key, position, count, READ_BYTES)
+def read_command(key: str, position: str, count: int, size: int) -> tuple[Argument, ...]:
+    """Read at most `count` entries after the position, of which all but the last have at most `size` bytes."""
+    return ("EVAL", READ, 1, key, position, count, size)
 
 
 def add_command(key: str, maxlen: int, pairs: list[bytes]) -> tuple[Argument, ...]:

@@ -24,7 +24,7 @@ def probe(address: RedisAddress, key: str) -> tuple[int, str]:
         with _connected(address) as connection, connection.makefile("rb") as replies:
             for command in (*address.greeting, trim_command(key, address.maxlen)):
                 ask(connection, replies, command)
-            reply = ask(connection, replies, read_command(key, ENDLESS, 0))
+            reply = ask(connection, replies, read_command(key, ENDLESS, 0, 0))
     except (OSError, ValueError) as error:
         # An error of TLS has more in its strerror than in its arguments; a timeout has none.
         raise Unavailable(reason_of(error)) from None

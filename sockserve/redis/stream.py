@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from sockserve.limits.flood import FloodGuard
-from sockserve.redis.commands import Unavailable, add_command, read_command, wait_command
+from sockserve.redis.commands import READ_BYTES, READ_COUNT, Unavailable, add_command, read_command, wait_command
 from sockserve.redis.connection import RedisConnection
 from sockserve.redis.probe import probe
 from sockserve.redis.reading import News, Reading, passed
@@ -40,17 +40,30 @@ class Listener(Protocol):
     def settled(self, entries: Sequence[Entry]) -> None:
         """These need not wait any more. Called after they were delivered."""
 
+    def when_taken(self) -> Deferred[None]:
+        """Fires when what was delivered has gone on. Asked before more is read."""
+
 
 class Stream:
     """One process's access to the stream, from `begin` to `stop`.
 
     address, key: where it is. name: for the log. listener: gets all that comes after `begin`.
+    read_bytes: how much is read at once; a single message may be longer.
 
     waiting: what was added here and has not come back. missed: how many entries were removed before they were read.
     connected: whether messages come and go.
     """
 
-    def __init__(self, address: RedisAddress, key: str, name: str, listener: Listener, reactor: IReactorTime) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        key: str,
+        name: str,
+        listener: Listener,
+        reactor: IReactorTime,
+        *,
+        read_bytes: int = READ_BYTES,
+    ) -> None:
         self.waiting = Waiting()
         self.missed = 0
         self.connected = False
@@ -58,10 +71,12 @@ class Stream:
         self._key = key
         self._name = name
         self._listener = listener
+        self._read_bytes = read_bytes
         self._reactor = reactor
         self._lines = FloodGuard(log, reactor, name)
         self._reading = Reading(0, "0-0")
         self._running: Deferred[None] | None = None
+        self.running = False
         self._news: Deferred[None] | None = None
         self._empty: list[Deferred[None]] = []
         # When the connection was lost; None: it is there, or none was needed yet.
@@ -75,11 +90,14 @@ class Stream:
 
     def start(self) -> None:
         """Connect, and keep connected."""
+        self.running = True
         self._running = Deferred.fromCoroutine(self._run())
+        # The wait between two attempts.
         self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     async def stop(self) -> None:
         """Returns when the connections are closed. What waits then stays where it is."""
+        self.running = False
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -119,11 +137,13 @@ class Stream:
         while True:
             try:
                 await self._connect_and_go_on()
-            except Unavailable as error:
+            except (Unavailable, CancelledError) as error:
                 reason: object = error
             except Exception as error:
                 log.failure("{name}: {address} is used wrongly", name=self._name, address=self._address)
                 reason = reason_of(error)
+            if not self.running:
+                return
             attempts = 0 if self.connected else attempts + 1
             self._lost(reason)
             await deferLater(self._reactor, _DELAY(attempts))
@@ -181,8 +201,8 @@ class Stream:
                 await reader.call(*wait_command(self._key, self._reading.position, _WAIT), patience=_WAIT)
 
     async def _read(self, reader: RedisConnection) -> bool:
-        """Read what has come. Returns whether that was nothing."""
-        reply = await reader.call(*read_command(self._key, self._reading.position))
+        """Read what has come. Returns whether that was all."""
+        reply = await reader.call(*read_command(self._key, self._reading.position, READ_COUNT, self._read_bytes))
         news = self._reading.take(reply)
         if news.lost:
             log.warn(
@@ -203,6 +223,8 @@ class Stream:
                 key=self._key,
             )
         self._pass_on(news)
+        if not news.end:
+            await self._listener.when_taken()
         return news.end
 
     async def _add_on(self, writer: RedisConnection) -> None:

@@ -31,7 +31,11 @@ def check_together(settings: SocketSettings) -> None:
         ("proxy_from", settings.proxy_protocol, "proxy_protocol is not set; accepted: both of them"),
         ("threads", answers.function, NO_FUNCTION),
         ("max_pending", answers.function, NO_FUNCTION),
-        ("relay", settings.handler == "relay", "this handler shares nothing; accepted: with the handler relay"),
+        (
+            "relay",
+            settings.conversation is None and settings.handler == "relay",
+            "this handler shares nothing; accepted: with the handler relay",
+        ),
     ):
         if name in given and not useful:
             raise SettingError(name, reason)

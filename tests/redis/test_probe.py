@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from contextlib import suppress
 from threading import Thread
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -93,7 +93,7 @@ class ProbeTests(SynchronousTestCase):
 
     def answer(self, listening: socket.socket, said: bytes | None) -> None:
         connection, _ = listening.accept()
-        with connection, suppress(OSError):
+        with connection, contextlib.suppress(OSError):
             connection.settimeout(10)
             connection.recv(1)
             if said is not None:

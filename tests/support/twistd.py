@@ -29,10 +29,12 @@ PATIENCE = 30
 class Server:
     """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
 
-    def __init__(self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> None:
+    def __init__(
+        self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, reactor: str = "default"
+    ) -> None:
         start = subprocess.Popen if fresh else processes.Process
         self.process = start(
-            [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
+            [*TWISTD, f"--pidfile={pid_file}", f"--reactor={reactor}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,9 +126,11 @@ class Server:
 
 
 @contextmanager
-def running(*options: str, listen: int = 1, pid_file: str = "", fresh: bool = False) -> Iterator[Server]:
+def running(
+    *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, reactor: str = "default"
+) -> Iterator[Server]:
     """A server with these options, ended when the block is left."""
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, reactor=reactor)
     try:
         yield server
     finally:
