@@ -159,7 +159,6 @@ class Stream:
                 pass
             self.waiting.rewind()
             self._added = None
-            self._back()
             both = [Deferred.fromCoroutine(self._read_on(reader)), Deferred.fromCoroutine(self._add_on(writer))]
             try:
                 await gatherResults(both, consumeErrors=True)
@@ -230,12 +229,17 @@ class Stream:
     async def _add_on(self, writer: RedisConnection) -> None:
         while True:
             pairs = self.waiting.batch()
+            if not self.connected and not pairs:
+                self._back()
             if not pairs:
                 self._news = Deferred()
                 await self._news
                 continue
             last, rewound = self.waiting.last_added, self.waiting.rewound
             number = await writer.call(*add_command(self._key, self._address.maxlen, pairs))
+            if not self.connected:
+                # Not before: it may be there, and refuse what is added.
+                self._back()
             if rewound == self.waiting.rewound:
                 self._added = number.decode(), last
                 self._settle_passed()

@@ -14,6 +14,8 @@ from sockserve.fields import SettingError
 from sockserve.framing import parse
 from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.memory import MemoryBudget
+from sockserve.redis import connection
+from sockserve.redis.connection import RedisConnection
 from sockserve.server.sockets import Listen, SocketServer
 from tests.support.authority import Authority
 from tests.support.redis import RedisServer, free_port
@@ -246,6 +248,48 @@ class OutageTests(SharedCase):
         for name in "ab":
             own = [each for each in messages(heard[0]) if each[0] == name]
             self.assertEqual(own, [f"{name}{number:05}" for number in range(count)])
+
+    async def test_a_redis_that_does_not_answer_has_not_forgotten(self) -> None:
+        self.patch(connection, "TIMEOUT", 0.2)
+        redis = RedisServer(self)
+        self.addCleanup(redis.thaw)
+        servers = [self.room(redis) for _ in range(2)]
+        (a,), (b,) = [await self.clients(server, 1) for server in servers]
+        a.send(frame("before"))
+        await b.until(9)
+        redis.freeze()
+        for number in range(10):
+            a.send(frame(f"{number}"))
+        await self.lost(servers[0])
+        redis.thaw()
+        a.send(frame("after"))
+        self.assertEqual(messages(await b.until(9 + 10 * 4 + 8)), ["before", *"0123456789", "after"])
+        # What it was sent over the old connection was added, whether before or after the new one read it.
+        await self.until(lambda: not self.relay(servers[0]).waiting)
+        self.assertEqual(len(self.logged("is lost: it has not answered for ")), len(self.logged("is lost: ")))
+        self.assertEqual(self.relay(servers[0]).missed, 0)
+
+    async def test_a_redis_that_takes_nothing_is_lost_until_it_does(self) -> None:
+        redis = RedisServer(self)
+        servers = [self.room(redis) for _ in range(2)]
+        (a,), (b,) = [await self.clients(server, 1) for server in servers]
+        redis.ask(("CONFIG", "SET", "maxmemory", 1))
+        a.send(frame("hello"))
+        attempts: list[object] = []
+        make = RedisConnection.open.__func__  # type: ignore[attr-defined]
+
+        async def counted(cls: Any, *args: Any) -> Any:  # noqa: ANN401
+            attempts.append(args)
+            return await make(cls, *args)
+
+        self.patch(RedisConnection, "open", classmethod(counted))
+        await self.until(lambda: len(attempts) > 5)
+        redis.ask(("CONFIG", "SET", "maxmemory", 0))
+        self.assertEqual(messages(await b.until(8)), ["hello"])
+        await self.back(*servers)
+        (line,) = self.logged("is lost: ")
+        self.assertIn("is lost: OOM command not allowed", line)
+        self.assertEqual(len(self.logged("is back after ")), 1)
 
     async def test_a_redis_that_comes_back_empty_is_noticed(self) -> None:
         redis = RedisServer(self, keeps=False)

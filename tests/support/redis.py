@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -73,6 +74,16 @@ class RedisServer:
         if process is not None:
             process.terminate()
             process.communicate(timeout=PATIENCE)
+
+    def freeze(self) -> None:
+        """From now on it does not answer."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on with all that it was sent meanwhile."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def ask(self, *commands: tuple[Argument, ...]) -> object:
         """The answer to the last of these commands, given over one connection."""
