@@ -107,9 +107,7 @@ class Stream:
     def put(self, messages: list[bytes], sender: object) -> int:
         """Add messages. They wait until they come back. Returns the bytes of memory that they take."""
         weight = self.waiting.put(messages, sender)
-        news, self._news = self._news, None
-        if news is not None:
-            news.callback(None)
+        self._wake()
         return weight
 
     def give_up(self, of: Callable[[object], bool]) -> int:
@@ -212,6 +210,7 @@ class Stream:
             )
             self.waiting.rewind()
             self._added = None
+            self._wake()
         if news.missed:
             self.missed += news.missed
             self._lines.warn(
@@ -243,6 +242,12 @@ class Stream:
             if rewound == self.waiting.rewound:
                 self._added = number.decode(), last
                 self._settle_passed()
+
+    def _wake(self) -> None:
+        """There is something to add."""
+        news, self._news = self._news, None
+        if news is not None:
+            news.callback(None)
 
     # What has come.
 

@@ -308,6 +308,20 @@ class OutageTests(SharedCase):
         self.assertEqual(messages(b.received), [*"01234", "meanwhile"])
         self.assertEqual(len(self.logged(f"has lost entries of {KEY} that it had; reading what it has now")), 2)
 
+    async def test_a_stream_that_is_deleted_while_it_is_read(self) -> None:
+        redis = RedisServer(self)
+        servers = [self.room(redis) for _ in range(2)]
+        (a,), (b,) = [await self.clients(server, 1) for server in servers]
+        a.send(frame("one") + frame("two"))
+        await b.until(12)
+        redis.ask(("DEL", KEY))
+        a.send(frame("new"))
+        self.assertEqual(messages(await b.until(18)), ["one", "two", "new"])
+        b.send(frame("old"))
+        self.assertEqual(messages(await a.until(6)), ["old"])
+        self.assertEqual(len(self.logged("has lost entries of ")), 2)
+        self.assertEqual(self.logged("is lost"), [])
+
     async def test_what_was_removed_meanwhile_is_counted(self) -> None:
         redis = RedisServer(self)
         servers = [self.room(redis) for _ in range(2)]
