@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -39,7 +39,7 @@ class StartError(SystemExit, Exception):
 class Program(MultiService):
     """All services of one process.
 
-    place: returns where the setting of the socket with that name was written, for messages.
+    place: returns where a setting of the socket with that name was written, for messages.
     signals: handles the signals that end the process; None: the process is not ours.
     name: of the program, for messages.
     log_apart: whether the log goes elsewhere than to standard error, so that messages are written there too.
@@ -69,10 +69,8 @@ class Program(MultiService):
             for part in service if isinstance(service, Server) else [service]:
                 try:
                     part.privilegedStartService()
-                except SettingError as error:
-                    self._fail(self._place(str(part.name), error.key), error.reason, error)
-                except (CannotListenError, OSError, OverflowError) as error:
-                    self._fail(self._place(str(part.name), "listen"), _reason(error), error)
+                except (SettingError, CannotListenError, OSError, OverflowError) as error:
+                    self._fail(str(part.name), error)
 
     def stopService(self) -> Deferred[None]:
         """Fires when all is drained; see SocketServer.stopService."""
@@ -82,18 +80,16 @@ class Program(MultiService):
         if self._signals is not None:
             self._signals.stopped(all(socket.clean for socket in self._server.sockets.values()))
 
-    def _fail(self, place: str, reason: object, error: Exception) -> NoReturn:
-        line = f"{self._program}: {place}: {reason}"
+    def _fail(self, socket: str, error: Exception) -> NoReturn:
+        setting, reason = "listen", cast("object", error)
+        if isinstance(error, SettingError):
+            setting, reason = error.key, error.reason
+        elif isinstance(error, OSError) and error.filename2:
+            # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
+            reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
+        line = f"{self._program}: {self._place(socket, setting)}: {reason}"
         log.critical("{line}", line=line)
         # twistd has replaced sys.stderr by its log.
         if self._log_apart and sys.__stderr__ is not None:
             print(line, file=sys.__stderr__)
         raise StartError(line) from error
-
-
-def _reason(error: Exception) -> object:
-    """Why an endpoint cannot be opened."""
-    if isinstance(error, OSError) and error.filename2:
-        # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
-        return f"{os.fsdecode(error.filename2)}: {error.strerror}"
-    return error
