@@ -97,6 +97,7 @@ class SharedRelay(Relay):
         for client in self._clients:
             client.waiting = 0
         self._left_behind = 0
+        self._full = False
         self._memory.leave(self)
 
     def when_empty(self) -> Deferred[None]:
