@@ -12,6 +12,7 @@ proxy       the PROXY protocol: a client's address, as its proxy sends it
 tls         TLS below the protocols, on both sides, and certificates
 connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
 client      connections that we open: connect, reconnecting
+redis       a stream of messages in Redis that several processes share
 handlers    what answers messages: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
 config      files and command lines, checked as a whole

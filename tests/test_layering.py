@@ -32,6 +32,7 @@ FLOORS = {
     "tls": 4,
     "connection": 5,
     "client": 6,
+    "redis": 6,
     "handlers": 7,
     "server": 8,
     "config": 9,

@@ -1,11 +1,15 @@
 """relay: every message goes to all other clients of the same named socket, in one order for all.
 
+This is the relay within one process; sockserve.handlers.shared is that of several, and differs only in how a message
+comes from `Relay.send` to `Relay.deliver`.
+
 A client that does not read is dropped once more than `max_queued` bytes wait for it: its slowness is never the others'
 problem.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import connectionDone
@@ -35,7 +39,7 @@ class Relay:
         return RelayProtocol(self)
 
     def send(self, messages: list[bytes], sender: RelayProtocol) -> None:
-        """Give the messages to all but their sender."""
+        """A client has said this: deliver it."""
         if self._later is not None:
             # Some clients do not have the messages before these yet: the memory budget had others read from again.
             self._later.append((messages, sender))
@@ -43,22 +47,28 @@ class Relay:
         self._later = [(messages, sender)]
         try:
             for each in self._later:
-                self._send(*each)
+                self.deliver(*each)
         finally:
             self._later = None
 
-    def _send(self, messages: list[bytes], sender: RelayProtocol) -> None:
-        frames = _Frames(sender)
-        for client in list(self.clients):
-            if client is not sender:
+    def deliver(self, messages: list[bytes], sender: object) -> None:
+        """Give the messages to all clients but their sender."""
+        clients = [client for client in self.clients if client is not sender]
+        if clients:
+            # One budget is for all of them.
+            frames = _Frames(clients[0]._engine.grow)
+            for client in clients:
                 client.pass_on(messages, frames)
 
 
 class _Frames:
-    """The frames of some messages, made once for clients in a row that have the same framing."""
+    """The frames of some messages, made once for clients in a row that have the same framing.
 
-    def __init__(self, sender: RelayProtocol) -> None:
-        self._sender = sender
+    grow: told how many bytes they take.
+    """
+
+    def __init__(self, grow: Callable[[int], None]) -> None:
+        self._grow = grow
         self._framing: Framing | None = None
         self._made = b""
 
@@ -68,7 +78,7 @@ class _Frames:
             self._made = framing.encode_all(messages)
             self._framing = framing
             # Once for all clients.
-            self._sender._engine.grow(len(self._made))
+            self._grow(len(self._made))
         return self._made
 
 

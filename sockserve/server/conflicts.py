@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from sockserve.client.endpoints import KINDS as CLIENT_KINDS
 from sockserve.fields import SettingError, settings_of
 from sockserve.framing.raw import Raw
 from sockserve.handlers.names import is_coroutine_handler
+from sockserve.redis.commands import LONGEST
 
 if TYPE_CHECKING:
     from sockserve.server.settings import SocketSettings
@@ -29,6 +31,11 @@ def check_together(settings: SocketSettings) -> None:
         ("proxy_from", settings.proxy_protocol, "proxy_protocol is not set; accepted: both of them"),
         ("threads", answers.function, NO_FUNCTION),
         ("max_pending", answers.function, NO_FUNCTION),
+        (
+            "relay",
+            settings.conversation is None and settings.handler == "relay",
+            "this handler shares nothing; accepted: with the handler relay",
+        ),
     ):
         if name in given and not useful:
             raise SettingError(name, reason)
@@ -36,6 +43,8 @@ def check_together(settings: SocketSettings) -> None:
         raise SettingError(
             "threads", "only for a handler that blocks, not for a coroutine function; accepted: one of the two"
         )
+    if settings.relay is not None:
+        _check_relay(settings)
     if udp is not None:
         _check_datagrams(settings, udp)
     if kinds == {"udp"}:
@@ -57,6 +66,16 @@ def check_together(settings: SocketSettings) -> None:
         raise SettingError("handshake_timeout", "there is no handshake; accepted: with tls or proxy_protocol")
     check_addresses([settings], lambda _: "listen")
     check_circles([settings], lambda _: "handler")
+
+
+def _check_relay(settings: SocketSettings) -> None:
+    """What messages in Redis need."""
+    if find_spec("txredisapi") is None:
+        raise SettingError("relay", "it needs txredisapi; accepted: with what the extra sockserve[redis] installs")
+    if settings.longest > LONGEST:
+        raise SettingError(
+            "relay", f"Redis holds messages of at most {LONGEST} bytes; accepted: a max_length of no more"
+        )
 
 
 def _check_datagrams(settings: SocketSettings, udp: str) -> None:

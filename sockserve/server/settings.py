@@ -36,9 +36,10 @@ from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
 from sockserve.handlers.names import Handler, as_conversation, as_handler
 from sockserve.limits.admission import WhenFull
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
+from sockserve.redis.address import RedisAddress
 from sockserve.server.conflicts import check_together
 from sockserve.server.endpoints import Opening, ServerEndpoint, opening
-from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, TLS, Listen
+from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, RELAY, TLS, Listen
 from sockserve.tls.certificates import CertificateError, Certificates, TLSConfig
 
 T = TypeVar("T")
@@ -115,6 +116,13 @@ class SocketSettings:
         None,
         none="none",
         datagrams=True,
+    )
+    relay: str | RedisAddress | None = setting(
+        RELAY,
+        "Messages",
+        "A stream in Redis or Valkey through which a relay reaches the clients of other processes too.",
+        None,
+        none="this process only",
     )
     max_length: Size = setting(
         SIZE_VALUE,

@@ -24,6 +24,7 @@ from sockserve.connection.factory import MessageFactory
 from sockserve.connection.handover import take
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
+from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
 from sockserve.limits.arrivals import Arrivals
@@ -34,6 +35,7 @@ from sockserve.limits.flood import FloodGuard
 from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.limits.places import Places, SharedAdmission
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
+from sockserve.redis.commands import Unavailable
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
+    from sockserve.redis.address import RedisAddress
     from sockserve.server.endpoints import Opening
     from sockserve.tls.certificates import Certificates
 
@@ -100,13 +103,15 @@ class SocketServer(Service):
     reactor: None: the global one.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
-    twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged.
+    twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged. With
+    a `relay` it first asks Redis, which blocks for a few seconds at most, and raises ValueError if that is of no use.
 
     settings: its checked settings.
     ports: the open ports.
     events: one for each connection that a limit ends or refuses; call `events.listen` to receive them.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because the handler failed. Logged when the service has stopped.
+    relay: what its clients share with those of other processes; None without that setting.
     """
 
     @accepts(SocketArguments)
@@ -162,6 +167,12 @@ class SocketServer(Service):
         # The connections whose end is in the log although the peer has not closed them yet.
         self._told: set[int] = set()
         make = settings.answers.make(reactor, settings.max_pending, settings.threads)
+        self.relay = self._shared_relay(settings)
+        make = (
+            settings.answers.make(reactor, settings.max_pending, settings.threads)
+            if self.relay is None
+            else self.relay.client
+        )
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         self._inherits = False
@@ -191,8 +202,8 @@ class SocketServer(Service):
 
     @property
     def clean(self) -> bool:
-        """Whether no connection was aborted because of drain_timeout."""
-        return "drain_timeout" not in self.closings
+        """Whether no connection was aborted because of drain_timeout, and nothing that came from one was lost."""
+        return "drain_timeout" not in self.closings and (self.relay is None or not self.relay.unfinished)
 
     @property
     def ports(self) -> list[IListeningPort]:
@@ -294,6 +305,8 @@ class SocketServer(Service):
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
         super().privilegedStartService()
+        if self.relay is not None:
+            self._begin(self.relay)
         self._admission.open()
         self.closings.clear()
         self.openPorts()
@@ -330,6 +343,8 @@ class SocketServer(Service):
         if not self._opening:
             self.privilegedStartService()
         super().startService()
+        if self.relay is not None:
+            self.relay.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
@@ -344,9 +359,15 @@ class SocketServer(Service):
         return closed.addCallback(self._drain).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
-        seconds = cast("float", self.settings.drain_timeout)
-        draining = Deferred.fromCoroutine(drain(self._admission, self._arrivals, self._reactor, seconds))
-        return draining.addCallback(self._drained)
+        return Deferred.fromCoroutine(self._finish(cast("float", self.settings.drain_timeout)))
+
+    async def _finish(self, seconds: float) -> None:
+        end = self._reactor.seconds() + seconds
+        self._drained(await drain(self._admission, self._arrivals, self._reactor, seconds))
+        if self.relay is not None:
+            left = max(0.0, end - self._reactor.seconds())
+            await self.relay.when_empty().addTimeout(left, self._reactor, lambda *_: None)
+            await self.relay.stop()
 
     def _stopped(self, _: object) -> None:
         # Nothing is owed to these any more, but the program may end before their peers close them.
@@ -386,6 +407,18 @@ class SocketServer(Service):
             write()
         else:
             self._lines.line("closed", write, LogLevel.info)
+
+    def _shared_relay(self, settings: SocketSettings) -> SharedRelay | None:
+        if settings.relay is None:
+            return None
+        address, room = cast("RedisAddress", settings.relay), cast("int", settings.max_queued)
+        return SharedRelay(settings.name, address, room=room, memory=self._memory, reactor=self._reactor)
+
+    def _begin(self, relay: SharedRelay) -> None:
+        try:
+            relay.begin()
+        except Unavailable as error:
+            raise SettingError("relay", f"{self.settings.relay}: {error}") from None
 
     def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
         """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.

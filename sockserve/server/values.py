@@ -15,6 +15,8 @@ from sockserve.framing import Framing
 from sockserve.framing.names import is_framing
 from sockserve.handlers.names import CONVERSATION as TALK
 from sockserve.handlers.names import NAMES as HANDLERS
+from sockserve.redis.address import ACCEPTED as REDIS
+from sockserve.redis.address import RedisAddress, parse_address
 from sockserve.server.endpoints import ENDPOINT, ServerEndpoint
 from sockserve.text import described, shown
 from sockserve.tls.certificates import TLSConfig
@@ -96,6 +98,10 @@ def _tls(value: object) -> TLSConfig:
         raise SettingError(f"tls.{error.key}", error.reason) from None
 
 
+def _relay(value: object) -> RedisAddress:
+    return value if isinstance(value, RedisAddress) else parse_address(of(str)(value))
+
+
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
@@ -119,6 +125,7 @@ NETWORKS = Value(
     _parts,
     repeatable=True,
 )
+RELAY = Value(REDIS, _relay, "URL")
 TLS = Value("a table [socket.NAME.tls] with certificate in it, or a TLSConfig", _tls, "")
 
 

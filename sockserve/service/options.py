@@ -183,9 +183,9 @@ class Options(usage.Options):
                     place = "--log-format" if self["config"] is None else f"{self['config']}: log_format"
                     raise usage.UsageError(f"{place}: json cannot be combined with --{other} of twistd")
 
-    def listenOf(self, socket: str) -> str:
-        """Where the endpoints of the socket with that name were written, for messages."""
-        return "--listen" if self["config"] is None else f"{self['config']}: {path_of(socket)}.listen"
+    def placeOf(self, socket: str, setting: str) -> str:
+        """Where a setting of the socket with that name was written, for messages."""
+        return _option(setting) if self["config"] is None else f"{self['config']}: {path_of(socket)}.{setting}"
 
     def _from_file(self, given: dict[str, Any]) -> Config:
         others = sorted(_option(name) for name in given)
@@ -277,7 +277,7 @@ def makeService(options: Options) -> MultiService:
     reactor = cast("ReactorBase", options.reactor or installed)
     twistd = options.parent
     if twistd is None:
-        program = Program(options.listenOf)
+        program = Program(options.placeOf)
         _serve(program, options, reactor)
         return program
     # Under twistd the process is ours.
@@ -287,7 +287,7 @@ def makeService(options: Options) -> MultiService:
     log = stream_of(twistd)
     first = FirstProcess() if is_daemon(twistd) else None
     program = Program(
-        options.listenOf,
+        options.placeOf,
         signals,
         say=partial(say, log=log) if first is None else first.say,
         observer=None if log is None else observer(log, options.config.log_format),

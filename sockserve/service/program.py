@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from sockserve import __version__
+from sockserve.fields import SettingError
 from sockserve.framing import compiled
 from sockserve.server.sockets import Server
 from sockserve.service.failing import StartError, say
@@ -32,7 +33,7 @@ FORM = "compiled" if compiled else "pure"
 class Program(MultiService):
     """All services of one process.
 
-    place: returns where the endpoints of the socket with that name were written, for messages.
+    place: returns where a setting of the socket with that name was written, for messages.
     signals: handles the signals that end the process; None: the process is not ours.
     name: of the program, for messages.
     say: tells whoever started it why it cannot start, in one line, which is in the log too.
@@ -41,7 +42,7 @@ class Program(MultiService):
 
     def __init__(
         self,
-        place: Callable[[str], str],
+        place: Callable[[str, str], str],
         signals: SignalHandler | None = None,
         *,
         name: str = NAME,
@@ -74,7 +75,7 @@ class Program(MultiService):
             parent.setComponent(ILogObserver, self._observer)
 
     def privilegedStartService(self) -> None:
-        """Open the ports. Raises StartError at the first that cannot be opened."""
+        """Open the ports. Raises StartError at the first that cannot be opened, or relay that cannot be used."""
         log.info(
             "sockserve {version}, framings {form}",
             version=__version__,
@@ -88,7 +89,7 @@ class Program(MultiService):
                     part.privilegedStartService()
                 except PortError as error:
                     self._fail(error.socket, cast("Exception", error.__cause__))
-                except (CannotListenError, OSError, OverflowError) as error:
+                except (SettingError, CannotListenError, OSError, OverflowError) as error:
                     self._fail(str(part.name), error)
 
     def fail(self, line: str) -> None:
@@ -106,11 +107,13 @@ class Program(MultiService):
             self._signals.stopped(self._sockets is None or self._sockets.clean)
 
     def _fail(self, socket: str, error: Exception) -> NoReturn:
-        reason: object = error
-        if isinstance(error, OSError) and error.filename2:
+        setting, reason = "listen", cast("object", error)
+        if isinstance(error, SettingError):
+            setting, reason = error.key, error.reason
+        elif isinstance(error, OSError) and error.filename2:
             # Twisted's lock of a unix socket is a link: filename is a process id, filename2 the lock.
             reason = f"{os.fsdecode(error.filename2)}: {error.strerror}"
-        line = f"{self._program}: {self._place(socket)}: {reason}"
+        line = f"{self._program}: {self._place(socket, setting)}: {reason}"
         self._tell(line, {"sockserve.socket": socket})
         raise StartError(line) from error
 

@@ -49,7 +49,7 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None, log_
 
     signals = SignalHandler(cast("ReactorBase", reactor))
     program = Program(
-        lambda socket: f"{socket}: listen",
+        lambda socket, setting: f"{socket}: {setting}",
         signals,
         name=Path(sys.argv[0]).name,
         say=partial(say, log=log),

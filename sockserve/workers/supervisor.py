@@ -217,7 +217,7 @@ class Supervisor(Service):
             "{count} workers serve",
             count=generation.count,
             event_name="sockserve.workers.serving",
-            attributes={"sockserve.workers": generation.count},
+            attributes={"sockserve.worker.count": generation.count},
         )
         self._fill(generation)
         if self._reload_again:

@@ -121,10 +121,15 @@ class Worker:
         rest = iter(descriptors)
         for one in self._server.sockets.values():
             one.inherit([[next(rest) for _ in range(next(counts))] for _ in one.settings.listens])
-        self._server.privilegedStartService()
-        self._server.startService()
-        for each in descriptors:
-            os.close(each)
+        try:
+            self._server.privilegedStartService()
+            self._server.startService()
+        except Exception as error:
+            self._link.send({"is": "wrong", "line": one_line(error)})
+            return
+        finally:
+            for each in descriptors:
+                os.close(each)
         self._serving = True
         self._link.send({"is": "serving"})
 

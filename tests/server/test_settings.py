@@ -85,6 +85,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "proxy_from": {"proxy_protocol": True},
     "handshake_timeout": {"proxy_protocol": True},
     "threads": {"handler": f"{HERE}:answer"},
+    "relay": {"handler": "relay"},
 }
 """What has to stand beside a setting for it to mean anything."""
 
@@ -426,6 +427,18 @@ class WrongValueTests(FormCase):
                 TLSConfig(**{"certificate": "x", name: b"x"})  # type: ignore[arg-type]
         self.assertIn("tls.certificate: none: cannot be read", self.python(tls=TLSConfig(certificate="none")))
 
+    def test_relays(self) -> None:
+        value: Any
+        accepted = "accepted: redis://[USER:PASSWORD@]HOST"
+        for value, words in (
+            ("", "it does not begin with redis://"),
+            ("redis://us:secret@h:0", "the port is a number from 1 to 65535"),
+        ):
+            self.check("relay", value, f"{words}", self.python, self.toml, self.options)
+        for value, words in ((5, "an integer, 5"), (True, "a boolean, true"), (["redis://h"], "a list")):
+            self.check("relay", value, f"found {words}; {accepted}", self.python, self.toml)
+        self.check("relay", b"redis://h", f"found bytes, b'redis://h'; {accepted}", self.python)
+
     def test_names(self) -> None:
         for name in ("", " ", "a\nb", "x" * 101, None, 5, b"x", True):
             line = str(self.assertRaises(ValueError, SocketServer, name, "tcp:1"))
@@ -465,6 +478,12 @@ class UselessValueTests(FormCase):
                 ":OWN' has its own max_length, 20",
             ),
             ({"on_bad_frame": "skip", "framing": f"{HERE}:OWN"}, "has its own on_bad_frame, close"),
+            ({"relay": "redis://h"}, "relay: this handler shares nothing; accepted: with the handler relay"),
+            ({"relay": "redis://h", "conversation": f"{HERE}:talk"}, "relay: this handler shares nothing"),
+            (
+                {"relay": "redis://h", "handler": "relay", "max_length": "513M"},
+                "relay: Redis holds messages of at most 536870912 bytes; accepted: a max_length of no more",
+            ),
             ({"listen": "udp:1", "max_connections": 5}, "max_connections: udp has no connections; accepted: with an"),
             ({"listen": "udp:1", "idle_timeout": 5}, "idle_timeout: udp has no connections"),
             ({"listen": "udp:1", "framing": "windev"}, "listen: udp is always raw"),
@@ -582,7 +601,7 @@ class MeaningTests(SynchronousTestCase):
     def test_each_setting_is_a_key_an_option_and_an_argument(self) -> None:
         arguments = set(inspect.signature(SocketServer).parameters)
         keys = {*SOCKET_SETTINGS, *FILE_SETTINGS, "name"}
-        self.assertEqual(arguments, keys - {"socket", "memory_budget", "log_format"} | {"memory", "reactor"})
+        self.assertEqual(arguments, keys - {"socket", "memory_budget", "log_format", "workers"} | {"memory", "reactor"})
         self.assertEqual({*SETTINGS}, keys - {"socket", "tls", "name"})
         text = str(Options(MemoryReactorClock()))
         for name, about in settings_of(SocketSettings).items():

@@ -30,11 +30,17 @@ class Server:
     """process: the running twistd. addresses: where it listens, as it logged them. lines: its whole log so far."""
 
     def __init__(
-        self, *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, folder: Path | None = None
+        self,
+        *options: str,
+        listen: int = 1,
+        pid_file: str = "",
+        fresh: bool = False,
+        folder: Path | None = None,
+        reactor: str = "default",
     ) -> None:
         start = subprocess.Popen if fresh or folder else processes.Process
         self.process = start(
-            [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
+            [*TWISTD, f"--pidfile={pid_file}", f"--reactor={reactor}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -133,10 +139,15 @@ class Server:
 
 @contextmanager
 def running(
-    *options: str, listen: int = 1, pid_file: str = "", fresh: bool = False, folder: Path | None = None
+    *options: str,
+    listen: int = 1,
+    pid_file: str = "",
+    fresh: bool = False,
+    folder: Path | None = None,
+    reactor: str = "default",
 ) -> Iterator[Server]:
     """A server with these options, ended when the block is left. folder: where modules are searched for; fresh then."""
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, reactor=reactor)
     try:
         yield server
     finally:
