@@ -27,11 +27,12 @@ from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
-from sockserve.limits.events import LimitEvent
+from sockserve.limits.events import BadFrame, LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.limits.totals import Traffic
 from sockserve.sockets import read_now
-from sockserve.text import reason_of
+from sockserve.text import printable, reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
+    from sockserve.framing.errors import FramingError
 
 # The log shows the names of rooms, not of modules.
 log = Logger("sockserve.connection")
@@ -52,6 +54,9 @@ _ENDED: Final = Incoming.ENDED
 
 # One for all; frozenset() would make a new one each time.
 _NO_HOLDS: Final[frozenset[str]] = frozenset()
+
+# The reasons that hold a peer up which sends more than can be answered, or taken by it.
+_BACK_PRESSURE: Final = frozenset({"answers", "memory_budget", "other side", "writing"})
 
 # Bytes of answers to one read that are collected, to be sent in one write.
 _BATCH_SIZE: Final = 256 * 1024
@@ -92,7 +97,10 @@ class Engine:
     receiver: the user's half, whose methods are called. transport: see transports. options: see ConnectionOptions.
 
     id: the connection's number within its named socket; 0 outside one.
+    since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
+    limit: the name of the first limit that has ended it; "": none has.
+    pauses: how often reading was paused to hold the peer up.
     skipped: bad frames skipped in this read.
     """
 
@@ -103,17 +111,19 @@ class Engine:
         "_holds",
         "_local",
         "_reading",
-        "_since",
         "_watched",
         "bytes_received",
         "bytes_sent",
         "encoder",
         "id",
+        "limit",
         "loss",
         "options",
+        "pauses",
         "receiver",
         "receiving",
         "sending",
+        "since",
         "skipped",
         "state",
         "transport",
@@ -125,14 +135,15 @@ class Engine:
         self.options = options
         self.id = 0
         self.loss: ConnectionLost | None = None
+        self.limit = ""
+        self.pauses = 0
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         # Whether a sweep watches it. None: sending never needs one.
         self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
-        # Seconds since the epoch.
-        self._since = time.time()
+        self.since = time.time()
         # 0: not yet.
         self._established = 0.0
         self._local = transports.local_of(transport)
@@ -143,7 +154,7 @@ class Engine:
         self._early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
-        self.receiving = Receiving(framing, receiver, transport)
+        self.receiving = Receiving(framing, receiver, transport, self.bad_frame)
         self.encoder = Encoder(framing, self)
         self.sending = Sending(transport, self, receiver)
         self._closing: Closing | None = None
@@ -179,6 +190,27 @@ class Engine:
         return self.state.wire is Wire.LOST
 
     @property
+    def traffic(self) -> Traffic:
+        """What it has moved so far."""
+        receiving = self.receiving
+        return Traffic(receiving.delivered, self.encoder.count, self.bytes_received, self.bytes_sent, self.pauses)
+
+    @property
+    def reason(self) -> str:
+        """Why it is over; see sockserve.limits.totals."""
+        cause = self.state.cause
+        if self.limit:
+            return self.limit
+        if self.loss is not None:
+            return "lost"
+        return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """The reasons why it is not read from."""
+        return self._holds
+
+    @property
     def flushed(self) -> bool:
         """Whether it is closing and nothing is owed any more."""
         return self.state.flushed
@@ -202,7 +234,7 @@ class Engine:
             sending=self.encoder.framing,
             certificate=peer_certificate(transport),
             tls=agreed(transport),
-            connected=datetime.fromtimestamp(self._since, UTC),
+            connected=datetime.fromtimestamp(self.since, UTC),
             established=datetime.fromtimestamp(self._established, UTC) if self._established else None,
             messages_received=self.receiving.count,
             messages_sent=self.encoder.count,
@@ -236,7 +268,8 @@ class Engine:
         transports.pause(self.transport)
 
     def dismiss(self) -> None:
-        """The gate does not let it in."""
+        """The gate does not let it in: it is full, or closed for good."""
+        self.limit = self.limit or "drain"
         self.transport.loseConnection()
 
     def start(self) -> None:
@@ -323,6 +356,8 @@ class Engine:
         """The connection is over. What had arrived is delivered, whatever held it up; then its messages end."""
         state, options = self.state, self.options
         started = self.started
+        if not started:
+            self.limit = self.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
         state.lost()
@@ -448,6 +483,8 @@ class Engine:
         if wanted:
             transports.resume(self.transport)
         else:
+            if state.incoming is _OPEN and not self._holds.isdisjoint(_BACK_PRESSURE):
+                self.pauses += 1
             transports.pause(self.transport)
 
     def _call(self, callback: Callable[[], object]) -> None:
@@ -687,8 +724,19 @@ class Engine:
         """Log one line about the peer. kind: see FloodGuard."""
         self.options.events.warn(kind, "{peer}: {text}", peer=self.peer, text=text)
 
+    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None:
+        """The peer has sent a bad frame. before, frame: see FrameDecoder.evidence."""
+        events = self.options.events
+        events.bad_frames[type(error).__name__] += 1
+        if not self.skipped:
+            # The others of this read are counted only.
+            kind, text, framing = type(error).__name__, printable(error), self.receiving.framing
+            kept = BadFrame(time.time(), self.address, self.id, kind, text, framing, before, frame)
+            events.last_bad_frames.append(kept)
+
     def tell(self, limit: str, text: str = "") -> None:
         """Report that a limit ends this connection. text: what happened, for the log."""
+        self.limit = self.limit or limit
         self.options.events.tell(LimitEvent(limit, self.peer, text))
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import typing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sockserve.limits.peers import PeerCount
+from sockserve.limits.totals import Connection as Counted
+from sockserve.limits.totals import Totals
 
 log = Logger()
 
 WhenFull = Literal["wait", "refuse"]
 
 
-class Connection(typing.Protocol):
+class Connection(Counted, typing.Protocol):
     """What the gate uses of a connection; see sockserve.connection.engine."""
-
-    id: int
-
-    @property
-    def address(self) -> object: ...
 
     @property
     def peer(self) -> str: ...
@@ -60,6 +57,7 @@ class Admission(Generic[C]):
 
     running: the connections that run, by their id.
     peers: how many connections each peer has.
+    totals: what all of them have done so far.
     """
 
     def __init__(
@@ -78,6 +76,7 @@ class Admission(Generic[C]):
         self._when_full = when_full
         self._accepting = accepting
         self.peers = PeerCount(per_peer)
+        self.totals = Totals()
         self._waiting: deque[C] = deque()
         self._last_id = 0
         self._open = True
@@ -87,6 +86,7 @@ class Admission(Generic[C]):
         self.running: dict[int, C] = {}
 
     def enter(self, connection: C) -> bool:
+        self.totals.enter(connection)
         if not self._open:
             connection.dismiss()
             return False
@@ -113,6 +113,7 @@ class Admission(Generic[C]):
         self._check_drained()
 
     def leave(self, connection: C) -> None:
+        self.totals.leave(connection)
         self.peers.leave(connection)
         if self.running.pop(connection.id, None) is None:
             if connection in self._waiting:
@@ -123,6 +124,16 @@ class Admission(Generic[C]):
             following.start()
         self._accept(not self._waiting)
         self._check_drained()
+
+    @property
+    def waiting(self) -> Sequence[C]:
+        """The connections that wait to run, in the order of their arrival."""
+        return self._waiting
+
+    @property
+    def state(self) -> Literal["open", "draining", "drained"]:
+        """Whether connections are let in, or those that run are being drained, or that is done."""
+        return "open" if self._open else "draining" if self._draining else "drained"
 
     def open(self) -> None:
         """Let connections in, for the first time or again."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.tcp import Port
+from twisted.internet.udp import Port as DatagramPort
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Ports:
     """The open ports of one named socket.
 
     name: the socket's, for the log.
-    ports: all open ones, including those of datagrams, which accept nothing and are left alone.
+    ports: all open ones, including those of datagrams, which accept nothing: they are left alone, unless suspended.
+    suspended: whether nobody is let in, whatever else wants it.
     """
 
     def __init__(self, name: str, reactor: IReactorTime) -> None:
@@ -45,6 +47,7 @@ class Ports:
         self._name = name
         self._reactor = reactor
         self._wanted = True
+        self.suspended = False
         # Set while the ports rest.
         self._resting: IDelayedCall | None = None
         self._last_line: float | None = None
@@ -65,9 +68,21 @@ class Ports:
         self._end_rest()
         self._adjust()
 
+    def suspend(self, suspended: bool) -> None:
+        """Accept nothing, and read no datagrams, until this is undone: who comes waits with the kernel."""
+        self.suspended = suspended
+        self._adjust()
+        for port in self.ports:
+            if isinstance(port, DatagramPort) and port.connected:
+                if suspended:
+                    port.stopReading()
+                else:
+                    port.startReading()
+
     def close(self) -> list[IListeningPort]:
         """Forget the ports and return them; the caller must stop them."""
         self._end_rest()
+        self.suspended = False
         ports, self.ports = self.ports, []
         return ports
 
@@ -98,7 +113,7 @@ class Ports:
         for port in self.ports:
             # Not one that the reactor has closed.
             if isinstance(port, Port) and port.connected:
-                if self._wanted and self._resting is None:
+                if self._wanted and self._resting is None and not self.suspended:
                     port.startReading()
                 else:
                     port.stopReading()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -18,6 +18,7 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
+from sockserve.handlers.durations import Durations
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
 from sockserve.limits.arrivals import Arrivals
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 __all__ = ["Listen", "Server", "SocketServer"]
 
 log = Logger()
+
+State = Literal["open", "suspended", "draining", "drained", "stopped"]
+"""open: accepts connections. suspended: accepts none, and serves those that are here. draining, drained: the same while
+these are being closed, and when none is owed anything any more. stopped: its ports are closed, or not open yet.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,7 @@ class SocketServer(Service):
     settings: its checked settings.
     ports: the open ports.
     events: one for each connection that a limit ends or refuses; call `events.listen` to receive them.
+    durations: how long the calls of its handler have taken.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because the handler failed. Logged when the service has stopped.
     """
@@ -136,7 +143,8 @@ class SocketServer(Service):
         self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
         self._opening: list[Deferred[None]] = []
-        make = settings.answers.make(reactor, settings.max_pending, settings.threads)
+        self.durations = Durations()
+        make = settings.answers.make(reactor, settings.max_pending, settings.threads, self.durations)
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         options = settings.connection_options()
@@ -158,6 +166,44 @@ class SocketServer(Service):
             self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
 
     @property
+    def state(self) -> State:
+        """What it does now."""
+        if self._admission.state == "draining":
+            return "draining"
+        if not self.running:
+            return "stopped"
+        if self._admission.state == "drained":
+            return "drained"
+        return "suspended" if self._ports.suspended else "open"
+
+    @property
+    def admission(self) -> Admission[Engine]:
+        """Its connections, and what all of them have done."""
+        return self._admission
+
+    @property
+    def datagrams(self) -> list[DatagramSocket]:
+        """Those of its endpoints that take datagrams."""
+        return [each for _, each, _ in self._listen if isinstance(each, DatagramSocket)]
+
+    @property
+    def memory(self) -> MemoryBudget:
+        """The budget that its connections count towards."""
+        return self._memory
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it holds for its peers, as memory_budget counts them."""
+        holders = (*self._admission.running.values(), *self._admission.waiting, *self._arrivals, *self.datagrams)
+        return sum(each.held for each in holders)
+
+    @property
+    def expires(self) -> float | None:
+        """When the first of its certificates expires, in seconds since the epoch; None: it has none."""
+        ends = [each.expires for _, _, each in self._listen if each is not None]
+        return min((end for end in ends if end is not None), default=None)
+
+    @property
     def clean(self) -> bool:
         """Whether no connection was aborted because of drain_timeout."""
         return "drain_timeout" not in self.closings
@@ -176,6 +222,25 @@ class SocketServer(Service):
         """The connection with that id; None if it is gone."""
         connection = self._admission.running.get(id)
         return None if connection is None else _channel(connection)
+
+    def suspend(self) -> None:
+        """Accept neither connections nor datagrams for now: they wait with the kernel. Who is connected is served."""
+        self._ports.suspend(True)
+
+    def resume(self) -> None:
+        """Accept connections again. Raises RuntimeError while connections are being drained."""
+        if self.state == "draining":
+            raise RuntimeError(f"{self.name} is still draining")
+        self._admission.open()
+        self._ports.suspend(False)
+
+    def drain(self) -> Deferred[None]:
+        """Suspend it, and close its connections when all is sent that they are owed, as when it stops.
+
+        What is left after drain_timeout seconds is aborted. Fires when that is done; from then on it can be resumed.
+        """
+        self.suspend()
+        return self._drain(None)
 
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
@@ -263,10 +328,12 @@ class SocketServer(Service):
             threads=settings.threads,
             log_traffic=settings.log_traffic,
             memory=self._memory,
+            durations=self.durations,
         )
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
+        self._admission.totals.refuse(reason)
         self.events.tell(LimitEvent(reason, f"{self.name} {peer}", text))
 
     def _opened(self, port: IListeningPort) -> None:

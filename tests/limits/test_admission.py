@@ -18,6 +18,7 @@ from sockserve.framing.errors import FramingError
 from sockserve.limits.admission import Admission
 from sockserve.limits.events import Events
 from sockserve.limits.memory import MemoryBudget
+from sockserve.limits.totals import Traffic
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
@@ -297,7 +298,8 @@ class Flushing:
 
     id = looks = 0
     done = False
-    address, peer = None, ""
+    address, peer, reason = None, "", "peer"
+    since, traffic = 0.0, Traffic()
 
     @property
     def flushed(self) -> bool:
