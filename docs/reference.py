@@ -68,7 +68,8 @@ def page() -> str:
     for group, settings in groups.items():
         lines += [f"## {group}", ""]
         if whole := [f"`{name}`" for name in settings if name in PROGRAM_SETTINGS]:
-            lines += [f"In a file, {' and '.join(whole)} stand at the top, for all sockets.", ""]
+            names = f"{', '.join(whole[:-1])} and {whole[-1]}"
+            lines += [f"In a file, {names} stand at the top, for all sockets.", ""]
         lines += [*rows(settings), ""]
     absent = ", ".join(f"`{name}`" for name in SOCKET_SETTINGS if name not in SETTINGS)
     lines += ["## The table of tls", "", f"{absent} has no option. The keys of its table are:", ""]

@@ -14,6 +14,7 @@ connection  one connection: MessageProtocol, MessageFactory, Channel, conversati
 client      connections that we open: connect, reconnecting
 handlers    what answers messages: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
+admin       metrics, health and the page, over HTTP
 config      files and command lines, checked as a whole
 service     programs that run named sockets: the twistd plugin and run; options, signals, clock
 commands    the command `sockserve`

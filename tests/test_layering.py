@@ -34,6 +34,7 @@ FLOORS = {
     "client": 6,
     "handlers": 7,
     "server": 8,
+    "admin": 9,
     "config": 9,
     "service": 10,
     "commands": 10,

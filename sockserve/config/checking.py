@@ -20,6 +20,7 @@ from sockserve.fields import (
     settings_of,
 )
 from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, budget_of
+from sockserve.server.admin import ADMIN_ENDPOINT, TOKEN_FILE, Admin
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
 from sockserve.server.sockets import Server, SocketServer
@@ -53,6 +54,22 @@ class ProgramSettings:
         DEFAULT_MEMORY_BUDGET,
         whole=True,
     )
+    admin: str | None = setting(
+        ADMIN_ENDPOINT,
+        "Program",
+        "Where to serve metrics, /healthz and a page of what runs.",
+        None,
+        none="nowhere",
+        whole=True,
+    )
+    admin_token_file: str | None = setting(
+        TOKEN_FILE,
+        "Program",
+        "The file of the token that allows to suspend and drain sockets there, and to close connections.",
+        None,
+        none="none",
+        whole=True,
+    )
     socket: Mapping[str, Any] = field(
         default_factory=dict, metadata={"setting": Setting(SOCKETS, "Program", "The sockets.", none="none")}
     )
@@ -73,10 +90,14 @@ FILE_SETTINGS = {**PROGRAM_SETTINGS, **settings_of(ProgramSettings)}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """sockets: at least one. memory_budget: bytes that may be held for all their connections together."""
+    """sockets: at least one. memory_budget: bytes that may be held for all their connections together.
+
+    admin: the admin endpoint; None: there is none.
+    """
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
+    admin: Admin | None = None
 
     def server(self, reactor: object = None) -> Server:
         """The service that runs all sockets, not started yet. reactor: None: the global one."""
@@ -132,7 +153,18 @@ def check_sockets(
                 f"{program.memory_budget} bytes are fewer than the longest message of {socket.name!r} may have, "
                 f"{socket.longest} (max_length)",
             )
-    return Config(checked, program.memory_budget)
+    return Config(checked, program.memory_budget, _admin(program, checked, place))
+
+
+def _admin(program: ProgramSettings, sockets: Iterable[SocketSettings], place: Place) -> Admin | None:
+    if program.admin is None:
+        if program.admin_token_file is not None:
+            raise ConfigError(place("admin_token_file"), "admin is not set; accepted: both of them")
+        return None
+    try:
+        return Admin.of(program.admin, program.admin_token_file, sockets)
+    except SettingError as error:
+        raise ConfigError(place(error.key), error.reason) from error
 
 
 def path_of(name: str) -> str:

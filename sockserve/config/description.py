@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 
 def describe(config: Config) -> list[str]:
-    """One line for each socket: its endpoints and framing, what answers, and the limits that were set."""
-    return [f"{socket.name}: {', '.join(_parts(socket))}" for socket in config.sockets]
+    """One line for each socket: its endpoints and framing, what answers, and the limits that were set.
+
+    And one for the admin endpoint, if there is one.
+    """
+    lines = [f"{socket.name}: {', '.join(_parts(socket))}" for socket in config.sockets]
+    if config.admin is not None:
+        does = "read-only" if config.admin.token is None else "with a token"
+        lines.append(f"admin: listens on {config.admin.opening.endpoint}, {does}")
+    return lines
 
 
 def _parts(socket: SocketSettings) -> Iterator[str]:

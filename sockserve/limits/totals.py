@@ -26,9 +26,6 @@ class Traffic(NamedTuple):
     bytes_sent: int = 0
     pauses: int = 0
 
-    def plus(self, other: Traffic) -> Traffic:
-        return Traffic(*map(int.__add__, self, other))
-
 
 class Connection(typing.Protocol):
     """What is asked of a connection; see sockserve.connection.engine."""
@@ -105,10 +102,7 @@ class Totals:
 
     def traffic(self, connections: Iterable[Connection]) -> Traffic:
         """That of all connections. connections: those that are here."""
-        total = Traffic(*self._gone)
-        for connection in connections:
-            total = total.plus(connection.traffic)
-        return total
+        return Traffic(*map(sum, zip(self._gone, *[each.traffic for each in connections], strict=True)))
 
     @property
     def recent(self) -> list[Ending]:

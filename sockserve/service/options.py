@@ -32,7 +32,7 @@ from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import DEFAULT_LISTEN
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
-from sockserve.service.program import FORM, NAME, Program
+from sockserve.service.program import FORM, NAME, Program, admin_service
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
 from sockserve.text import one_line
@@ -133,8 +133,10 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from error
 
     def listenOf(self, socket: str) -> str:
-        """Where the endpoints of the socket with that name were written, for messages."""
-        return "--listen" if self["config"] is None else f"{self['config']}: {path_of(socket)}.listen"
+        """Where the endpoints of the socket with that name were written, for messages; "": that of admin."""
+        if self["config"] is None:
+            return "--listen" if socket else "--admin"
+        return f"{self['config']}: {f'{path_of(socket)}.listen' if socket else 'admin'}"
 
     def _from_file(self, given: dict[str, Any]) -> Config:
         others = sorted(_option(name) for name in given)
@@ -227,7 +229,10 @@ def makeService(options: Options) -> MultiService:
         make_steady(reactor)
         signals = SignalHandler(cast("ReactorBase", reactor), options.parent.get("pidfile") or "")
         reactor.callWhenRunning(signals.catch)
-    program = Program(options.config.server(options.reactor), options.listenOf, signals)
+    server = options.config.server(options.reactor)
+    program = Program(
+        server, options.listenOf, signals, admin=admin_service(options.config.admin, server, options.reactor)
+    )
     if options.parent is not None:
         tell_manager(program, cast("ReactorBase", reactor))
     return program

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TextIO, cast
 from twisted.application.service import IService
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
+from sockserve.server.admin import Admin
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.clock import make_steady
-from sockserve.service.program import Program
+from sockserve.service.program import Program, admin_service
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
 from sockserve.text import described
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 
-def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> None:
+def run(
+    *services: SocketServer | IService,
+    log_file: TextIO | None = None,
+    admin: str | None = None,
+    admin_token_file: str | None = None,
+) -> None:
     """Run named sockets, and other Twisted services beside them, until a signal or `reactor.stop()`.
 
     The first SIGTERM or SIGINT stops accepting, and sends what is owed (see drain_timeout); then this returns, so that
@@ -28,9 +34,13 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
     signal. It runs the reactor that is installed; this cannot be done twice in one process.
 
     log_file: where the log goes; None: standard error.
+    admin: where to serve metrics, /healthz and a page of what runs, such as "tcp:9464:interface=127.0.0.1"; None:
+        nowhere.
+    admin_token_file: the file of the token that allows to do something there.
 
-    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address. If a port
-    cannot be opened, SystemExit with status 1; the log then says why, in one line.
+    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, or if the
+    settings of the admin endpoint are not accepted. If a port cannot be opened, SystemExit with status 1; the log then
+    says why, in one line.
     """
     for service in services:
         if not IService.providedBy(service):
@@ -38,15 +48,20 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None) -> N
     if not services:
         raise TypeError("run: found nothing to run; accepted: a SocketServer, or another Twisted service")
     server = Server(service for service in services if isinstance(service, SocketServer))
+    if admin is None and admin_token_file is not None:
+        raise ValueError("admin_token_file: admin is not set; accepted: both of them")
+    sockets = [socket.settings for socket in server.sockets.values()]
+    settings = None if admin is None else Admin.of(admin, admin_token_file, sockets)
     from twisted.internet import reactor
 
     signals = SignalHandler(cast("ReactorBase", reactor))
     program = Program(
         server,
-        lambda socket: f"{socket}: listen",
+        lambda socket: f"{socket}: listen" if socket else "admin",
         signals,
         name=Path(sys.argv[0]).name,
         log_apart=log_file is not None,
+        admin=admin_service(settings, server),
     )
     for service in services:
         if not isinstance(service, SocketServer):
