@@ -51,6 +51,7 @@ log = Logger("sockserve.connection")
 _OPEN: Final = Incoming.OPEN
 _ENDING: Final = Incoming.ENDING
 _ENDED: Final = Incoming.ENDED
+_DRAIN: Final = Cause.DRAIN
 
 # One for all; frozenset() would make a new one each time.
 _NO_HOLDS: Final[frozenset[str]] = frozenset()
@@ -192,8 +193,17 @@ class Engine:
     @property
     def traffic(self) -> Traffic:
         """What it has moved so far."""
-        receiving = self.receiving
-        return Traffic(receiving.delivered, self.encoder.count, self.bytes_received, self.bytes_sent, self.pauses)
+        sums = [0] * 5
+        self.add_traffic(sums)
+        return Traffic(*sums)
+
+    def add_traffic(self, sums: list[int], sign: int = 1) -> None:
+        """Add what it has moved so far to these numbers, in the order of Traffic, or take it off."""
+        sums[0] += sign * self.receiving.delivered
+        sums[1] += sign * self.encoder.count
+        sums[2] += sign * self.bytes_received
+        sums[3] += sign * self.bytes_sent
+        sums[4] += sign * self.pauses
 
     @property
     def reason(self) -> str:
@@ -203,7 +213,7 @@ class Engine:
             return self.limit
         if self.loss is not None:
             return "lost"
-        return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
+        return "program" if cause is None else "drain" if cause is _DRAIN else "peer"
 
     @property
     def holds(self) -> frozenset[str]:
@@ -258,6 +268,7 @@ class Engine:
         """Something raised before the connection could start: log it, and abort."""
         what = type(self.receiver).__name__
         log.failure("{peer}: {what} could not start; closing", users_failure(failure), peer=self.peer, what=what)
+        self.limit = self.limit or "handler"
         self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)

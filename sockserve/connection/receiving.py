@@ -149,6 +149,8 @@ class Receiving:
     @property
     def delivered(self) -> int:
         """How many messages the receiver has had. Never goes down, as `count` does when messages are taken back."""
+        if self._undelivered is None and self._later is None:
+            return self.count
         return self.count - length_hint(self._undelivered or ()) - len(self._later or ())
 
     @property

@@ -83,27 +83,25 @@ class Answering(MessageProtocol):
         self._slots: deque[_Slot] = deque()
         self._all_received = False
         self._durations = Durations() if durations is None else durations
-        # Answers that had to be waited for, so far.
-        self._waited = 0
 
     def messagesReceived(self, messages: list[bytes]) -> None:
-        durations, waited = self._durations, self._waited
-        timed = not durations.reads % SAMPLE
-        durations.reads += 1
-        begun = clock() if timed else 0.0
-        calls = self._engine.receiving.deliver_each(messages, self._handle) + waited - self._waited
-        if not timed:
-            durations.untimed += calls
-        elif calls:
-            durations.add(clock() - begun, calls)
+        durations = self._durations
+        if durations.rest:
+            durations.rest -= 1
+            calls = self._engine.receiving.deliver_each(messages, self._handle)
+            durations.called += calls
+        else:
+            durations.rest = SAMPLE - 1
+            durations.settle()
+            begun = clock()
+            calls = self._engine.receiving.deliver_each(messages, self._handle)
+            durations.called += calls
+            durations.add_at_once(clock() - begun)
 
     def messageReceived(self, message: bytes) -> None:
         """One that had to wait for its delivery."""
-        waited = self._waited
-        begun = clock()
+        self._durations.called += 1
         self._handle(message)
-        if self._waited == waited:
-            self._durations.add(clock() - begun)
 
     def _handle(self, message: bytes) -> None:
         try:
@@ -113,7 +111,7 @@ class Answering(MessageProtocol):
             self.holdReading("failed")
         # The type first: Deferred is an abstract class, for which isinstance takes long.
         if type(answer) is not bytes and isinstance(answer, Deferred):
-            self._waited += 1
+            self._durations.waited += 1
             slot = _Slot(answer, None, UNDER_WAY + len(message), clock())
             self._keep(slot)
             answer.addBoth(self._answered, slot)

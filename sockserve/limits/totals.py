@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# How many of the connections that have ended last are kept.
+# How many of the connections that have ended last are kept; of those with one reason, the seconds between two.
 _RECENT = 50
+_APART = 0.05
 
 
 class Traffic(NamedTuple):
@@ -38,6 +39,9 @@ class Connection(typing.Protocol):
 
     @property
     def traffic(self) -> Traffic: ...
+
+    def add_traffic(self, sums: list[int], sign: int = 1) -> None:
+        """Add what `traffic` has to these numbers, or take it off."""
 
     @property
     def reason(self) -> str: ...
@@ -66,14 +70,17 @@ class Totals:
     closed: connections that are over, by the reason: the name of the limit that has ended or refused it, "handler" or
         "tls" when these have failed; or else "peer" (it ended its stream), "lost" (the connection was cut off), "drain"
         (the server stops), "program" (a handler closed it).
+    recent: the connections that have ended last; of many with the same reason, some.
     """
 
     def __init__(self) -> None:
         self.accepted = 0
         self.closed: Counter[str] = Counter()
+        self.recent: deque[Ending] = deque(maxlen=_RECENT)
         # The traffic of connections that are gone, less what those that are here had when they came.
         self._gone = [0] * len(Traffic._fields)
-        self._recent: deque[tuple[float, float, int, object, str, Traffic]] = deque(maxlen=_RECENT)
+        # When one with that reason was kept last.
+        self._kept: dict[str, float] = {}
 
     def enter(self, connection: Connection) -> None:
         """A connection was made."""
@@ -81,11 +88,14 @@ class Totals:
 
     def leave(self, connection: Connection) -> None:
         """It is over."""
-        reason, traffic = connection.reason, connection.traffic
-        self._add(traffic)
+        connection.add_traffic(self._gone)
+        reason, now = connection.reason, time.time()
         self.closed[reason] += 1
-        # No Ending yet: to make one takes longer than all else here.
-        self._recent.append((time.time(), connection.since, connection.id, connection.address, reason, traffic))
+        # A flood leaves traces of other ends, and costs little.
+        if abs(now - self._kept.get(reason, 0.0)) >= _APART:
+            self._kept[reason] = now
+            ending = Ending(now, connection.since, connection.id, connection.address, reason, connection.traffic)
+            self.recent.append(ending)
 
     def refuse(self, reason: str) -> None:
         """A connection was refused before there was one for `enter`."""
@@ -94,23 +104,15 @@ class Totals:
 
     def take_over(self, connection: Connection) -> None:
         """One comes from another process, which has counted what it has done so far."""
-        self._add(connection.traffic, -1)
+        connection.add_traffic(self._gone, -1)
 
     def hand_over(self, connection: Connection) -> None:
         """One goes to another process, which counts what it does from now on."""
-        self._add(connection.traffic)
+        connection.add_traffic(self._gone)
 
     def traffic(self, connections: Iterable[Connection]) -> Traffic:
         """That of all connections. connections: those that are here."""
-        return Traffic(*map(sum, zip(self._gone, *[each.traffic for each in connections], strict=True)))
-
-    @property
-    def recent(self) -> list[Ending]:
-        """The connections that have ended last, the last one at the end."""
-        return [Ending(*each) for each in self._recent]
-
-    def _add(self, traffic: Traffic, sign: int = 1) -> None:
-        gone = self._gone
-        for at, count in enumerate(traffic):
-            if count:
-                gone[at] += sign * count
+        sums = [*self._gone]
+        for connection in connections:
+            connection.add_traffic(sums)
+        return Traffic(*sums)

@@ -30,6 +30,7 @@ from sockserve.addresses import format_address
 from sockserve.connection.state import Wire
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.durations import BOUNDS
+from sockserve.handlers.function import Answering
 from sockserve.limits.memory import budget_of
 from sockserve.server import description
 from sockserve.server.sockets import Server, SocketServer, State
@@ -84,7 +85,7 @@ def figures(socket: SocketServer) -> Figures:
     totals = admission.totals
     connections = [*admission.running.values(), *admission.waiting]
     moved = totals.traffic(connections)
-    pending = sum(getattr(each.receiver, "pending", 0) for each in connections)
+    pending = sum(map(_pending, connections))
     counters = {
         "connections_accepted": totals.accepted,
         "connections_closed": dict(totals.closed),
@@ -151,10 +152,16 @@ def _connection(connection: Engine) -> Figures:
     }
 
 
+def _pending(connection: Engine) -> int:
+    """How many answers are under way."""
+    receiver = connection.receiver
+    return receiver.pending if isinstance(receiver, Answering) else 0
+
+
 def waits_for(connection: Engine) -> str:
     """What has to come next for this connection, in words."""
     state, holds = connection.state, connection.holds
-    pending = getattr(connection.receiver, "pending", 0)
+    pending = _pending(connection)
     if not connection.started:
         return "a place (max_connections)"
     if state.closing:

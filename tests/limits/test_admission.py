@@ -310,6 +310,8 @@ class Flushing:
 
     abort = dismiss = start = wait = drain
 
+    def add_traffic(self, sums: list[int], sign: int = 1) -> None: ...
+
     def tell(self, limit: str, text: str = "") -> None: ...
 
 
