@@ -166,7 +166,7 @@ class FrameDecoder:
         self._needed = 0
         if data[stop:end] != self._trailer:
             self._error = self._bad_trailer(data[stop:end])
-            self._report(self._error)
+            self._report(self._error, data[:stop], data[stop:])
         self._settle()
         return data[:stop]
 
@@ -302,9 +302,12 @@ class FrameDecoder:
     def _keep_evidence(self, before: bytes, frame: bytes | bytearray) -> None:
         self.evidence = before[-_SHOWN_BEFORE:], bytes(frame[:_SHOWN])
 
-    def _report(self, error: FramingError, before: bytes = b"") -> NoReturn:
-        """Raise the error that is due; from here on the decoder skips, or has failed for good. before: the frames."""
-        self._keep_evidence(before, self._held)
+    def _report(self, error: FramingError, before: bytes = b"", frame: bytes | None = None) -> NoReturn:
+        """Raise the error that is due; from here on the decoder skips, or has failed for good.
+
+        before: the frames before the bad one. frame: what is known of that one; None: it is held.
+        """
+        self._keep_evidence(before, self._held if frame is None else frame)
         self._walked = b""
         if self._may_skip and self._recover(error):
             self._error = None
