@@ -63,7 +63,8 @@ class Guard:
     def showing(self, request: Request) -> Refusal | None:
         """Why it may not have anything at all; None: it may have what has no figures in it."""
         host = _header(request, "host")
-        if self._named and not _is_own(host):
+        # Browsers never leave it out.
+        if self._named and host and not _is_own(host):
             return Refusal(_MISDIRECTED, "the Host is neither an address nor localhost")
         site, origin = _header(request, "sec-fetch-site"), _header(request, "origin")
         # "none": a person has opened it.

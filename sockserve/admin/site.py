@@ -42,9 +42,14 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_FILES = {
-    b"": ("index.html", "text/html; charset=utf-8"),
+# What the files of the page are, by the ends of their names.
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+_INDEX = "index.html"
 
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
@@ -76,9 +81,10 @@ class AdminSite(Site):
 
 def _root(view: View, guard: Guard) -> Resource:
     root = _Missing(guard)
-    folder = files("sockserve.admin") / "static"
-    for path, (name, kind) in _FILES.items():
-        root.putChild(path, _File((folder / name).read_bytes(), kind, guard))
+    for file in (files("sockserve.admin") / "static").iterdir():
+        kind = _KINDS["." + file.name.rpartition(".")[2]]
+        path = b"" if file.name == _INDEX else file.name.encode()
+        root.putChild(path, _File(file.read_bytes(), kind, guard))
     root.putChild(b"metrics", _Metrics(view, guard))
     root.putChild(b"healthz", _Health(view, guard))
     root.putChild(b"view.json", _Page(view, guard))
@@ -169,11 +175,14 @@ class _Metrics(_Asking):
 
 
 class _Health(_Asking):
-    """Of the program; and below it, of each socket by its name."""
+    """Of the program; and below it, of each socket by its name. Everybody may ask, by whatever name."""
 
     def __init__(self, view: View, guard: Guard, name: str = "") -> None:
         super().__init__(view, guard)
         self._name = name
+
+    def refusal(self, request: http.Request) -> Refusal | None:
+        return None
 
     def getChild(self, path: bytes, request: http.Request) -> Resource:
         return _Health(self._view, self._guard, path.decode("utf-8", "replace"))
@@ -187,7 +196,7 @@ class _Health(_Asking):
             states = {self._name: states[self._name]} if self._name in states else {}
             if not states:
                 return _reply(request, http.NOT_FOUND, b"there is no such socket\n")
-        if "open" in states.values():
+        if "open" in states.values() or not answer["sockets"]:
             return _reply(request, http.OK, b"ok\n")
         return _reply(request, http.SERVICE_UNAVAILABLE, f"{' '.join(sorted({*states.values()}))}\n".encode())
 
