@@ -15,6 +15,7 @@ client      connections that we open: connect, reconnecting
 redis       a stream of messages in Redis that several processes share
 handlers    what answers messages: functions, echo, discard, relay, forward
 server      named sockets as Twisted services, and their settings
+admin       metrics, health and the page, over HTTP
 config      files and command lines, checked as a whole
 service     programs that run named sockets: the twistd plugin and run; options, signals, clock
 commands    the command `sockserve`

@@ -35,6 +35,7 @@ FLOORS = {
     "redis": 6,
     "handlers": 7,
     "server": 8,
+    "admin": 9,
     "config": 9,
     "workers": 10,
     "service": 11,

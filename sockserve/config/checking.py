@@ -25,6 +25,7 @@ from sockserve.fields import (
 )
 from sockserve.limits.memory import DEFAULT_MEMORY_BUDGET, MemoryBudget, budget_of
 from sockserve.limits.places import Places
+from sockserve.server.admin import ADMIN_ENDPOINT, TOKEN_FILE, Admin
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.endpoints import KINDS
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
@@ -103,6 +104,22 @@ class ProgramSettings:
         "text",
         whole=True,
     )
+    admin: str | None = setting(
+        ADMIN_ENDPOINT,
+        "Program",
+        "Where to serve metrics, /healthz and a page of what runs.",
+        None,
+        none="nowhere",
+        whole=True,
+    )
+    admin_token_file: str | None = setting(
+        TOKEN_FILE,
+        "Program",
+        "The file of the token that allows to suspend and drain sockets there, and to close connections.",
+        None,
+        none="none",
+        whole=True,
+    )
     socket: Mapping[str, Any] = field(
         default_factory=dict, metadata={"setting": Setting(SOCKETS, "Program", "The sockets.", none="none")}
     )
@@ -127,12 +144,14 @@ class Config:
 
     workers: processes that serve them; 0: they are served by the one that there is.
     log_format: of the program's log.
+    admin: the admin endpoint; None: there is none.
     """
 
     sockets: tuple[SocketSettings, ...]
     memory_budget: int
     workers: int = 0
     log_format: LogFormat = "text"
+    admin: Admin | None = None
 
     def memory(self, reactor: object = None) -> MemoryBudget:
         """The budget of one process, from now on."""
@@ -206,7 +225,18 @@ def check_sockets(
                 if each.opening.kind not in KINDS:
                     reason = f"{each.opening.endpoint!r}: workers cannot share it; accepted: {', '.join(KINDS)}"
                     raise ConfigError(place_of(socket, "listen"), reason)
-    return Config(checked, program.memory_budget, workers, program.log_format)
+    return Config(checked, program.memory_budget, workers, program.log_format, _admin(program, checked, place))
+
+
+def _admin(program: ProgramSettings, sockets: Iterable[SocketSettings], place: Place) -> Admin | None:
+    if program.admin is None:
+        if program.admin_token_file is not None:
+            raise ConfigError(place("admin_token_file"), "admin is not set; accepted: both of them")
+        return None
+    try:
+        return Admin.of(program.admin, program.admin_token_file, sockets)
+    except SettingError as error:
+        raise ConfigError(place(error.key), error.reason) from error
 
 
 def path_of(name: str) -> str:

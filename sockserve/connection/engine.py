@@ -28,11 +28,12 @@ from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
-from sockserve.limits.events import LimitEvent
+from sockserve.limits.events import BadFrame, LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
+from sockserve.limits.totals import Traffic
 from sockserve.sockets import detach, read_now
-from sockserve.text import reason_of
+from sockserve.text import printable, reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
+    from sockserve.framing.errors import FramingError
 
 # The log shows the names of rooms, not of modules.
 log = Logger("sockserve.connection")
@@ -50,9 +52,13 @@ log = Logger("sockserve.connection")
 _OPEN: Final = Incoming.OPEN
 _ENDING: Final = Incoming.ENDING
 _ENDED: Final = Incoming.ENDED
+_DRAIN: Final = Cause.DRAIN
 
 # One for all; frozenset() would make a new one each time.
 _NO_HOLDS: Final[frozenset[str]] = frozenset()
+
+# The reasons that hold a peer up which sends more than can be answered, or taken by it.
+_BACK_PRESSURE: Final = frozenset({"answers", "memory_budget", "other side", "writing"})
 
 # Bytes of answers to one read that are collected, to be sent in one write.
 _BATCH_SIZE: Final = 256 * 1024
@@ -96,6 +102,7 @@ class Engine:
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
     limit: the name of the first limit that has ended it; "": none has.
+    pauses: how often reading was paused to hold the peer up.
     skipped: bad frames skipped in this read.
     """
 
@@ -114,6 +121,7 @@ class Engine:
         "limit",
         "loss",
         "options",
+        "pauses",
         "receiver",
         "receiving",
         "sending",
@@ -130,6 +138,7 @@ class Engine:
         self.id = 0
         self.loss: ConnectionLost | None = None
         self.limit = ""
+        self.pauses = 0
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -147,7 +156,7 @@ class Engine:
         self._early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
-        self.receiving = Receiving(framing, receiver, transport)
+        self.receiving = Receiving(framing, receiver, transport, self.bad_frame)
         self.encoder = Encoder(framing, self)
         self.sending = Sending(transport, self, receiver)
         self._closing: Closing | None = None
@@ -195,6 +204,26 @@ class Engine:
     def owing(self) -> bool:
         """Whether an answer is under way, or something waits for the peer to take it."""
         return bool(self.receiver.keptBytes or self.queued)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it has moved so far."""
+        sums = [0] * 5
+        self.add_traffic(sums)
+        return Traffic(*sums)
+
+    def add_traffic(self, sums: list[int], sign: int = 1) -> None:
+        """Add what it has moved so far to these numbers, in the order of Traffic, or take it off."""
+        sums[0] += sign * self.receiving.delivered
+        sums[1] += sign * self.encoder.count
+        sums[2] += sign * self.bytes_received
+        sums[3] += sign * self.bytes_sent
+        sums[4] += sign * self.pauses
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """The reasons why it is not read from."""
+        return self._holds
 
     @property
     def flushed(self) -> bool:
@@ -299,7 +328,8 @@ class Engine:
         transports.pause(self.transport)
 
     def dismiss(self) -> None:
-        """The gate does not let it in."""
+        """The gate does not let it in: it is full, or closed for good."""
+        self.limit = self.limit or "drain"
         self.transport.loseConnection()
 
     def start(self) -> None:
@@ -514,6 +544,8 @@ class Engine:
         if wanted:
             transports.resume(self.transport)
         else:
+            if state.incoming is _OPEN and not self._holds.isdisjoint(_BACK_PRESSURE):
+                self.pauses += 1
             transports.pause(self.transport)
 
     def _call(self, callback: Callable[[], object]) -> None:
@@ -839,6 +871,16 @@ class Engine:
         self.options.events.warn(
             kind, "{peer}: {text}", peer=self.peer, text=text, event_name=event_name, attributes=self.attributes
         )
+
+    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None:
+        """The peer has sent a bad frame. before, frame: see FrameDecoder.evidence."""
+        events = self.options.events
+        events.bad_frames[type(error).__name__] += 1
+        if not self.skipped:
+            # The others of this read are counted only.
+            kind, text, framing = type(error).__name__, printable(error), self.receiving.framing
+            kept = BadFrame(time.time(), self.address, self.id, kind, text, framing, before, frame)
+            events.last_bad_frames.append(kept)
 
     def tell(self, limit: str, text: str = "") -> None:
         """Report that a limit ends this connection. text: what happened, for the log."""

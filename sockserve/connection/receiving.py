@@ -8,7 +8,8 @@ ended. So a framing may understand several wire forms of one message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import length_hint
 from typing import Final, Protocol
 
 from sockserve.framing import Decoder, Framing
@@ -61,6 +62,8 @@ class Receiving:
     """The receiving side of one connection.
 
     framing: that of the bytes after the last delivered message.
+    bad_frame: called with the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the
+        receiver is.
     count: messages passed to the receiver.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
     in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
@@ -69,6 +72,7 @@ class Receiving:
 
     __slots__ = (
         "_at_border",
+        "_bad_frame",
         "_change",
         "_changes",
         "_decoder",
@@ -90,7 +94,13 @@ class Receiving:
         "running",
     )
 
-    def __init__(self, framing: Framing, receiver: Receiver, transport: Transport) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        receiver: Receiver,
+        transport: Transport,
+        bad_frame: Callable[[FramingError, bytes, bytes], object],
+    ) -> None:
         self.framing = framing
         self.count = 0
         self.held = False
@@ -98,6 +108,7 @@ class Receiving:
         self.running = False
         self._receiver = receiver
         self._transport = transport
+        self._bad_frame = bad_frame
         self._decoder = framing.decoder()
         # A framing that takes effect at the next border between frames.
         self._change: Framing | None = None
@@ -134,6 +145,13 @@ class Receiving:
         """Bytes that a long frame still lacks, if everything before it is delivered; 0: see FrameDecoder."""
         decoder = self._decoder
         return decoder.missing if not self._input and isinstance(decoder, FrameDecoder) else 0
+
+    @property
+    def delivered(self) -> int:
+        """How many messages the receiver has had. Never goes down, as `count` does when messages are taken back."""
+        if self._undelivered is None and self._later is None:
+            return self.count
+        return self.count - length_hint(self._undelivered or ()) - len(self._later or ())
 
     @property
     def pending(self) -> int:
@@ -226,17 +244,22 @@ class Receiving:
         try:
             self._decoder.finish()
         except FramingError as error:
-            self._receiver.framingFailed(error)
+            self._fail(error)
 
-    def deliver_each(self, messages: list[bytes]) -> None:
-        """Deliver the messages one by one; those after an interruption are kept for later."""
+    def deliver_each(self, messages: list[bytes], receive: Callable[[bytes], object] | None = None) -> int:
+        """Deliver the messages one by one; those after an interruption are kept for later.
+
+        receive: called instead of `messageReceived` of the receiver, which is called for those that are kept. Returns
+        how many were delivered.
+        """
         if self._undelivered is None:
             self._undelivered = iter(messages)
-            self._deliver()
-        elif self._later is None:
+            return self._deliver(self._receiver.messageReceived if receive is None else receive)
+        if self._later is None:
             self._later = [*messages]
         else:
             self._later += messages
+        return 0
 
     def take(self) -> bytes | None:
         """The next message that is decoded and not delivered, although delivery is held. None: `run` has to go on."""
@@ -244,15 +267,17 @@ class Receiving:
             return None
         return next(self._undelivered, None)
 
-    def _deliver(self) -> None:
+    def _deliver(self, receive: Callable[[bytes], object]) -> int:
         assert self._undelivered is not None
-        receive = self._receiver.messageReceived
         transport = self._transport
+        count = 0
         for message in self._undelivered:
             receive(message)
+            count += 1
             if self._stop or transport.disconnecting:
-                return
+                return count
         self._undelivered, self._later = iter(self._later) if self._later else None, None
+        return count
 
     def _advance(self) -> bool:
         """Deliver the next messages, or report the next bad frame. False: all input is used up."""
@@ -260,7 +285,7 @@ class Receiving:
         if self._at_border and self._change is not None:
             self._switch_now()
         if self._undelivered is not None:
-            self._deliver()
+            self._deliver(self._receiver.messageReceived)
             return True
         piece = self._next_piece()
         decoder = self._decoder
@@ -278,7 +303,7 @@ class Receiving:
                 count = len(messages)
         except FramingError as error:
             self._at_border = decoder.state != "skipping"
-            self._receiver.framingFailed(error)
+            self._fail(error)
             return not self.failed
         if count:
             self._at_border = True
@@ -305,6 +330,12 @@ class Receiving:
             return True
         return self._all_used()
 
+    def _fail(self, error: FramingError) -> None:
+        decoder = self._decoder
+        before, frame = decoder.evidence if isinstance(decoder, FrameDecoder) else (b"", b"")
+        self._bad_frame(error, before, frame)
+        self._receiver.framingFailed(error)
+
     def _opens(self) -> bool:
         """Whether the receiver takes the message that is under way in parts from now on. It is asked once."""
         decoder = self._decoder
@@ -328,7 +359,7 @@ class Receiving:
             part = decoder.part(piece)
         except FramingError as error:
             self._opened = None
-            self._receiver.framingFailed(error)
+            self._fail(error)
             return not self.failed
         last = not decoder.is_open
         if last:

@@ -31,11 +31,18 @@ _PIECE = 64 * 1024
 # own: smaller ones are copied together.
 _LARGE_READ = 16 * 1024
 
+# Bytes that are kept of a bad frame, and of what was before it.
+_SHOWN = 64
+_SHOWN_BEFORE = 32
+
 State = Literal["idle", "partial", "skipping", "failed"]
 
 
 class FrameDecoder:
     """One direction of one connection: bytes in, messages out. See `sockserve.framing.Decoder` for the contract.
+
+    evidence: of the last bad frame, how it begins, after the end of the frames before it: for people who want to know
+        what was wrong.
 
     The defaults here suit a framing that tells the length of a frame at its start; others leave `_needed` at 0 while a
     frame is unfinished, and override `_ready`, `_recover` and `_skip`.
@@ -65,6 +72,7 @@ class FrameDecoder:
         # What the last call walked over: one object, of which _held is the end; or pieces, each with the number of
         # its bytes that are frames.
         self._walked: bytes | list[tuple[bytes, int]] = b""
+        self.evidence = (b"", b"")
 
     @property
     def pending(self) -> int:
@@ -89,7 +97,9 @@ class FrameDecoder:
         if self._left >= 0:
             raise self._cut_off(self._length, self._length - self._left + len(self._held))
         if self.pending and not self._to_skip:
-            raise self._truncated(b"".join(self._parts()))
+            held = b"".join(self._parts())
+            self._keep_evidence(self._frames(), held)
+            raise self._truncated(held)
 
     def take(self, messages: int = 0) -> bytes:
         frames = self._frames()
@@ -156,7 +166,7 @@ class FrameDecoder:
         self._needed = 0
         if data[stop:end] != self._trailer:
             self._error = self._bad_trailer(data[stop:end])
-            self._report(self._error)
+            self._report(self._error, data[:stop], data[stop:])
         self._settle()
         return data[:stop]
 
@@ -219,14 +229,15 @@ class FrameDecoder:
 
     def _resume(self, data: bytes, messages: list[bytes] | None) -> tuple[bytes, int]:
         """The same after a bad frame, or inside a long one."""
-        self._walked = b""
         due = self._error
         if self.state == "failed":
             assert due is not None
             raise due.with_traceback(None)
         if due is not None:
+            before = self._frames()
             self._held += data
-            self._report(due)
+            self._report(due, before)
+        self._walked = b""
         if self._to_skip:
             if not self._skip(data):
                 return b"", 0
@@ -288,8 +299,15 @@ class FrameDecoder:
             del pieces[0]
         return frames, total
 
-    def _report(self, error: FramingError) -> NoReturn:
-        """Raise the error that is due; from here on the decoder skips, or has failed for good."""
+    def _keep_evidence(self, before: bytes, frame: bytes | bytearray) -> None:
+        self.evidence = before[-_SHOWN_BEFORE:], bytes(frame[:_SHOWN])
+
+    def _report(self, error: FramingError, before: bytes = b"", frame: bytes | None = None) -> NoReturn:
+        """Raise the error that is due; from here on the decoder skips, or has failed for good.
+
+        before: the frames before the bad one. frame: what is known of that one; None: it is held.
+        """
+        self._keep_evidence(before, self._held if frame is None else frame)
         self._walked = b""
         if self._may_skip and self._recover(error):
             self._error = None

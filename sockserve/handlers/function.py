@@ -18,6 +18,7 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.coroutine import begin
 from sockserve.connection.failures import QueueFull
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.handlers.durations import SAMPLE, Durations, clock
 from sockserve.handlers.threads import Threads
 
 log = Logger()
@@ -39,14 +40,16 @@ _WAITING = 192
 class _Slot:
     """The place of one answer in the order."""
 
-    __slots__ = ("answer", "deferred", "held")
+    __slots__ = ("answer", "begun", "deferred", "held")
 
-    def __init__(self, deferred: Deferred[object] | None, answer: object, held: int) -> None:
+    def __init__(self, deferred: Deferred[object] | None, answer: object, held: int, begun: float = 0.0) -> None:
         # What is waited for; None: the answer is there.
         self.deferred = deferred
         self.answer = answer
         # Bytes of memory that all of it takes.
         self.held = held
+        # When the function was called, if its answer is waited for.
+        self.begun = begun
 
 
 class Answering(MessageProtocol):
@@ -55,6 +58,7 @@ class Answering(MessageProtocol):
     max_pending: answers of one connection that may be under way; then its reading pauses.
     threads: call the function in one of these, because it blocks. Calls for one connection may then overlap, and what
         they do with their channel must go through `reactor.callFromThread`.
+    durations: where the time that calls take is counted.
 
     An exception of the function, or an answer that cannot be sent, is logged and closes this connection, after the
     answers to earlier messages. Answers are never refused because of max_queued: no more messages are read from a peer
@@ -67,7 +71,12 @@ class Answering(MessageProtocol):
     _kept = 0
 
     def __init__(
-        self, function: Function, *, max_pending: int = DEFAULT_MAX_PENDING, threads: Threads | None = None
+        self,
+        function: Function,
+        *,
+        max_pending: int = DEFAULT_MAX_PENDING,
+        threads: Threads | None = None,
+        durations: Durations | None = None,
     ) -> None:
         self._function = function
         self._max_pending = max_pending
@@ -75,8 +84,28 @@ class Answering(MessageProtocol):
         self._channel = Channel(self)
         self._slots: deque[_Slot] = deque()
         self._all_received = False
+        self._durations = Durations() if durations is None else durations
+
+    def messagesReceived(self, messages: list[bytes]) -> None:
+        durations = self._durations
+        if durations.rest:
+            durations.rest -= 1
+            calls = self._engine.receiving.deliver_each(messages, self._handle)
+            durations.called += calls
+        else:
+            durations.rest = SAMPLE - 1
+            durations.settle()
+            begun = clock()
+            calls = self._engine.receiving.deliver_each(messages, self._handle)
+            durations.called += calls
+            durations.add_at_once(clock() - begun)
 
     def messageReceived(self, message: bytes) -> None:
+        """One that had to wait for its delivery."""
+        self._durations.called += 1
+        self._handle(message)
+
+    def _handle(self, message: bytes) -> None:
         try:
             answer = call(self._function, message, self._channel, self._threads)
         except BaseException:
@@ -84,7 +113,8 @@ class Answering(MessageProtocol):
             self.holdReading("failed")
         # The type first: Deferred is an abstract class, for which isinstance takes long.
         if type(answer) is not bytes and isinstance(answer, Deferred):
-            slot = _Slot(answer, None, UNDER_WAY + len(message))
+            self._durations.waited += 1
+            slot = _Slot(answer, None, UNDER_WAY + len(message), clock())
             self._keep(slot)
             answer.addBoth(self._answered, slot)
         elif self._slots:
@@ -119,6 +149,11 @@ class Answering(MessageProtocol):
     def keptBytes(self) -> int:
         return self._kept
 
+    @property
+    def pending(self) -> int:
+        """How many answers are under way, or wait for others."""
+        return len(self._slots)
+
     def _keep(self, slot: _Slot) -> None:
         self._slots.append(slot)
         self._kept += slot.held
@@ -128,6 +163,7 @@ class Answering(MessageProtocol):
         if not slot.held:
             # Given up.
             return
+        self._durations.add(clock() - slot.begun)
         slots = self._slots
         weight = _weight(answer)
         self._kept += weight - slot.held

@@ -16,6 +16,7 @@ from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.handlers.discard import Discard
+from sockserve.handlers.durations import Durations
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Forward
 from sockserve.handlers.function import Answering, Function
@@ -37,8 +38,11 @@ _FUNCTION = "a function of (message, channel), or a MessageProtocol subclass"
 _FORWARD = "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
 
 
-Make = Callable[[object, int, bool], ProtocolFactory]
-"""Called with the reactor, max_pending and threads of one named socket; returns the factory of its protocols."""
+Make = Callable[..., ProtocolFactory]
+"""Called with the reactor, max_pending and threads of one named socket, and with the Durations of its calls.
+
+Returns the factory of its protocols.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +134,9 @@ def _of_callable(handler: object, name: str) -> Handler:
 
 
 def _answering(function: Function) -> Make:
-    def make(reactor: object, max_pending: int, threads: bool) -> ProtocolFactory:
+    def make(reactor: object, max_pending: int, threads: bool, durations: Durations | None = None) -> ProtocolFactory:
         own = Threads(cast("IReactorFromThreads", reactor)) if threads else None
-        return lambda: Answering(function, max_pending=max_pending, threads=own)
+        return lambda: Answering(function, max_pending=max_pending, threads=own, durations=durations)
 
     return make
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import typing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sockserve.limits.peers import PeerCount
+from sockserve.limits.totals import Connection as Counted
+from sockserve.limits.totals import Totals
 
 log = Logger()
 
 WhenFull = Literal["wait", "refuse"]
 
 
-class Connection(typing.Protocol):
+class Connection(Counted, typing.Protocol):
     """What the gate uses of a connection; see sockserve.connection.engine."""
-
-    id: int
-
-    @property
-    def address(self) -> object: ...
 
     @property
     def peer(self) -> str: ...
@@ -75,6 +72,7 @@ class Admission(Generic[C]):
 
     running: the connections that run, by their id.
     peers: how many connections each peer has.
+    totals: what all of them have done so far.
     """
 
     def __init__(
@@ -95,9 +93,12 @@ class Admission(Generic[C]):
         self._accepting = accepting
         self._ended = ended
         self.peers = PeerCount(per_peer)
+        self.totals = Totals()
         self._waiting: deque[C] = deque()
         self._last_id = 0
         self._open = True
+        # They are being drained, one after the other.
+        self._ends = False
         # All who are here go on in another one.
         self._moving = False
         self._draining: list[Deferred[None]] = []
@@ -109,6 +110,7 @@ class Admission(Generic[C]):
         self.running: dict[int, C] = {}
 
     def enter(self, connection: C) -> bool:
+        self.totals.enter(connection)
         if not self._open:
             connection.dismiss()
             return False
@@ -128,6 +130,7 @@ class Admission(Generic[C]):
 
     def take(self, connection: C) -> None:
         """It was let in elsewhere, and goes on here, whatever the limits say."""
+        self.totals.take_over(connection)
         self.peers.count(connection, connection.address)
         self._admit(connection)
 
@@ -145,10 +148,12 @@ class Admission(Generic[C]):
         self._check_drained()
 
     def leave(self, connection: C) -> None:
+        self.totals.leave(connection)
         self._remove(connection, self._ended)
 
     def go(self, connection: C) -> None:
         """It goes on elsewhere."""
+        self.totals.hand_over(connection)
         self._remove(connection, None)
 
     def place_of(self, connection: C) -> str:
@@ -185,13 +190,29 @@ class Admission(Generic[C]):
         """Keep all who come from now on waiting, because all who are here go on in another one."""
         self._moving = True
 
+    @property
+    def waiting(self) -> Sequence[C]:
+        """The connections that wait to run, in the order of their arrival."""
+        return self._waiting
+
+    @property
+    def state(self) -> Literal["open", "draining", "drained"]:
+        """Whether connections are let in, or those that run are being drained, or that is done."""
+        if self._draining or self._ends:
+            return "draining"
+        return "open" if self._open else "drained"
+
     def open(self) -> None:
         """Let connections in, for the first time or again."""
         self._open = True
         self._moving = False
 
-    def dismiss_waiting(self) -> None:
-        """Close the connections that wait to be let in."""
+    def begin_drain(self) -> None:
+        """They are to be drained, one after the other; those that wait to be let in are closed now."""
+        self._ends = True
+        self._dismiss_waiting()
+
+    def _dismiss_waiting(self) -> None:
         while self._waiting:
             self._waiting.popleft().dismiss()
 
@@ -219,9 +240,9 @@ class Admission(Generic[C]):
 
     def drain(self) -> Deferred[None]:
         """Let no more connections in, and drain those that run. Fires when nothing is owed to any of them."""
-        self._open = False
+        self._open = self._ends = False
         self._received = {}
-        self.dismiss_waiting()
+        self._dismiss_waiting()
         for connection in list(self.running.values()):
             connection.drain()
         drained: Deferred[None] = Deferred()

@@ -6,6 +6,7 @@ shown yet who they are, and a stranger can make as many as the system allows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from sockserve.limits.memory import Holder, MemoryBudget
@@ -41,6 +42,9 @@ class Arrivals:
 
     def __len__(self) -> int:
         return len(self._arrivals)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        return iter(self._arrivals)
 
     def enter(self, arrival: Arrival, address: object = None) -> bool:
         """One begins. False: it is one too many of its peer, and was aborted.

@@ -40,7 +40,8 @@ class Ports:
     """The open ports of one named socket.
 
     name: the socket's, for the log.
-    ports: all open ones, including those of datagrams, which accept nothing and are left alone.
+    ports: all open ones, including those of datagrams, which accept nothing: they are left alone, unless suspended.
+    suspended: whether nobody is let in, whatever else wants it.
     """
 
     def __init__(self, name: str, reactor: IReactorTime) -> None:
@@ -48,7 +49,7 @@ class Ports:
         self._name = name
         self._reactor = reactor
         self._wanted = True
-        self._suspended = False
+        self.suspended = False
         # Set while the ports rest.
         self._resting: IDelayedCall | None = None
         self._last_line: float | None = None
@@ -76,10 +77,16 @@ class Ports:
         self._end_rest()
         self._adjust()
 
-    def suspend(self) -> None:
-        """Accept nothing from now on, datagrams included, whoever wants to."""
-        self._suspended = True
+    def suspend(self, suspended: bool) -> None:
+        """Accept nothing, and read no datagrams, until this is undone: who comes waits with the kernel."""
+        self.suspended = suspended
         self._adjust()
+        for port in self.ports:
+            if isinstance(port, DatagramPort) and port.connected:
+                if suspended:
+                    port.stopReading()
+                else:
+                    port.startReading()
 
     def close(self) -> list[IListeningPort]:
         """Forget the ports and return them; the caller must stop them, in this turn of the reactor.
@@ -87,9 +94,10 @@ class Ports:
         Who has connected and waits with the kernel is accepted first: it would be reset.
         """
         for port in self.ports:
-            if isinstance(port, Port) and self._wanted:
+            if isinstance(port, Port) and self._wanted and not self.suspended:
                 self._accept_all(port)
         self._end_rest()
+        self.suspended = False
         ports, self.ports = self.ports, []
         return ports
 
@@ -129,12 +137,10 @@ class Ports:
         for port in self.ports:
             # Not one that the reactor has closed.
             if isinstance(port, Port) and port.connected:
-                if self._wanted and not self._suspended and self._resting is None:
+                if self._wanted and self._resting is None and not self.suspended:
                     port.startReading()
                 else:
                     port.stopReading()
-            elif self._suspended and isinstance(port, DatagramPort):
-                port.stopReading()
 
 
 class _Listener:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
+    from sockserve.framing import Framing
     from sockserve.limits.flood import FloodGuard
 
 log = Logger("sockserve.connection")
+
+# How many bad frames are kept.
+_RECENT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,25 @@ class LimitEvent:
     attributes: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    """A bad frame, or one that the end of its stream has cut short.
+
+    at: seconds since the epoch. address: the peer's. id: the connection's number. kind: the class of the error.
+    text: the error, in one line. framing: of what the peer sends. before: the end of the frames before it. frame: how
+    it begins.
+    """
+
+    at: float
+    address: object
+    id: int
+    kind: str
+    text: str
+    framing: Framing
+    before: bytes
+    frame: bytes
+
+
 # How the log names those that are not a limit's.
 _NAMES = {"handler": "sockserve.handler.refused", "tls": "sockserve.tls.failed"}
 
@@ -46,10 +69,13 @@ class Events:
     lines: limits the number of lines; None: no limit.
 
     counts: the number of events by the name of the limit.
+    bad_frames: the number of bad frames by their kind. last_bad_frames: the last ones.
     """
 
     def __init__(self, lines: FloodGuard | None = None) -> None:
         self.counts: Counter[str] = Counter()
+        self.bad_frames: Counter[str] = Counter()
+        self.last_bad_frames: deque[BadFrame] = deque(maxlen=_RECENT)
         self._listeners: list[Listener] = []
         self._lines = lines
 

@@ -71,6 +71,7 @@ class SharedAdmission(Admission[C]):
         if not self._open:
             connection.dismiss()
             return False
+        self.totals.enter(connection)
         connection.wait()
         self._waiting.append(connection)
         if not self._moving:
@@ -106,6 +107,7 @@ class SharedAdmission(Admission[C]):
         self._taking = place
 
     def take(self, connection: C) -> None:
+        self.totals.take_over(connection)
         place = self._place[connection] = self._taking or next(self._names)
         self._places.keep(place, _peer(connection))
         self._admit(connection)

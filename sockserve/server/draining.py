@@ -35,7 +35,7 @@ async def drain(admission: Admission[Any], arrivals: Sized, reactor: IReactorTim
     """
     began = reactor.seconds()
     quiet = min(QUIET, seconds / 10)
-    admission.dismiss_waiting()
+    admission.begin_drain()
     arriving = len(arrivals) > 0
     while admission.drain_quiet(quiet) or arriving:
         if reactor.seconds() - began >= seconds * BUSY:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -24,6 +24,7 @@ from sockserve.connection.factory import MessageFactory
 from sockserve.connection.handover import take
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
+from sockserve.handlers.durations import Durations
 from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
@@ -60,6 +61,11 @@ if TYPE_CHECKING:
 __all__ = ["Listen", "Server", "SocketServer"]
 
 log = Logger()
+
+State = Literal["open", "suspended", "draining", "drained", "stopped"]
+"""open: accepts connections. suspended: accepts none, and serves those that are here. draining, drained: the same while
+these are being closed, and when none is owed anything any more. stopped: its ports are closed, or not open yet.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +115,7 @@ class SocketServer(Service):
     settings: its checked settings.
     ports: the open ports.
     events: one for each connection that a limit ends or refuses; call `events.listen` to receive them.
+    durations: how long the calls of its handler have taken.
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because the handler failed. Logged when the service has stopped.
     relay: what its clients share with those of other processes; None without that setting.
@@ -166,10 +173,10 @@ class SocketServer(Service):
         self._opening: list[Deferred[None]] = []
         # The connections whose end is in the log although the peer has not closed them yet.
         self._told: set[int] = set()
-        make = settings.answers.make(reactor, settings.max_pending, settings.threads)
+        self.durations = Durations()
         self.relay = self._shared_relay(settings)
         make = (
-            settings.answers.make(reactor, settings.max_pending, settings.threads)
+            settings.answers.make(reactor, settings.max_pending, settings.threads, self.durations)
             if self.relay is None
             else self.relay.client
         )
@@ -199,6 +206,44 @@ class SocketServer(Service):
             )
             self._endpoints[factory] = str(each.opening.endpoint)
             self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
+
+    @property
+    def state(self) -> State:
+        """What it does now."""
+        if self._admission.state == "draining":
+            return "draining"
+        if not self.running:
+            return "stopped"
+        if self._admission.state == "drained":
+            return "drained"
+        return "suspended" if self._ports.suspended else "open"
+
+    @property
+    def admission(self) -> Admission[Engine]:
+        """Its connections, and what all of them have done."""
+        return self._admission
+
+    @property
+    def datagrams(self) -> list[DatagramSocket]:
+        """Those of its endpoints that take datagrams."""
+        return [each for _, each, _ in self._listen if isinstance(each, DatagramSocket)]
+
+    @property
+    def memory(self) -> MemoryBudget:
+        """The budget that its connections count towards."""
+        return self._memory
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it holds for its peers, as memory_budget counts them."""
+        holders = (*self._admission.running.values(), *self._admission.waiting, *self._arrivals, *self.datagrams)
+        return sum(each.held for each in holders)
+
+    @property
+    def expires(self) -> float | None:
+        """When the first of its certificates expires, in seconds since the epoch; None: it has none."""
+        ends = [each.expires for _, _, each in self._listen if each is not None]
+        return min((end for end in ends if end is not None), default=None)
 
     @property
     def clean(self) -> bool:
@@ -278,7 +323,7 @@ class SocketServer(Service):
         Fires, with the number of those that have moved, when no more can move, after drain_timeout at the latest. Then
         stop the service.
         """
-        self._ports.suspend()
+        self._ports.suspend(True)
         self._admission.move()
         handover = Handover(
             self.settings.name,
@@ -301,6 +346,25 @@ class SocketServer(Service):
         self._admission.taking(parcel.place)
         take(self._reactor, descriptor, parcel.family, factory, parcel.carried)
         self._admission.taking("")
+
+    def suspend(self) -> None:
+        """Accept neither connections nor datagrams for now: they wait with the kernel. Who is connected is served."""
+        self._ports.suspend(True)
+
+    def resume(self) -> None:
+        """Accept connections again. Raises RuntimeError while connections are being drained."""
+        if self.state == "draining":
+            raise RuntimeError(f"{self.settings.name} is still draining")
+        self._admission.open()
+        self._ports.suspend(False)
+
+    def drain(self) -> Deferred[None]:
+        """Suspend it, and close its connections when all is sent that they are owed, as when it stops.
+
+        What is left after drain_timeout seconds is aborted. Fires when that is done; from then on it can be resumed.
+        """
+        self.suspend()
+        return self._drain(None)
 
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
@@ -458,10 +522,12 @@ class SocketServer(Service):
             threads=settings.threads,
             log_traffic=settings.log_traffic,
             memory=self._memory,
+            durations=self.durations,
         )
 
     def _report(self, reason: str, peer: str, text: str) -> None:
         """A layer has closed a connection, or refused it, because of a limit."""
+        self._admission.totals.refuse(reason)
         attributes = {"sockserve.socket": self.settings.name, **address_attributes(peer)}
         self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text, attributes))
 
@@ -498,11 +564,13 @@ class Server(MultiService):
     """Any number of named sockets.
 
     sockets: by name. `name in server.sockets` is what SocketExist does in WINDEV.
+    before: those that others have replaced, whose counts go on; some may have connections still.
     """
 
     def __init__(self, sockets: Iterable[SocketServer] = ()) -> None:
         super().__init__()
         self.sockets: dict[str, SocketServer] = {}
+        self.before: list[SocketServer] = []
         for socket in sockets:
             self.add(socket)
 
@@ -550,6 +618,7 @@ class Server(MultiService):
             # A parent has one child of a name.
             del self.namedServices[each.settings.name]
             each.name = None
+            self.before.append(each)
         for each in added:
             each.setServiceParent(self)
         return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)

@@ -6,6 +6,7 @@ datagrams on a public address sends traffic to any victim that the sender names 
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from sockserve.connection.failures import Refused, users_failure
 from sockserve.connection.info import ConnectionInfo
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
+from sockserve.handlers.durations import Durations, clock
 from sockserve.handlers.function import UNDER_WAY, Function, call, checked
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
@@ -51,7 +53,10 @@ class DatagramSocket(DatagramProtocol):
     access: whose datagrams are answered; those of others are dropped.
     max_pending: how many answers may be under way; further datagrams are dropped, as by the network.
     memory: the budget that the answers under way count towards. While it is exceeded, datagrams may be dropped.
+    durations: where the time that calls take is counted.
     info: that of the last sender; None before the first datagram.
+    received, sent, bytes_received, bytes_sent: counts of datagrams, and of their bytes.
+    dropped: how many were dropped, by the reason.
     """
 
     transport: Port
@@ -68,7 +73,11 @@ class DatagramSocket(DatagramProtocol):
         threads: bool = False,
         log_traffic: bool = False,
         memory: MemoryBudget | None = None,
+        durations: Durations | None = None,
     ) -> None:
+        self.received = self.sent = self.bytes_received = self.bytes_sent = 0
+        self.dropped: Counter[str] = Counter()
+        self._durations = Durations() if durations is None else durations
         self.name = name
         self.framing = framing
         self._lines = lines
@@ -85,11 +94,18 @@ class DatagramSocket(DatagramProtocol):
         self._last: Sender | None = None
 
     @property
+    def pending(self) -> int:
+        """How many answers are under way."""
+        return len(self._pending)
+
+    @property
     def info(self) -> ConnectionInfo | None:
         """That of the last sender; None before the first datagram."""
         return None if self._last is None else self._last.info
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self.received += 1
+        self.bytes_received += len(datagram)
         sender = Sender(self, addr, len(datagram))
         refusal = self._access.refusal(host_of(sender.info.peer))
         if refusal is not None:
@@ -107,9 +123,10 @@ class DatagramSocket(DatagramProtocol):
         if len(self._pending) >= self._max_pending:
             self.drop("max_pending", sender, f"{self._max_pending} answers are under way (max_pending)")
             return
+        begun = clock()
         answering: Deferred[object] = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
         self._keep(answering, UNDER_WAY + len(datagram))
-        answering.addBoth(self._answered, answering, sender)
+        answering.addBoth(self._answered, answering, sender, begun)
 
     def send(self, datagram: bytes, sender: Sender) -> None:
         """Send one datagram. Raises MessageTooLong.
@@ -122,6 +139,8 @@ class DatagramSocket(DatagramProtocol):
             self._tell_traffic("sent", len(datagram), sender)
         try:
             self.transport.write(frame, sender.address)
+            self.sent += 1
+            self.bytes_sent += len(frame)
         except MessageLengthError:
             self.drop("unsent", sender, f"an answer of {len(frame)} bytes is longer than a datagram can be")
         except OSError as error:
@@ -129,6 +148,7 @@ class DatagramSocket(DatagramProtocol):
 
     def drop(self, kind: str, sender: Sender, why: object) -> None:
         """Log that a datagram, or the answer to one, was dropped. kind: see FloodGuard."""
+        self.dropped[kind] += 1
         self._lines.warn(
             kind,
             "{peer}: dropped, {why}",
@@ -199,12 +219,13 @@ class DatagramSocket(DatagramProtocol):
         if self._memory is not None and not answering.called:
             self._memory.grow(size)
 
-    def _answered(self, answer: object, answering: Deferred[object], sender: Sender) -> None:
+    def _answered(self, answer: object, answering: Deferred[object], sender: Sender, begun: float) -> None:
         size = self._pending.pop(answering, 0)
         if not size:
             # Given up.
             return
         self._kept -= size
+        self._durations.add(clock() - begun)
         try:
             datagram = checked(answer)
             if datagram is not None and self.transport.connected:

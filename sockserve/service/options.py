@@ -32,11 +32,12 @@ from sockserve.fields import Setting
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.handlers.names import NAMES as HANDLERS
 from sockserve.server.endpoints import DEFAULT_LISTEN
+from sockserve.server.figures import answer
 from sockserve.server.settings import SOCKET_SETTINGS
 from sockserve.service.clock import make_steady
 from sockserve.service.failing import FirstProcess, say
 from sockserve.service.logs import is_daemon, observer, stream_of
-from sockserve.service.program import FORM, NAME, Program
+from sockserve.service.program import FORM, NAME, Program, admin_service
 from sockserve.service.readiness import tell_manager
 from sockserve.service.reloading import Reloader
 from sockserve.service.signals import SignalHandler
@@ -184,8 +185,10 @@ class Options(usage.Options):
                     raise usage.UsageError(f"{place}: json cannot be combined with --{other} of twistd")
 
     def placeOf(self, socket: str, setting: str) -> str:
-        """Where a setting of the socket with that name was written, for messages."""
-        return _option(setting) if self["config"] is None else f"{self['config']}: {path_of(socket)}.{setting}"
+        """Where a setting of the socket with that name was written, for messages; "": of the program."""
+        if self["config"] is None:
+            return _option(setting)
+        return f"{self['config']}: {f'{path_of(socket)}.{setting}' if socket else setting}"
 
     def _from_file(self, given: dict[str, Any]) -> Config:
         others = sorted(_option(name) for name in given)
@@ -303,7 +306,9 @@ def _serve(program: Program, options: Options, reactor: ReactorBase) -> None:
     """With this process, or with workers."""
     if options.config.workers:
         workers = supervisor(options, reactor, program.fail)
-        program.serve(workers, workers.reload, workers.kill)
+        admin = admin_service(options.config.admin, workers.answer, options.reactor)
+        program.serve(workers, workers.reload, workers.kill, admin)
     else:
         server = options.config.server(options.reactor)
-        program.serve(server, Reloader(options, server).reload)
+        admin = admin_service(options.config.admin, partial(answer, server), options.reactor)
+        program.serve(server, Reloader(options, server).reload, admin=admin)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from twisted.application.service import IServiceCollection, MultiService
+from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import ILogObserver, Logger
@@ -21,6 +21,11 @@ from sockserve.service.signals import SignalHandler
 from sockserve.workers.ports import PortError
 from sockserve.workers.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from sockserve.admin.service import AdminService
+    from sockserve.admin.site import View
+    from sockserve.server.admin import Admin
+
 log = Logger()
 
 
@@ -28,6 +33,16 @@ NAME = "twistd sockserve"
 
 FORM = "compiled" if compiled else "pure"
 """The form of the installed framings."""
+
+
+def admin_service(settings: Admin | None, view: View, reactor: object = None) -> AdminService | None:
+    """The service of an admin endpoint, if there is to be one. view: what it tells. reactor: None: the global one."""
+    if settings is None:
+        return None
+    # Imported here: it needs what sockserve[metrics] installs.
+    from sockserve.admin.service import AdminService
+
+    return AdminService(settings, view, reactor)
 
 
 class Program(MultiService):
@@ -55,6 +70,7 @@ class Program(MultiService):
         self._observer = observer
         self._place = place
         self._sockets: Server | Supervisor | None = None
+        self._admin: AdminService | None = None
         self._signals = signals
 
     def serve(
@@ -62,9 +78,14 @@ class Program(MultiService):
         sockets: Server | Supervisor,
         reload: Callable[[], object] | None = None,
         kill: Callable[[], object] = lambda: None,
+        admin: AdminService | None = None,
     ) -> None:
-        """What serves the sockets: this process, or workers. reload, kill: see SignalHandler."""
+        """What serves the sockets: this process, or workers. reload, kill: see SignalHandler.
+
+        admin: the service of the admin endpoint, which ends last: it tells that the others are draining.
+        """
         self._sockets = sockets
+        self._admin = admin
         sockets.setServiceParent(self)
         if self._signals is not None:
             self._signals.reload, self._signals.kill = reload, kill
@@ -85,12 +106,14 @@ class Program(MultiService):
         )
         for service in self:
             for part in service if isinstance(service, Server) else [service]:
-                try:
-                    part.privilegedStartService()
-                except PortError as error:
-                    self._fail(error.socket, cast("Exception", error.__cause__))
-                except (SettingError, CannotListenError, OSError, OverflowError) as error:
-                    self._fail(str(part.name), error)
+                self._open(part, str(part.name))
+        if self._admin is not None:
+            self._open(self._admin, "", "admin")
+
+    def startService(self) -> None:
+        super().startService()
+        if self._admin is not None:
+            self._admin.startService()
 
     def fail(self, line: str) -> None:
         """The start has failed after the ports were open: end the program with status 1."""
@@ -100,14 +123,26 @@ class Program(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """Fires when all is drained; see SocketServer.stopService."""
-        return maybeDeferred(super().stopService).addCallback(self._stopped)
+        stopped = maybeDeferred(super().stopService)
+        if self._admin is not None:
+            admin = self._admin
+            stopped.addBoth(lambda result: admin.stopService().addCallback(lambda _: result))
+        return stopped.addCallback(self._stopped)
+
+    def _open(self, part: IService, socket: str, setting: str = "listen") -> None:
+        try:
+            part.privilegedStartService()
+        except PortError as error:
+            self._fail(error.socket, setting, cast("Exception", error.__cause__))
+        except (SettingError, CannotListenError, OSError, OverflowError) as error:
+            self._fail(socket, setting, error)
 
     def _stopped(self, _: object) -> None:
         if self._signals is not None:
             self._signals.stopped(self._sockets is None or self._sockets.clean)
 
-    def _fail(self, socket: str, error: Exception) -> NoReturn:
-        setting, reason = "listen", cast("object", error)
+    def _fail(self, socket: str, setting: str, error: Exception) -> NoReturn:
+        reason: object = error
         if isinstance(error, SettingError):
             setting, reason = error.key, error.reason
         elif isinstance(error, OSError) and error.filename2:

@@ -11,11 +11,13 @@ from twisted.application.service import IService
 from twisted.logger import globalLogBeginner
 
 from sockserve.config.checking import PROGRAM_SETTINGS, LogFormat
+from sockserve.server.admin import Admin
+from sockserve.server.figures import answer
 from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.clock import make_steady
 from sockserve.service.failing import say
 from sockserve.service.logs import observer
-from sockserve.service.program import Program
+from sockserve.service.program import Program, admin_service
 from sockserve.service.readiness import tell_manager
 from sockserve.service.signals import SignalHandler
 from sockserve.text import described
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 
-def run(*services: SocketServer | IService, log_file: TextIO | None = None, log_format: LogFormat = "text") -> None:
+def run(
+    *services: SocketServer | IService,
+    log_file: TextIO | None = None,
+    log_format: LogFormat = "text",
+    admin: str | None = None,
+    admin_token_file: str | None = None,
+) -> None:
     """Run named sockets, and other Twisted services beside them, until a signal or `reactor.stop()`.
 
     The first SIGTERM or SIGINT stops accepting, and sends what is owed (see drain_timeout); then this returns, so that
@@ -33,9 +41,13 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None, log_
 
     log_file: where the log goes; None: standard error.
     log_format: "text", lines for people, or "json", one object a line; see docs/operating.md.
+    admin: where to serve metrics, /healthz and a page of what runs, such as "tcp:9464:interface=127.0.0.1"; None:
+        nowhere.
+    admin_token_file: the file of the token that allows to do something there.
 
-    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, or for
-    another log_format. If a port cannot be opened, SystemExit with status 1; the log then says why, in one line.
+    Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, for another
+    log_format, or if the settings of the admin endpoint are not accepted. If a port cannot be opened, SystemExit with
+    status 1; the log then says why, in one line.
     """
     for service in services:
         if not IService.providedBy(service):
@@ -45,16 +57,20 @@ def run(*services: SocketServer | IService, log_file: TextIO | None = None, log_
     form = PROGRAM_SETTINGS["log_format"].value.check("log_format", log_format)
     log = sys.stderr if log_file is None else log_file
     server = Server(service for service in services if isinstance(service, SocketServer))
+    if admin is None and admin_token_file is not None:
+        raise ValueError("admin_token_file: admin is not set; accepted: both of them")
+    sockets = [socket.settings for socket in server.sockets.values()]
+    settings = None if admin is None else Admin.of(admin, admin_token_file, sockets)
     from twisted.internet import reactor
 
     signals = SignalHandler(cast("ReactorBase", reactor))
     program = Program(
-        lambda socket, setting: f"{socket}: {setting}",
+        lambda socket, setting: f"{socket}: {setting}" if socket else setting,
         signals,
         name=Path(sys.argv[0]).name,
         say=partial(say, log=log),
     )
-    program.serve(server)
+    program.serve(server, admin=admin_service(settings, partial(answer, server)))
     for service in services:
         if not isinstance(service, SocketServer):
             service.setServiceParent(program)

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -152,6 +153,12 @@ class Certificates:
                 with contextlib.suppress(OSError, ValueError):
                     self._context = self._read()
         return self._context
+
+    @property
+    def expires(self) -> float | None:
+        """When the first of the certificates that are shown expires, in seconds since the epoch; None: not known."""
+        expires: float = getattr(self.context(), "expires", inf)
+        return expires if expires < inf else None
 
     def _refresh(self) -> None:
         try:

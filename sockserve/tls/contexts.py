@@ -6,6 +6,7 @@ import re
 import ssl
 import tempfile
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
@@ -42,12 +43,21 @@ class _Encrypted(Exception):
     """OpenSSL asks for a passphrase."""
 
 
-def server_context(minimum_version: str = "1.2") -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """A context that shows a certificate.
+
+    expires: when the first of the certificates that it shows expires, in seconds since the epoch.
+    """
+
+    expires = inf
+
+
+def server_context(minimum_version: str = "1.2") -> ServerContext:
     """For a server, without a certificate. Raises CertificateError for a version that is not accepted.
 
     There are no session tickets: each client shows its certificate each time.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _version(minimum_version)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.num_tickets = 0
@@ -109,6 +119,7 @@ def load(context: ssl.SSLContext, parts: Iterable[bytes], certificate: str, name
     """
     if not _KEY.search(content_of(name, file)):
         _no_key(name, file)
+    parts = [*parts]
     # OpenSSL takes the certificate and its chain from one file only.
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, "chain.pem")
@@ -123,6 +134,8 @@ def load(context: ssl.SSLContext, parts: Iterable[bytes], certificate: str, name
             if error.reason is None:
                 _no_key(name, file)
             raise CertificateError("certificate", f"{certificate}: {describe(error)}") from None
+    if isinstance(context, ServerContext):
+        context.expires = min(_certificate(part).not_after.timestamp() for part in parts)
 
 
 def _no_key(name: str, file: str) -> NoReturn:
@@ -159,12 +172,16 @@ def certificates_in(key: str, file: str) -> list[bytes]:
     found = _CERTIFICATE.findall(content_of(key, file))
     try:
         for each in found:
-            Certificate.from_der(ssl.PEM_cert_to_DER_cert(each.decode("ascii")))
+            _certificate(each)
     except ValueError:
         found = []
     if not found:
         raise CertificateError(key, f"{file}: has no certificate that can be read; accepted: PEM")
     return found
+
+
+def _certificate(part: bytes) -> Certificate:
+    return Certificate.from_der(ssl.PEM_cert_to_DER_cert(part.decode("ascii")))
 
 
 def content_of(key: str, file: str) -> bytes:

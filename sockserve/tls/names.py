@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from math import inf
 
 from sockserve.tls.session import StandardSession, TLSInfo
 
@@ -34,6 +35,11 @@ class NamedContexts:
     def session_stats(self) -> dict[str, int]:
         """As of an ssl.SSLContext: those of the first, which every session begins with."""
         return self._first.session_stats()
+
+    @property
+    def expires(self) -> float:
+        """When the first of all certificates expires, in seconds since the epoch."""
+        return min(getattr(each, "expires", inf) for each in (self._first, *self._contexts.values()))
 
     def context(self, name: str) -> ssl.SSLContext:
         """The one for that name."""

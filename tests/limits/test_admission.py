@@ -18,6 +18,7 @@ from sockserve.framing.errors import FramingError
 from sockserve.limits.admission import Admission
 from sockserve.limits.events import Events
 from sockserve.limits.memory import MemoryBudget
+from sockserve.limits.totals import Traffic
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
@@ -297,7 +298,8 @@ class Flushing:
 
     id = looks = bytes_received = 0
     done = owing = ending = False
-    address, peer = None, ""
+    address, peer, reason = None, "", "peer"
+    since, traffic = 0.0, Traffic()
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -314,6 +316,8 @@ class Flushing:
     def drain(self) -> None: ...
 
     abort = dismiss = start = wait = drain
+
+    def add_traffic(self, sums: list[int], sign: int = 1) -> None: ...
 
     def tell(self, limit: str, text: str = "") -> None: ...
 

@@ -50,12 +50,17 @@ def children(process: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def is_over(process: int) -> bool:
-    """Whether nothing but its entry is left of a process, if that."""
+def await_end(process: int) -> None:
+    """Wait until a process is over (Linux)."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([handle], [], [], PATIENCE)[0]:
+            raise AssertionError(f"process {process} goes on")
+    finally:
+        os.close(handle)
 
 
 class WorkerCase(SynchronousTestCase):
@@ -232,7 +237,8 @@ class EndTests(WorkerCase):
             server.wait()
             self.assertEqual(client.recv(10), b"")
         self.assertEqual(server.process.returncode, -signal.SIGTERM)
-        self.assertTrue(all(map(is_over, workers)))
+        for worker in workers:
+            await_end(worker)
 
     def test_they_end_when_their_supervisor_is_killed(self) -> None:
         server = self.start(PID)
@@ -243,7 +249,8 @@ class EndTests(WorkerCase):
             server.process.send_signal(signal.SIGKILL)
             self.assertEqual(client.recv(10), b"")
         server.wait()
-        self.assertTrue(workers)
+        for worker in workers:
+            await_end(worker)
 
 
 class StartTests(WorkerCase):
