@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.tcp import Port
@@ -31,7 +32,7 @@ _BETWEEN_LINES = 60.0
 # a millisecond. Twisted goes on for as long as more come, and those who are being served wait meanwhile.
 _IN_A_TURN = 16
 _LONGEST = 0.005
-# Seconds for those who wait when the port closes.
+# Seconds for those who wait when a port closes.
 _LAST = 0.5
 
 
@@ -57,6 +58,7 @@ class Ports:
             listener = _Listener(port.socket, self, port.doRead, self._reactor.seconds)
             port.socket = listener
             vars(port)["doRead"] = listener.read
+            vars(port)["connectionLost"] = partial(self._close, port, port.connectionLost)
         self.ports.append(port)
 
     def accept(self, wanted: bool) -> None:
@@ -68,23 +70,28 @@ class Ports:
         self._adjust()
 
     def close(self) -> list[IListeningPort]:
-        """Forget the ports and return them; the caller must stop them, in this turn of the reactor.
-
-        Who has connected and waits with the kernel is accepted first: it would be reset.
-        """
-        for port in self.ports:
-            if isinstance(port, Port) and self._wanted:
-                self._accept_all(port)
+        """Forget the ports and return them; the caller must stop them."""
         self._end_rest()
         ports, self.ports = self.ports, []
         return ports
 
-    def _accept_all(self, port: Port) -> None:
-        end = self._reactor.seconds() + _LAST
-        while port.connected and self._resting is None and self._reactor.seconds() < end:
-            port.doRead()
-            if not cast("_Listener", port.socket).in_turn:
-                return
+    def _close(self, port: Port, close: Callable[[object], object], reason: object) -> None:
+        """Accept who waits with the kernel, and close the port: the kernel would reset them.
+
+        A port of Twisted's closes one turn of the reactor after it was told to, and accepts nobody in between.
+        """
+        if self._wanted:
+            listener = cast("_Listener", port.socket)
+            port.disconnecting = False
+            end = self._reactor.seconds() + _LAST
+            while self._resting is None and self._reactor.seconds() < end:
+                # A port that has accepted nobody tries none the next time.
+                port.numberAccepts = _IN_A_TURN
+                port.doRead()
+                if not listener.in_turn:
+                    break
+            listener.close()
+        close(reason)
 
     def exhausted(self, error: OSError) -> None:
         """A port had no descriptor for a connection."""

@@ -127,7 +127,7 @@ class LayerTests(SynchronousTestCase):
             self.assertEqual(recorder.received, b"message")
             self.assertEqual(self.reports, [])
             self.assertEqual(self.clock.getDelayedCalls(), [])
-            self.assertEqual(self.factory.waiting, set())
+            self.assertEqual(len(self.factory.arrivals), 0)
 
     def test_it_is_built_and_begins_with_the_clients_address(self) -> None:
         for header in (TEXT, BINARY):

@@ -173,6 +173,11 @@ class DrainTests(SynchronousTestCase):
     def test_who_has_connected_before_it_stops_is_served(self) -> None:
         """A connection that waits with the kernel would be reset, with what its client has sent."""
         with running("--listen", f"{LISTEN[1]}:backlog=200", "--framing", "windev") as server:
+            first = self.connect(server)
+            first.sendall(b"1\r\na")
+            # It runs, and handles signals.
+            self.assertEqual(receive(first, 4), b"1\r\na")
+            first.close()
             server.process.send_signal(signal.SIGSTOP)
             clients = [self.connect(server) for _ in range(100)]
             for client in clients:
