@@ -31,17 +31,15 @@ twentieth of the drain_timeout."""
 async def drain(admission: Admission[Any], arrivals: Arrivals, reactor: IReactorTime, seconds: float) -> int:
     """End all connections, after the ports are closed. Returns how many had to be aborted after so many seconds.
 
-    arrivals: connections before their PROXY header or handshake; they have one quiet moment to get further.
+    arrivals: connections before their PROXY header or handshake; they have the time of a silence to get further.
     """
     began = reactor.seconds()
     quiet = min(QUIET, seconds / 10)
     admission.dismiss_waiting()
-    arriving = len(arrivals) > 0
-    while admission.drain_quiet(quiet) or arriving:
-        if reactor.seconds() - began >= seconds * BUSY:
-            break
-        await (deferLater(reactor, quiet) if arriving else _emptied(admission, reactor, quiet))
-        arriving = False
+    while arrivals and reactor.seconds() - began < quiet:
+        await deferLater(reactor, quiet / 10)
+    while admission.drain_quiet(quiet) and reactor.seconds() - began < seconds * BUSY:
+        await _emptied(admission, reactor, quiet)
     arrivals.forget()
     drained: Deferred[int] = admission.drain().addCallback(lambda _: 0)
     left = max(0.0, began + seconds - reactor.seconds())

@@ -108,8 +108,7 @@ class DrainTests(SynchronousTestCase):
     def test_under_load_every_answer_is_whole_and_the_connection_is_not_reset(self) -> None:
         message = b"5\r\nhello"
         # It must not have caught up with them: it would take them for idle, and need not wait for them.
-        options = *LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy", "--drain-timeout", "2s"
-        with running(*options) as server:
+        with running(*LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy") as server:
             answered = []
 
             def talk(client: socket.socket) -> None:
