@@ -273,12 +273,18 @@ def peer_has_ended(transport: object) -> bool:
 
 
 def silence(transport: object) -> float:
-    """Seconds since the peer has sent something; 0 where nothing tells (Linux tells it of TCP)."""
+    """Seconds since the peer has sent something, all of it read; 0 where nothing tells (Linux tells it of TCP)."""
+    if sys.platform != "linux":
+        return 0.0
+    import termios
+
     *_, lowest = layers(transport)
     try:
         handle = cast("Connection", lowest).getHandle()
         information = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED + 4)
     except (AttributeError, OSError):
+        return 0.0
+    if _queued(lowest, termios.FIONREAD):
         return 0.0
     return int.from_bytes(information[_LAST_RECEIVED:], sys.byteorder) / 1000
 
@@ -347,18 +353,20 @@ def untaken(transport: object) -> int:
     The kernel asks for more only when a third of what it holds is gone, often a megabyte: long after a slow peer has
     begun to read.
     """
-    return unsent(transport) + _queued(transport)
-
-
-def _queued(transport: object) -> int:
     if sys.platform != "linux":
-        return 0
-    import fcntl
+        return unsent(transport)
     import termios
+
+    return unsent(transport) + _queued(transport, termios.TIOCOUTQ)
+
+
+def _queued(transport: object, which: int) -> int:
+    """Bytes that lie in one of the kernel's queues for it."""
+    import fcntl
 
     queued = array("i", [0])
     try:
-        fcntl.ioctl(cast("Connection", transport).fileno(), termios.TIOCOUTQ, queued)
+        fcntl.ioctl(cast("Connection", transport).fileno(), which, queued)
     except (AttributeError, TypeError, ValueError, OSError):
         # No socket, or none any more.
         return 0

@@ -25,6 +25,9 @@ class Arrival(Holder, Protocol):
     Its abort_for closes the connection at once, reports that, and leaves.
     """
 
+    def forget(self) -> None:
+        """The same, without a word."""
+
 
 class Arrivals:
     """Those of one named socket.
@@ -70,6 +73,12 @@ class Arrivals:
         """One of them holds this many more bytes of memory."""
         if self._memory is not None:
             self._memory.grow(count)
+
+    def forget(self) -> None:
+        """Nobody is served any more: close the connections that are here."""
+        for arrival in list(self._arrivals):
+            self.leave(arrival)
+            arrival.forget()
 
     def leave(self, arrival: Arrival) -> None:
         """It is ready, and its protocol is what counts from now on; or it is over."""

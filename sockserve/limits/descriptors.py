@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.tcp import Port
@@ -32,7 +33,7 @@ _BETWEEN_LINES = 60.0
 # a millisecond. Twisted goes on for as long as more come, and those who are being served wait meanwhile.
 _IN_A_TURN = 16
 _LONGEST = 0.005
-# Seconds for those who wait when the port closes.
+# Seconds for those who wait when a port closes.
 _LAST = 0.5
 
 
@@ -50,6 +51,8 @@ class Ports:
         self._reactor = reactor
         self._wanted = True
         self.suspended = False
+        # Whether who waits is accepted when a port closes.
+        self._takes_last = True
         # Set while the ports rest.
         self._resting: IDelayedCall | None = None
         self._last_line: float | None = None
@@ -60,6 +63,7 @@ class Ports:
             listener = _Listener(port.socket, self, port.doRead, self._reactor.seconds)
             port.socket = listener
             vars(port)["doRead"] = listener.read
+            vars(port)["connectionLost"] = partial(self._close, port, port.connectionLost)
         self.ports.append(port)
 
     def release(self, port: IListeningPort) -> None:
@@ -67,7 +71,7 @@ class Ports:
         self.ports.remove(port)
         if isinstance(port, Port):
             port.socket = cast("_Listener", port.socket).listener
-            del vars(port)["doRead"]
+            del vars(port)["doRead"], vars(port)["connectionLost"]
 
     def accept(self, wanted: bool) -> None:
         """Accept connections from now on, or do not. True also ends a rest: a connection may have left."""
@@ -89,24 +93,30 @@ class Ports:
                     port.startReading()
 
     def close(self) -> list[IListeningPort]:
-        """Forget the ports and return them; the caller must stop them, in this turn of the reactor.
-
-        Who has connected and waits with the kernel is accepted first: it would be reset.
-        """
-        for port in self.ports:
-            if isinstance(port, Port) and self._wanted and not self.suspended:
-                self._accept_all(port)
+        """Forget the ports and return them; the caller must stop them."""
+        self._takes_last = self._wanted and not self.suspended
         self._end_rest()
         self.suspended = False
         ports, self.ports = self.ports, []
         return ports
 
-    def _accept_all(self, port: Port) -> None:
-        end = self._reactor.seconds() + _LAST
-        while port.connected and self._resting is None and self._reactor.seconds() < end:
-            port.doRead()
-            if not cast("_Listener", port.socket).in_turn:
-                return
+    def _close(self, port: Port, close: Callable[[object], object], reason: object) -> None:
+        """Accept who waits with the kernel, and close the port: the kernel would reset them.
+
+        A port of Twisted's closes one turn of the reactor after it was told to, and accepts nobody in between.
+        """
+        if self._takes_last:
+            listener = cast("_Listener", port.socket)
+            port.disconnecting = False
+            end = self._reactor.seconds() + _LAST
+            while self._resting is None and self._reactor.seconds() < end:
+                # A port that has accepted nobody tries none the next time.
+                port.numberAccepts = _IN_A_TURN
+                port.doRead()
+                if not listener.in_turn:
+                    break
+            listener.close()
+        close(reason)
 
     def exhausted(self, error: OSError) -> None:
         """A port had no descriptor for a connection."""

@@ -73,7 +73,8 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         "handshake_timeout" and "proxy_protocol". One that ends without a byte is the look of a monitor, and nothing
         is wrong.
     reactor: None: the global one.
-    arrivals: what bounds the headers that are under way; see sockserve.limits.arrivals.
+    arrivals: what bounds the headers that are under way, see sockserve.limits.arrivals; whose it is ends them. None:
+        they end when the port closes.
 
     A transport that has passed here has an attribute `proxy`, a ProxyInfo; its getPeer and getHost are the addresses
     in the header, where that has any.
@@ -99,16 +100,15 @@ class ProxyFactory(Factory["HeaderProtocol"]):
         self.report = report
         self.reactor = reactor
         self.arrivals = Arrivals() if arrivals is None else arrivals
-        self.waiting: set[HeaderProtocol] = set()
+        self._alone = arrivals is None
         self._proxies = tuple(proxies)
 
     def startFactory(self) -> None:
         self.factory.doStart()
 
     def stopFactory(self) -> None:
-        """The port is closed: those that have not come to the end of their header are not served any more."""
-        for protocol in list(self.waiting):
-            protocol.drop()
+        if self._alone:
+            self.arrivals.forget()
         self.factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> HeaderProtocol | None:
@@ -132,18 +132,19 @@ class HeaderProtocol(Protocol):
     def __init__(self, proxy: ProxyFactory) -> None:
         self._proxy = proxy
         self._data = bytearray()
+        self._waiting = False
 
     def connectionMade(self) -> None:
         self._address = self.transport.getPeer()
         self._deadline = Deadline(self._proxy.reactor, self._proxy.timeout, self._late)
-        self._proxy.waiting.add(self)
+        self._waiting = True
         # The client's address is not known yet.
         self._proxy.arrivals.enter(self)
         if getattr(self.transport, "protocol", None) is not self:
             self._refuse("proxy_protocol", "closed, its endpoint has TLS beneath the PROXY header (proxy_protocol)")
 
     def dataReceived(self, data: bytes) -> None:
-        if self not in self._proxy.waiting:
+        if not self._waiting:
             return
         self._data += data
         try:
@@ -176,7 +177,7 @@ class HeaderProtocol(Protocol):
     def abort_for(self, limit: str, text: str) -> None:
         self._refuse(limit, text)
 
-    def drop(self) -> None:
+    def forget(self) -> None:
         """Close the connection, whatever has come."""
         self._leave()
         self._data = self._data[:0]
@@ -202,7 +203,7 @@ class HeaderProtocol(Protocol):
         self._refuse("handshake_timeout", text)
 
     def _refuse(self, reason: str, text: str) -> None:
-        self.drop()
+        self.forget()
         self._report(reason, text)
 
     def _report(self, reason: str, text: str) -> None:
@@ -210,9 +211,9 @@ class HeaderProtocol(Protocol):
 
     def _leave(self) -> bool:
         """Stop waiting for a header. False: that was over."""
-        if self not in self._proxy.waiting:
+        if not self._waiting:
             return False
-        self._proxy.waiting.remove(self)
+        self._waiting = False
         self._proxy.arrivals.leave(self)
         self._deadline.cancel()
         return True

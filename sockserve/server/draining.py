@@ -8,12 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
     from typing import Any
 
     from twisted.internet.interfaces import IReactorTime
 
     from sockserve.limits.admission import Admission
+    from sockserve.limits.arrivals import Arrivals
 
 QUIET = 1.0
 """Seconds for which a client must be silent, and owed no answer, to be between two messages: what it has sent may still
@@ -28,20 +28,19 @@ sends to a process that is gone is answered with a reset, which destroys what it
 twentieth of the drain_timeout."""
 
 
-async def drain(admission: Admission[Any], arrivals: Sized, reactor: IReactorTime, seconds: float) -> int:
+async def drain(admission: Admission[Any], arrivals: Arrivals, reactor: IReactorTime, seconds: float) -> int:
     """End all connections, after the ports are closed. Returns how many had to be aborted after so many seconds.
 
-    arrivals: connections before their PROXY header or handshake; they have one quiet moment to get further.
+    arrivals: connections before their PROXY header or handshake; they have the time of a silence to get further.
     """
     began = reactor.seconds()
     quiet = min(QUIET, seconds / 10)
     admission.begin_drain()
-    arriving = len(arrivals) > 0
-    while admission.drain_quiet(quiet) or arriving:
-        if reactor.seconds() - began >= seconds * BUSY:
-            break
-        await (deferLater(reactor, quiet) if arriving else _emptied(admission, reactor, quiet))
-        arriving = False
+    while arrivals and reactor.seconds() - began < quiet:
+        await deferLater(reactor, quiet / 10)
+    while admission.drain_quiet(quiet) and reactor.seconds() - began < seconds * BUSY:
+        await _emptied(admission, reactor, quiet)
+    arrivals.forget()
     drained: Deferred[int] = admission.drain().addCallback(lambda _: 0)
     left = max(0.0, began + seconds - reactor.seconds())
     aborted = await drained.addTimeout(left, reactor, lambda *_: admission.abort())

@@ -37,9 +37,8 @@ class TLSFactory(Factory["TLSTransport"]):
         there is no connection or TLS has failed in it. None: a warning in the log. One that leaves without having sent
         anything is the look of a monitor, and nothing is wrong.
     name: of the named socket, for the log.
-    arrivals: what bounds the handshakes that are under way; see sockserve.limits.arrivals.
-
-    handshakes: the connections whose handshakes are under way.
+    arrivals: what bounds the handshakes that are under way, see sockserve.limits.arrivals; whose it is ends them. None:
+        they end when the port closes.
     """
 
     noisy = False
@@ -59,13 +58,13 @@ class TLSFactory(Factory["TLSTransport"]):
         self.handshake_timeout = handshake_timeout
         self.report = report or _log
         self.name = name
-        self.handshakes: set[TLSTransport] = set()
         self._arrivals = Arrivals() if arrivals is None else arrivals
+        self._alone = arrivals is None
         self._certificates = certificates
         self._reactor = reactor
 
     def buildProtocol(self, addr: IAddress | None) -> TLSTransport:
-        transport = TLSTransport(
+        return TLSTransport(
             self._certificates.session(),
             self._reactor,
             self._opened,
@@ -74,20 +73,16 @@ class TLSFactory(Factory["TLSTransport"]):
             name=self.name,
             arrivals=self._arrivals,
         )
-        self.handshakes.add(transport)
-        return transport
 
     def startFactory(self) -> None:
         self.wrapped.doStart()
 
     def stopFactory(self) -> None:
-        """The port is closed: clients that are still in the handshake are not served."""
-        while self.handshakes:
-            self.handshakes.pop().forget()
+        if self._alone:
+            self._arrivals.forget()
         self.wrapped.doStop()
 
     def _opened(self, transport: TLSTransport) -> None:
-        self.handshakes.discard(transport)
         protocol = self.wrapped.buildProtocol(transport.address)
         if protocol is None:
             transport.forget()
@@ -95,6 +90,5 @@ class TLSFactory(Factory["TLSTransport"]):
             transport.connect(protocol)
 
     def _failed(self, transport: TLSTransport, limit: str, text: str) -> None:
-        self.handshakes.discard(transport)
         if limit != "tls" or transport.shaken:
             self.report(limit, transport.peer, text)

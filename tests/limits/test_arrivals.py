@@ -34,6 +34,9 @@ class Handshake:
         self.aborted.append((limit, text))
         self._arrivals.leave(self)
 
+    def forget(self) -> None:
+        self.aborted.append(("", ""))
+
 
 class ArrivalsTests(SynchronousTestCase):
     def test_one_too_many_ends_the_oldest(self) -> None:
@@ -43,6 +46,15 @@ class ArrivalsTests(SynchronousTestCase):
         self.assertEqual([len(each.aborted) for each in handshakes], [1, 0, 0])
         self.assertIn("handshake_timeout", handshakes[0].aborted[0][1])
         self.assertEqual(len(arrivals), 2)
+
+    def test_those_that_are_forgotten_are_gone(self) -> None:
+        arrivals = Arrivals()
+        handshakes = [Handshake(arrivals) for _ in range(3)]
+        for handshake in handshakes:
+            arrivals.enter(handshake)
+        arrivals.forget()
+        self.assertEqual(len(arrivals), 0)
+        self.assertEqual([each.aborted for each in handshakes], [[("", "")]] * 3)
 
     def test_one_that_is_ready_makes_room(self) -> None:
         arrivals = Arrivals(most=1)

@@ -6,7 +6,6 @@ haproxy must be installed (`apt-get install haproxy`): without it its tests are 
 from __future__ import annotations
 
 import os
-import shutil
 import socket as sockets
 import ssl
 import subprocess
@@ -17,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -41,6 +39,7 @@ from sockserve.proxy.binary import SIGNATURE
 from sockserve.proxy.layer import HeaderProtocol, ProxyFactory
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
+from tests.support.programs import installed
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 from tests.support.twistd import PATIENCE, running
 from tests.support.wire import splits
@@ -127,7 +126,7 @@ class LayerTests(SynchronousTestCase):
             self.assertEqual(recorder.received, b"message")
             self.assertEqual(self.reports, [])
             self.assertEqual(self.clock.getDelayedCalls(), [])
-            self.assertEqual(self.factory.waiting, set())
+            self.assertEqual(len(self.factory.arrivals), 0)
 
     def test_it_is_built_and_begins_with_the_clients_address(self) -> None:
         for header in (TEXT, BINARY):
@@ -563,12 +562,7 @@ class HAProxyTests(SocketCase):
 
     def front(self, server: SocketServer, options: str, *, bind: str = "", extra: str = "") -> tuple[str, int]:
         """The address of a haproxy whose only server has these options."""
-        program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-        if program is None:
-            missing = "haproxy is not installed, and this test needs it: apt-get install haproxy"
-            if "CI" in os.environ:
-                self.fail(missing)
-            raise SkipTest(missing)
+        program = installed("haproxy")
         listens = server.ports[0].getHost()
         assert isinstance(listens, IPv4Address)
         with sockets.create_server(("127.0.0.1", 0)) as listening:

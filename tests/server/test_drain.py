@@ -108,8 +108,7 @@ class DrainTests(SynchronousTestCase):
     def test_under_load_every_answer_is_whole_and_the_connection_is_not_reset(self) -> None:
         message = b"5\r\nhello"
         # It must not have caught up with them: it would take them for idle, and need not wait for them.
-        options = *LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy", "--drain-timeout", "2s"
-        with running(*options) as server:
+        with running(*LISTEN, "--framing", "windev", "--handler", "tests.server.test_drain:busy") as server:
             answered = []
 
             def talk(client: socket.socket) -> None:
@@ -173,6 +172,11 @@ class DrainTests(SynchronousTestCase):
     def test_who_has_connected_before_it_stops_is_served(self) -> None:
         """A connection that waits with the kernel would be reset, with what its client has sent."""
         with running("--listen", f"{LISTEN[1]}:backlog=200", "--framing", "windev") as server:
+            first = self.connect(server)
+            first.sendall(b"1\r\na")
+            # It runs, and handles signals.
+            self.assertEqual(receive(first, 4), b"1\r\na")
+            first.close()
             server.process.send_signal(signal.SIGSTOP)
             clients = [self.connect(server) for _ in range(100)]
             for client in clients:

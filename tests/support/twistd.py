@@ -82,11 +82,11 @@ class Server:
             self._close()
         return "".join(self.lines)
 
-    def wait_for(self, text: str) -> str:
-        """The first line of the log that contains the text. Waits until there is one."""
+    def wait_for(self, text: str, start: int = 0) -> str:
+        """The first line of the log that contains the text, after so many lines. Waits until there is one."""
         deadline = monotonic() + PATIENCE
         with self._news:
-            while not (found := [line for line in self.lines if text in line]):
+            while not (found := [line for line in self.lines[start:] if text in line]):
                 if not self._news.wait(deadline - monotonic()):
                     raise AssertionError(f"{text!r} is not in the log: {''.join(self.lines)}")
         return found[0]

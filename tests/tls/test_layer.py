@@ -40,7 +40,7 @@ from sockserve.connection.transports import unsent
 from sockserve.server.settings import SocketSettings
 from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import Certificates, TLSConfig
-from sockserve.tls.layer import TLSFactory, TLSTransport
+from sockserve.tls.layer import TLSFactory
 from tests.support.authority import Authority
 from tests.support.sockets import LOCAL, SocketCase, turn
 from tests.support.tls_peer import TLS1_2, TLS1_3, VERSIONS, Peer
@@ -349,18 +349,11 @@ class ClosingTests(TLSCase):
     async def test_a_stop_leaves_no_handshake_behind(self) -> None:
         server = self.serve(SocketServer("orders", LOCAL, tls=self.config))
         with socket.create_connection(self.address(server)) as client:
-            await self.until(lambda: len(self.handshakes(server)) == 1)
+            await self.until(lambda: len(server._arrivals) == 1)
             await server.stopService()
             with self.assertRaises(ConnectionResetError):
                 await deferToThread(client.recv, 1)
         self.assertEqual(self.logged("orders 127"), [])
-
-    def handshakes(self, server: SocketServer) -> set[TLSTransport]:
-        [port] = server.ports
-        assert isinstance(port, Port)
-        factory = port.factory
-        assert isinstance(factory, TLSFactory)
-        return factory.handshakes
 
 
 class HandshakeTests(TLSCase):
