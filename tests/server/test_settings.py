@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.config.checking import FILE_SETTINGS, ConfigError
+from sockserve.config.checking import FILE_SETTINGS, ConfigError, ProgramSettings
 from sockserve.config.loading import load
 from sockserve.connection.channel import Channel
 from sockserve.connection.options import ConnectionOptions
@@ -582,7 +582,8 @@ class MeaningTests(SynchronousTestCase):
     def test_each_setting_is_a_key_an_option_and_an_argument(self) -> None:
         arguments = set(inspect.signature(SocketServer).parameters)
         keys = {*SOCKET_SETTINGS, *FILE_SETTINGS, "name"}
-        self.assertEqual(arguments, keys - {"socket", "memory_budget"} | {"memory", "reactor"})
+        # What is the program's is none of a socket's.
+        self.assertEqual(arguments, keys - {*settings_of(ProgramSettings)} | {"memory", "reactor"})
         self.assertEqual({*SETTINGS}, keys - {"socket", "tls", "name"})
         text = str(Options(MemoryReactorClock()))
         for name, about in settings_of(SocketSettings).items():
