@@ -55,7 +55,7 @@ class Give(Protocol):
 
 
 class Handover:
-    """Moves what can move, until nothing is left to move, or the time is over; all else is drained.
+    """Moves what can move, until nothing is left to move, or the time is over. All else is served here meanwhile.
 
     name: of the named socket. admission, arrivals: where its connections are, and those that are still to come.
     endpoints: what each of its factories listens at, if the other side has that endpoint too.
@@ -128,21 +128,19 @@ class Handover:
             connection.hold_reading(_REASON)
             self._moving.add(connection)
         else:
-            self._stay(connection)
+            self._staying.add(connection)
 
     def _stay(self, connection: Engine) -> None:
+        """It is served here, until the socket stops."""
         self._moving.discard(connection)
         self._staying.add(connection)
         connection.release_reading(_REASON)
-        connection.drain()
 
     def _try(self, connection: Engine) -> None:
         state = connection.state
         if state.wire is not Wire.OPEN or state.incoming > Incoming.OPEN or state.sending_ended:
             # It is ending by itself.
-            self._moving.discard(connection)
-            self._staying.add(connection)
-            connection.release_reading(_REASON)
+            self._stay(connection)
             return
         carried = connection.give()
         if carried is None:
@@ -153,7 +151,7 @@ class Handover:
             self._give(parcel, connection.go)
         except Exception as error:
             log.warn(
-                "{peer}: it cannot move: {error}; closing",
+                "{peer}: it cannot move: {error}",
                 peer=connection.peer,
                 error=str(error),
                 event_name="sockserve.connection.stays",

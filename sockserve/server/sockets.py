@@ -318,7 +318,7 @@ class SocketServer(Service):
     def handOver(self, endpoints: Collection[str], give: Give) -> Deferred[int]:
         """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
 
-        endpoints: those that it has; connections of others, and those that cannot move, are drained. give: see Give.
+        endpoints: those that it has. Connections of others, and those that cannot move, stay here. give: see Give.
 
         Fires, with the number of those that have moved, when no more can move, after drain_timeout at the latest. Then
         stop the service.

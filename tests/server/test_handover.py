@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -239,11 +239,11 @@ class MovingTests(HandoverCase):
 
 
 class StayingTests(HandoverCase):
-    """What cannot move is drained: it gets its answers, and the end of the stream."""
+    """What cannot move is drained when the socket stops: it gets its answers, and the end of the stream."""
 
     async def assert_drained(self, client: Client, old: SocketServer, new: SocketServer, received: bytes) -> None:
         self.assertEqual(await self.move(old, new), 0)
-        await client.ended
+        await gatherResults([maybeDeferred(old.stopService), client.ended])
         self.assertEqual((bytes(client.received), len(new.channels)), (received, 0))
 
     async def test_a_conversation(self) -> None:
@@ -266,7 +266,7 @@ class StayingTests(HandoverCase):
         client.send(b"\x01a")
         await client.until(2)
         self.assertEqual(await self.move(old, new, "tcp:1"), 0)
-        await client.ended
+        await gatherResults([maybeDeferred(old.stopService), client.ended])
 
     async def test_who_has_ended_its_stream_gets_its_answer_here(self) -> None:
         waiting: Deferred[bytes] = Deferred()
@@ -303,8 +303,9 @@ class StayingTests(HandoverCase):
             raise ValueError("it is too large")
 
         self.assertEqual(await old.handOver([LOCAL], give), 0)
-        await client.ended
-        self.assertEqual(len(self.logged("it cannot move: it is too large; closing")), 1)
+        client.send(b"\x01b")
+        await client.until(4)
+        self.assertEqual(len(self.logged("it cannot move: it is too large")), 1)
 
 
 class AfterwardsTests(HandoverCase):
