@@ -152,7 +152,9 @@ class _Asking(_Leaf):
                 answer = self._view(question)
                 content = then(request, await answer if isinstance(answer, Deferred) else answer)
             except Exception:
-                log.failure("a request to the admin endpoint failed")
+                log.failure(
+                    "a request to the admin endpoint failed", event_name="sockserve.admin.failed", attributes={}
+                )
                 content = _reply(request, http.SERVICE_UNAVAILABLE, b"no answer\n")
             if not gone:
                 request.write(content)

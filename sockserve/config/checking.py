@@ -221,6 +221,9 @@ def check_sockets(
                 f"{socket.longest} (max_length)",
             )
         if workers:
+            if socket.handler == "relay" and socket.relay is None:
+                reason = "its clients would not reach those of other workers; accepted: with relay, or without workers"
+                raise ConfigError(place_of(socket, "handler"), reason)
             for each in socket.listens:
                 if each.opening.kind not in KINDS:
                     reason = f"{each.opening.endpoint!r}: workers cannot share it; accepted: {', '.join(KINDS)}"
