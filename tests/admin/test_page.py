@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -58,11 +61,18 @@ return worst;
 """
 
 
-def browser(folder: str) -> Any:  # noqa: ANN401 - a driver of selenium
-    """A headless Chromium with a profile of its own."""
+# What is to be done with the browser at the end.
+ENDS = ExitStack()
+atexit.register(ENDS.close)
+
+
+@cache
+def browser() -> Any:  # noqa: ANN401 - a driver of selenium
+    """A headless Chromium for all tests, with a profile of its own."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
+    folder = ENDS.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for argument in (
@@ -75,38 +85,33 @@ def browser(folder: str) -> Any:  # noqa: ANN401 - a driver of selenium
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+    driver = webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+    ENDS.callback(driver.quit)
+    return driver
 
 
 class PageTests(SynchronousTestCase):
-    driver: ClassVar[Any]
-    server: ClassVar[Server]
-    folder: ClassVar[tempfile.TemporaryDirectory[str]]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if not (shutil.which("chromium") and shutil.which("chromedriver")):
-            if "CI" in os.environ:
-                raise AssertionError("chromium and chromedriver are missing")
-            raise SkipTest("chromium and chromedriver are missing")
-        cls.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        folder = Path(cls.folder.name)
-        token = folder / "token"
-        token.write_text(TOKEN)
-        token.chmod(0o600)
-        config = folder / "sockserve.toml"
-        config.write_text(CONFIG.replace("TOKEN", str(token)))
-        cls.server = Server("--config", str(config), listen=3)
-        cls.driver = browser(str(folder / "profile"))
-        cls.driver.set_script_timeout(PATIENCE)
-
     @classmethod
     def tearDownClass(cls) -> None:
-        cls.driver.quit()
-        cls.server.stop()
-        cls.folder.cleanup()
+        """Trial does not call it; with trial the browser ends when the process does."""
+        ENDS.close()
+        browser.cache_clear()
 
     def setUp(self) -> None:
+        if not (shutil.which("chromium") and shutil.which("chromedriver")):
+            if "CI" in os.environ:
+                self.fail("chromium and chromedriver are missing")
+            raise SkipTest("chromium and chromedriver are missing")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        token = Path(folder.name, "token")
+        token.write_text(TOKEN)
+        token.chmod(0o600)
+        config = Path(folder.name, "sockserve.toml")
+        config.write_text(CONFIG.replace("TOKEN", str(token)))
+        self.server = Server("--config", str(config), listen=3)
+        self.addCleanup(self.server.stop)
+        self.driver = browser()
         self.open(self.server.addresses[2])
 
     def open(self, address: str) -> None:
@@ -216,6 +221,7 @@ class PageTests(SynchronousTestCase):
         button.click()
         self.element("#yes").click()
         self.assertEqual(client.recv(10), b"")
+        client.close()
         self.until(lambda: f"{peer}\tadmin" in self.text(".endings tbody"))
 
     def test_a_peers_bytes_are_shown_and_nothing_else(self) -> None:
