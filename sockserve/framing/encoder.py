@@ -132,7 +132,13 @@ class Encoder:
         if encode is None:
             self.answer_all(messages)
         else:
-            self._share(encode(self._framing, messages), len(messages))
+            frames = encode(self._framing, messages)
+            if len(frames) > _LARGE and self._waiting is None and len(frames) > self.batch and not self._closed:
+                need_bytes(frames, "frames")
+                self.count += len(messages)
+                self._writer.write_shared(frames)
+            else:
+                self.send_frames(frames, len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
@@ -167,14 +173,6 @@ class Encoder:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
         need_bytes(frames, "frames")
         self._add([frames], count)
-
-    def _share(self, frames: bytes, count: int) -> None:
-        if self._closed or self._waiting is not None or len(frames) <= max(self.batch, _LARGE):
-            self.send_frames(frames, count)
-        else:
-            need_bytes(frames, "frames")
-            self.count += count
-            self._writer.write_shared(frames)
 
     def _add(self, frames: list[bytes], count: int) -> None:
         """Let frames wait, in pieces."""
