@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IStreamServerEndpoint
 from zope.interface import implementer
@@ -46,8 +47,27 @@ class InheritedEndpoint:
             from sockserve.server.unix import UnixPort
 
             return UnixPort.inherited(cast("IReactorFDSet", self._reactor), self._descriptor, factory)
-        reactor: Any = self._reactor
-        return cast("IListeningPort", reactor.adoptStreamPort(self._descriptor, family, factory))
+        port = _Port._fromListeningDescriptor(self._reactor, self._descriptor, family, factory)
+        port.startListening()
+        return cast("IListeningPort", port)
+
+
+class _Port(tcp.Port):
+    """Says nothing when it opens and closes: it is open before and after."""
+
+    def startListening(self) -> None:
+        assert self._preexistingSocket is not None
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self._shouldShutdown = False
+        self._realPortNumber = self.socket.getsockname()[1]
+        self.numberAccepts = 100
+        self.connected = True
+        cast("IProtocolFactory", self.factory).doStart()
+        self.startReading()
+
+    def _logConnectionLostMsg(self) -> None:
+        pass
 
 
 class InheritedDatagramEndpoint:

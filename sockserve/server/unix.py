@@ -97,6 +97,11 @@ class UnixPort(Port):
         port.startReading()
         return cast("IListeningPort", port)
 
+    def _logConnectionLostMsg(self) -> None:
+        # One that was inherited is open before and after.
+        if self._file is not None:
+            super()._logConnectionLostMsg()
+
     def startListening(self) -> None:
         super().startListening()
         self._file = _identity(self._bindPath)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from sockserve import __version__
@@ -295,20 +296,21 @@ def makeService(options: Options) -> MultiService:
         say=partial(say, log=log) if first is None else first.say,
         observer=None if log is None else observer(log, options.config.log_format),
     )
-    _serve(program, options, reactor)
-    tell_manager(program, reactor)
+    ready = _serve(program, options, reactor)
+    tell_manager(program, reactor, ready=ready)
     if first is not None:
         first.setServiceParent(program)
     return program
 
 
-def _serve(program: Program, options: Options, reactor: ReactorBase) -> None:
-    """With this process, or with workers."""
+def _serve(program: Program, options: Options, reactor: ReactorBase) -> Deferred[None] | None:
+    """With this process, or with workers. Returns what fires when they serve; None: at the start."""
     if options.config.workers:
         workers = supervisor(options, reactor, program.fail)
         admin = admin_service(options.config.admin, workers.answer, options.reactor)
-        program.serve(workers, workers.reload, workers.kill, admin)
-    else:
-        server = options.config.server(options.reactor)
-        admin = admin_service(options.config.admin, partial(answer, server), options.reactor)
-        program.serve(server, Reloader(options, server).reload, admin=admin)
+        program.serve(workers, workers.reload, workers.kill, admin=admin)
+        return workers.started
+    server = options.config.server(options.reactor)
+    admin = admin_service(options.config.admin, partial(answer, server), options.reactor)
+    program.serve(server, Reloader(options, server).reload, admin=admin)
+    return None

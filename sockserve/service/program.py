@@ -78,6 +78,7 @@ class Program(MultiService):
         sockets: Server | Supervisor,
         reload: Callable[[], object] | None = None,
         kill: Callable[[], object] = lambda: None,
+        *,
         admin: AdminService | None = None,
     ) -> None:
         """What serves the sockets: this process, or workers. reload, kill: see SignalHandler.
@@ -87,8 +88,8 @@ class Program(MultiService):
         self._sockets = sockets
         self._admin = admin
         sockets.setServiceParent(self)
-        if self._signals is not None:
-            self._signals.reload, self._signals.kill = reload, kill
+        if self._signals is not None and reload is not None:
+            self._signals.reload_with(reload, kill)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         super().setServiceParent(parent)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -27,11 +28,15 @@ class Readiness(Service):
     path: of the manager's socket; one that begins with @ has an abstract name.
     watchdog: seconds in which the manager wants a sign of life; None: it wants none. It is sent twice as often, from
         the reactor, so that a program that stands still is started again.
+    ready: fires when all serve; None: they do once they are started.
     """
 
-    def __init__(self, reactor: IReactorTime, path: str, watchdog: float | None = None) -> None:
+    def __init__(
+        self, reactor: IReactorTime, path: str, watchdog: float | None = None, ready: Deferred[None] | None = None
+    ) -> None:
         self._path = f"\0{path[1:]}" if path.startswith("@") else path
         self._watchdog = watchdog
+        self._ready: Deferred[None] = succeed(None) if ready is None else ready
         self._reactor = reactor
         self._alive = LoopingCall(self._tell, "WATCHDOG=1")
         self._alive.clock = reactor
@@ -39,7 +44,7 @@ class Readiness(Service):
     def startService(self) -> None:
         super().startService()
         # Once the reactor runs, and takes signals.
-        self._reactor.callLater(0, self._tell, "READY=1")
+        self._reactor.callLater(0, self._ready.addCallback, lambda _: self._tell("READY=1"))
         if self._watchdog is not None:
             self._alive.start(self._watchdog / 2, now=False)
 
@@ -63,10 +68,15 @@ class Readiness(Service):
             )
 
 
-def tell_manager(services: MultiService, reactor: IReactorTime, environ: Mapping[str, str] | None = None) -> None:
+def tell_manager(
+    services: MultiService,
+    reactor: IReactorTime,
+    environ: Mapping[str, str] | None = None,
+    ready: Deferred[None] | None = None,
+) -> None:
     """Let the manager that started this process know of these services, if it wants to. Call it after all are added.
 
-    environ: None: that of the process.
+    environ: None: that of the process. ready: see Readiness.
     """
     environ = os.environ if environ is None else environ
     path = environ.get("NOTIFY_SOCKET", "")
@@ -76,4 +86,4 @@ def tell_manager(services: MultiService, reactor: IReactorTime, environ: Mapping
     # Another process may be meant.
     ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     watchdog = int(microseconds) / 1e6 if ours and microseconds.isdecimal() and int(microseconds) else None
-    Readiness(reactor, path, watchdog).setServiceParent(services)
+    Readiness(reactor, path, watchdog, ready).setServiceParent(services)

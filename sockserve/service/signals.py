@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first drains, the second ends the program at once. SIGHUP reloads.
+"""SIGTERM and SIGINT: the first drains, the second ends the program at once. SIGHUP reloads, or is one of them.
 
 Twisted treats the second like the first, and ends by the signal afterwards, so that a clean stop has the exit status
 of a crash.
@@ -33,8 +33,6 @@ class SignalHandler:
     twistd does what `finish` does by itself.
 
     pid_file: removed when the program ends at once; "": there is none.
-
-    reload: called at SIGHUP; None: that drains, as SIGTERM does. kill: called when the program ends at once.
     """
 
     def __init__(self, reactor: ReactorBase, pid_file: str = "") -> None:
@@ -42,8 +40,8 @@ class SignalHandler:
         self._pid_file = pid_file
         self._twisted: dict[int, Any] = {}
         self._received: int | None = None
-        self.reload: Callable[[], object] | None = None
-        self.kill: Callable[[], object] = lambda: None
+        self._reload: Callable[[], object] | None = None
+        self._kill: Callable[[], object] = lambda: None
 
     def catch(self) -> None:
         """Take over the signals from the reactor. Call it in the main thread."""
@@ -53,15 +51,18 @@ class SignalHandler:
             if callable(handler):
                 self._twisted[number] = handler
                 signal.signal(number, self._handle)
-        # Windows has none. Started by nohup, it is ignored, and stays so.
-        hang_up = getattr(signal, "SIGHUP", None)
-        if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_DFL:
-            self._twisted[hang_up] = self._twisted.get(signal.SIGTERM)
-            signal.signal(hang_up, self._handle if self.reload is None else self._hang_up)
+        if self._reload is None and _hangs_up():
+            self._twisted[signal.SIGHUP] = self._twisted.get(signal.SIGTERM)
+            signal.signal(signal.SIGHUP, self._handle)
 
-    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
-        assert self.reload is not None
-        self._reactor.callFromThread(self.reload)
+    def reload_with(self, reload: Callable[[], object], kill: Callable[[], object]) -> None:
+        """From now on SIGHUP reloads. Call it in the main thread, before the program says that it serves.
+
+        reload: called in the reactor's turn, once that runs. kill: called when the program ends at once.
+        """
+        self._reload, self._kill = reload, kill
+        if _hangs_up():
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(reload))
 
     def fail(self) -> None:
         """Stop, and end with status 1."""
@@ -104,10 +105,16 @@ class SignalHandler:
             self._end(number)
 
     def _end(self, number: int) -> None:
-        self.kill()
+        self._kill()
         if self._pid_file:
             # We may not have the right to remove it.
             with suppress(OSError):
                 Path(self._pid_file).unlink()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _hangs_up() -> bool:
+    """Whether SIGHUP would end the program. Windows has none; started by nohup, it is ignored, and stays so."""
+    number = getattr(signal, "SIGHUP", None)
+    return number is not None and signal.getsignal(number) is signal.SIG_DFL

@@ -71,6 +71,7 @@ class Supervisor(Service):
     command: how one is started. source: what the first ones load; count, listens: what is known of it.
     read: returns what a reload loads; raises ConfigError. failed: called with a line if the start fails.
 
+    started: fires when all of the first workers serve.
     clean: whether all workers have stopped with nothing aborted.
     """
 
@@ -99,6 +100,7 @@ class Supervisor(Service):
         self._places = Places()
         self._figures = AllFigures(reactor, self._workers)
         self._stopping = False
+        self.started: Deferred[None] = Deferred()
         self.clean = True
 
     def privilegedStartService(self) -> None:
@@ -229,6 +231,8 @@ class Supervisor(Service):
             event_name="sockserve.workers.serving",
             attributes={"sockserve.worker.count": generation.count},
         )
+        if not self.started.called:
+            self.started.callback(None)
         self._fill(generation)
         if self._reload_again:
             self._reload_again = False

@@ -15,6 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.config.description import describe
 from sockserve.server.sockets import SocketServer
 from sockserve.service.options import Options
 from sockserve.service.running import run
@@ -126,6 +127,11 @@ class SettingsTests(SynchronousTestCase):
             if loopback:
                 self.assertIsNone(self.parsed("--admin", endpoint).config.admin.token)  # type: ignore[union-attr]
         self.assertIsNone(self.parsed().config.admin)
+
+    def test_a_check_says_where_and_whether_something_can_be_done(self) -> None:
+        for options, does in (((), "read-only"), (("--admin-token-file", self.token()), "with a token")):
+            lines = describe(self.parsed(*ADMIN, *options).config)
+            self.assertEqual(lines[1:], [f"admin: listens on tcp:0:interface=127.0.0.1, {does}"])
 
     def test_what_is_refused_in_one_line(self) -> None:
         open_to_all = "accepted: interface=127.0.0.1, unix, or ssl or tls with admin_token_file"
