@@ -226,7 +226,7 @@ class SocketServer(Service):
     @property
     def datagrams(self) -> list[DatagramSocket]:
         """Those of its endpoints that take datagrams."""
-        return [each for _, each, _ in self._listen if isinstance(each, DatagramSocket)]
+        return [*{each: None for _, each, _ in self._listen if isinstance(each, DatagramSocket)}]
 
     @property
     def memory(self) -> MemoryBudget:
@@ -279,7 +279,7 @@ class SocketServer(Service):
         self._listen = listen
         self._inherits = True
 
-    def takePorts(self, others: Iterable[SocketServer], claimed: set[IListeningPort]) -> None:
+    def _takePorts(self, others: Iterable[SocketServer], claimed: set[IListeningPort]) -> None:
         """Listen, from the start, with the open ports of these sockets, where the address is the same.
 
         Those accept nothing there from then on. Let their connections move (`handOver`), and stop them.
@@ -373,12 +373,12 @@ class SocketServer(Service):
             self._begin(self.relay)
         self._admission.open()
         self.closings.clear()
-        self.openPorts()
+        self._openPorts()
         for entry in self._listen:
             if isinstance(entry[0], TakenEndpoint):
                 self._open(*entry)
 
-    def openPorts(self) -> None:
+    def _openPorts(self) -> None:
         """Open the endpoints now, before the start; those that are taken from other sockets are taken at the start."""
         if not self._opening:
             for entry in self._listen:
@@ -605,10 +605,10 @@ class Server(MultiService):
         added = [each for each in new.values() if each not in self.sockets.values()]
         claimed: set[IListeningPort] = set()
         for each in added:
-            each.takePorts(old, claimed)
+            each._takePorts(old, claimed)
         try:
             for each in added:
-                each.openPorts()
+                each._openPorts()
         except Exception:
             for each in added:
                 each.stopService()
@@ -621,6 +621,8 @@ class Server(MultiService):
             self.before.append(each)
         for each in added:
             each.setServiceParent(self)
+            if any(other.settings.name == each.settings.name and other.state == "suspended" for other in old):
+                each.suspend()
         return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)
 
     def _leave(self, old: SocketServer) -> Deferred[None]:

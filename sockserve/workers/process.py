@@ -114,11 +114,12 @@ class WorkerProcess(ProcessProtocol):
     def __str__(self) -> str:
         return f"worker {self.pid}"
 
-    def serve(self, slots: list[list[int]]) -> None:
-        """Serve with these descriptors, some for each endpoint."""
+    def serve(self, slots: list[list[int]], suspended: list[str]) -> None:
+        """Serve with these descriptors, some for each endpoint. suspended: the sockets that accept nobody yet."""
         self.standing = Standing.SERVING
         counts = [len(numbers) for numbers in slots]
-        self._link.send({"do": "serve", "slots": counts}, [number for numbers in slots for number in numbers])
+        message = {"do": "serve", "slots": counts, "suspended": suspended}
+        self._link.send(message, [number for numbers in slots for number in numbers])
 
     def give(self, to: WorkerProcess) -> None:
         """Let the connections move to another worker that serves; then it ends."""

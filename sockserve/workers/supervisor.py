@@ -100,6 +100,8 @@ class Supervisor(Service):
         self._places = Places()
         self._figures = AllFigures(reactor, self._workers)
         self._stopping = False
+        # Sockets that accept nobody, in those workers either that come later.
+        self._suspended: set[str] = set()
         self.started: Deferred[None] = Deferred()
         self.clean = True
 
@@ -150,6 +152,11 @@ class Supervisor(Service):
 
     def answer(self, request: Message) -> Deferred[Message]:
         """What all workers answer together to a request; see sockserve.server.figures."""
+        match request:
+            case {"ask": "suspend" | "drain", "socket": str(name)}:
+                self._suspended.add(name)
+            case {"ask": "resume", "socket": str(name)}:
+                self._suspended.discard(name)
         return self._figures.answer(request)
 
     # What the processes tell; see sockserve.workers.process.
@@ -217,7 +224,8 @@ class Supervisor(Service):
 
     def _serve(self, generation: Generation, worker: WorkerProcess | None, number: int) -> None:
         if worker is not None:
-            worker.serve(self._ports.of_worker(generation.listens, number, generation.count))
+            slots = self._ports.of_worker(generation.listens, number, generation.count)
+            worker.serve(slots, sorted(self._suspended))
 
     def _take_over(self, generation: Generation) -> None:
         generation.cancel()

@@ -3,7 +3,8 @@
 From the supervisor, `do` says what is to be done:
 
 load      source: what to load. The answer is `is: ready`, with what it listens to, or `is: wrong`, with a line.
-serve     slots: how many descriptors there are for each endpoint. The answer is `is: serving`.
+serve     slots: how many descriptors there are for each endpoint; suspended: the sockets that accept nobody yet. The
+          answer is `is: serving`.
 give      listens: what the other worker listens to; with the descriptor of a link to it. It ends after that.
 take      with the descriptor of a link, over which connections come.
 ask       request: see sockserve.server.figures. The answer is `answer`, with the same number.
@@ -78,7 +79,7 @@ class Worker:
             case "load":
                 self._told_to_load(message["source"])
             case "serve":
-                self._told_to_serve(message["slots"], descriptors)
+                self._told_to_serve(message["slots"], message["suspended"], descriptors)
             case "give":
                 self._told_to_give(message["listens"], *descriptors)
             case "take":
@@ -120,7 +121,7 @@ class Worker:
         places = self._places[settings.name] = LinkedPlaces(self._link, settings.name)
         return places
 
-    def _told_to_serve(self, slots: list[int], descriptors: list[int]) -> None:
+    def _told_to_serve(self, slots: list[int], suspended: list[str], descriptors: list[int]) -> None:
         counts = iter(slots)
         rest = iter(descriptors)
         for one in self._server.sockets.values():
@@ -128,6 +129,9 @@ class Worker:
         try:
             self._server.privilegedStartService()
             self._server.startService()
+            for name in suspended:
+                if name in self._server.sockets:
+                    self._server.sockets[name].suspend()
         except Exception as error:
             self._link.send({"is": "wrong", "line": one_line(error)})
             return

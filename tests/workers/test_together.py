@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from tests.support.redis import RedisServer
 from tests.support.twistd import PATIENCE, Server, failing, running
-from tests.workers.test_workers import LISTEN, PID, WorkerCase, ask, line_of
+from tests.workers.test_workers import LISTEN, PID, WorkerCase, ask, children, line_of
 
 
 class RelayTests(WorkerCase):
@@ -136,6 +136,11 @@ class AdminTests(WorkerCase):
                 urlopen(f"{url}/healthz", timeout=PATIENCE)
             self.assertEqual(raised.exception.code, 503)
             raised.exception.close()
+            # Nor do workers that come later, in the place of a dead one or by a reload.
+            os.kill(children(server.process.pid)[0], signal.SIGKILL)
+            server.wait_for("SIGKILL")
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("have ended")
             self.assertEqual(self.metrics(url)['sockserve_connections{socket="pid"}'], 0)
             self.ask_admin(url, ask="resume", socket="pid")
             for client in clients:
