@@ -1,6 +1,6 @@
-"""The process of a worker: `python -m sockserve.service.worker [--reactor=NAME] LINK`, started by the supervisor.
+"""The process of a worker: `python -m sockserve.service.worker [--reactor=NAME] --link=N`, started by the supervisor.
 
-LINK is the number of the descriptor of its link; see sockserve.workers.worker.
+N is the number of the descriptor of its link; see sockserve.workers.worker.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def load(source: Message) -> Config:
 
 
 def main(arguments: list[str]) -> None:
-    *options, link = arguments
-    for option in options:
-        installReactor(option.removeprefix("--reactor="))
+    options = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
+    if "reactor" in options:
+        installReactor(options["reactor"])
     from twisted.internet import reactor as installed
 
     reactor = cast("ReactorBase", installed)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         # What was passed to the supervisor has been passed on.
         os.environ["LISTEN_PID"] = str(os.getpid())
     make_steady(reactor)
-    worker = Worker(reactor, socket.socket(fileno=int(link)), load)
+    worker = Worker(reactor, socket.socket(fileno=int(options["link"])), load)
     globalLogBeginner.beginLoggingTo([worker])
     # A terminal sends them to all processes; the supervisor decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

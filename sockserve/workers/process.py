@@ -46,7 +46,7 @@ class Standing(IntEnum):
 class Command:
     """How a worker's process is started.
 
-    arguments: of the interpreter; the number of the link's descriptor comes last. environment: None: ours.
+    arguments: of the interpreter; the number of the link's descriptor follows them. environment: None: ours.
     descriptors: those that it has too, under the same numbers.
     """
 
@@ -105,7 +105,7 @@ class WorkerProcess(ProcessProtocol):
         transport: IProcessTransport = cast("IReactorProcess", self._reactor).spawnProcess(
             self,
             sys.executable,
-            [sys.executable, *command.arguments, str(number)],
+            [sys.executable, *command.arguments, f"--link={number}"],
             dict(command.environment),
             childFDs={0: nothing, 1: nothing, 2: nothing, **kept, number: link},
         )

@@ -71,6 +71,14 @@ class Server:
         self.process.send_signal(by)
         return self.wait()
 
+    def end(self) -> None:
+        """End it at once, with its workers."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            # The second one, and another one: two of the same may come as one.
+            self.process.send_signal(signal.SIGINT)
+        self.wait()
+
     def wait(self) -> str:
         """Wait for its end and return its log."""
         try:
@@ -146,12 +154,15 @@ def running(
     folder: Path | None = None,
     reactor: str = "default",
 ) -> Iterator[Server]:
-    """A server with these options, ended when the block is left. folder: where modules are searched for; fresh then."""
+    """A server with these options, ended at once when the block is left.
+
+    folder: where modules are searched for too; the server is fresh then.
+    """
     server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, reactor=reactor)
     try:
         yield server
     finally:
-        server.stop()
+        server.end()
 
 
 def failing(*options: str, pid_file: str = "") -> subprocess.CompletedProcess[str]:
