@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from sockserve.connection.handover import Carried
 from sockserve.connection.state import Incoming, Wire
+from sockserve.server.draining import QUIET
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -55,7 +56,10 @@ class Give(Protocol):
 
 
 class Handover:
-    """Moves what can move, until nothing is left to move, or the time is over. All else is served here meanwhile.
+    """Moves what can move, until nothing is left to move, or the time is over.
+
+    All else is served here meanwhile, and ends as when a socket stops: as soon as its client is silent between two
+    messages; see sockserve.server.draining.
 
     name: of the named socket. admission, arrivals: where its connections are, and those that are still to come.
     endpoints: what each of its factories listens at, if the other side has that endpoint too.
@@ -80,10 +84,11 @@ class Handover:
         self._give = give
         self._reactor = reactor
         self._end = reactor.seconds() + seconds
+        self._quiet = min(QUIET, seconds / 10)
         self._pause = _FIRST_LOOK
-        # Those that are still to move, and those that cannot.
+        # Those that are still to move, and those that cannot: with what they had sent, and when that was seen.
         self._moving: set[Engine] = set()
-        self._staying: set[Engine] = set()
+        self._staying: dict[Engine, tuple[int, float]] = {}
         self._moved = 0
         self._call: IDelayedCall | None = None
         self.done: Deferred[int] = Deferred(lambda _: self.stop())
@@ -104,10 +109,13 @@ class Handover:
     def _look(self) -> None:
         self._call = None
         here = set(self._admission.connections)
-        self._staying &= here
         self._moving &= here
-        for connection in here - self._staying - self._moving:
+        for connection in self._staying.keys() - here:
+            del self._staying[connection]
+        for connection in here - self._staying.keys() - self._moving:
             self._meet(connection)
+        for connection in self._staying:
+            self._end_if_quiet(connection)
         for connection in [each for each in self._moving if each.started]:
             self._try(connection)
         if not any(each.started for each in self._moving):
@@ -128,13 +136,24 @@ class Handover:
             connection.hold_reading(_REASON)
             self._moving.add(connection)
         else:
-            self._staying.add(connection)
+            self._staying[connection] = connection.bytes_received, self._reactor.seconds()
 
     def _stay(self, connection: Engine) -> None:
-        """It is served here, until the socket stops."""
         self._moving.discard(connection)
-        self._staying.add(connection)
+        self._staying[connection] = connection.bytes_received, self._reactor.seconds()
         connection.release_reading(_REASON)
+
+    def _end_if_quiet(self, connection: Engine) -> None:
+        received, since = self._staying[connection]
+        now = self._reactor.seconds()
+        if connection.bytes_received != received:
+            self._staying[connection] = connection.bytes_received, now
+        elif (
+            connection.started
+            and not connection.owing
+            and (now - since >= self._quiet or connection.silent(self._quiet))
+        ):
+            connection.drain()
 
     def _try(self, connection: Engine) -> None:
         state = connection.state

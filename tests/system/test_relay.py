@@ -110,7 +110,7 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(done.stderr.strip(), f"twistd sockserve: --relay: {shown}")
         self.assertNotIn("secret", done.stdout)
         self.assertNotIn("listens on", done.stdout)
-        path = Path(self.mktemp()).with_suffix(".toml")
+        path = Path(self.mktemp()).with_suffix(".toml").absolute()
         path.write_text(f"[socket.room]\nlisten = '{LOCAL}'\nhandler = 'relay'\nrelay = '{url}'\n")
         done = failing("--config", str(path))
         self.assertEqual(done.returncode, 1)
