@@ -234,7 +234,7 @@ class Supervisor(Service):
             self._retire(old, generation)
             self._ports.close_others(generation.listens)
         log.info(
-            "{count} workers serve",
+            "All workers serve: {count}",
             count=generation.count,
             event_name="sockserve.workers.serving",
             attributes={"sockserve.worker.count": generation.count},
