@@ -73,7 +73,7 @@ def unix(endpoint: Any, *, key: object, backlog: int) -> Slots:  # noqa: ANN401 
     """endpoint: a UnixEndpoint, which opens its socket at once."""
 
     def open_one(_: list[Slot]) -> Slot:
-        opening: Deferred[IListeningPort] = endpoint.listen(Factory())
+        opening: Deferred[IListeningPort] = endpoint.listen(_Nobody())
         if isinstance(opening.result, Failure):
             failure = opening.result
             opening.addErrback(lambda _: None)
@@ -134,6 +134,12 @@ class _Inherited:
 
     def close(self) -> None:
         """Whoever has passed it on has it still."""
+
+
+class _Nobody(Factory):
+    """Of a port that accepts nothing here."""
+
+    noisy = False
 
 
 class _Unix:

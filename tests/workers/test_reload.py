@@ -113,9 +113,7 @@ class MovingTests(ReloadCase):
                 asking.step()
         self.assertEqual((asking.problems, refused), ([], []))
         moved = sum(
-            int(line.partition(" connections have moved")[0].rpartition(" ")[2])
-            for line in server.lines
-            if "moved" in line
+            int(line.partition("Connections that have moved: ")[2]) for line in server.lines if "have moved" in line
         )
         self.assertGreaterEqual(moved, 100 * RELOADS)
         asking.close()
