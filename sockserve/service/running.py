@@ -54,7 +54,10 @@ def run(
             raise TypeError(f"run: found {described(service)}; accepted: a SocketServer, or another Twisted service")
     if not services:
         raise TypeError("run: found nothing to run; accepted: a SocketServer, or another Twisted service")
-    form = PROGRAM_SETTINGS["log_format"].value.check("log_format", log_format)
+    form = _checked("log_format", log_format)
+    for name, value in (("admin", admin), ("admin_token_file", admin_token_file)):
+        if value is not None:
+            _checked(name, value)
     log = sys.stderr if log_file is None else log_file
     server = Server(service for service in services if isinstance(service, SocketServer))
     if admin is None and admin_token_file is not None:
@@ -83,3 +86,7 @@ def run(
     reactor.callWhenRunning(signals.catch)
     reactor.run()
     signals.finish()
+
+
+def _checked(name: str, value: object) -> object:
+    return PROGRAM_SETTINGS[name].value.check(name, value)
