@@ -43,7 +43,7 @@ def run(
     log_format: "text", lines for people, or "json", one object a line; see docs/operating.md.
     admin: where to serve metrics, /healthz and a page of what runs, such as "tcp:9464:interface=127.0.0.1"; None:
         nowhere.
-    admin_token_file: the file of the token that allows to do something there.
+    admin_token_file: the file with the token that is needed to do anything there.
 
     Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, for another
     log_format, or if the settings of the admin endpoint are not accepted. If a port cannot be opened, SystemExit with
