@@ -51,6 +51,10 @@ _KINDS = {
 }
 _INDEX = "index.html"
 
+_FIGURES = {"ask": "figures"}
+_VIEW = {"ask": "view"}
+_LOOKS = (_FIGURES, _VIEW)
+
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
 
@@ -149,8 +153,9 @@ class _Asking(_Leaf):
 
         async def reply() -> None:
             try:
-                answer = self._view(question)
-                content = then(request, await answer if isinstance(answer, Deferred) else answer)
+                asked = self._view(question)
+                answer = await asked if isinstance(asked, Deferred) else asked
+                content = (self._none if "error" in answer and question in _LOOKS else then)(request, answer)
             except Exception:
                 log.failure(
                     "a request to the admin endpoint failed", event_name="sockserve.admin.failed", attributes={}
@@ -163,13 +168,17 @@ class _Asking(_Leaf):
         Deferred.fromCoroutine(reply())
         return NOT_DONE_YET
 
+    def _none(self, request: http.Request, answer: Answer) -> bytes:
+        """No worker serves yet, or none any more."""
+        return _reply(request, http.SERVICE_UNAVAILABLE, f"{answer['error']}\n".encode())
+
 
 class _Metrics(_Asking):
     def refusal(self, request: http.Request) -> Refusal | None:
         return self._guard.reading(request)
 
     def render_GET(self, request: http.Request) -> int:
-        return self._ask(request, {"ask": "figures"}, self._render)
+        return self._ask(request, _FIGURES, self._render)
 
     def _render(self, request: http.Request, answer: Answer) -> bytes:
         content, kind = exposition(answer, request.getHeader("accept") or "")
@@ -190,7 +199,7 @@ class _Health(_Asking):
         return _Health(self._view, self._guard, path.decode("utf-8", "replace"))
 
     def render_GET(self, request: http.Request) -> int:
-        return self._ask(request, {"ask": "figures"}, self._render)
+        return self._ask(request, _FIGURES, self._render)
 
     def _render(self, request: http.Request, answer: Answer) -> bytes:
         states = {name: socket["state"] for name, socket in answer["sockets"].items() if "state" in socket}
@@ -208,7 +217,7 @@ class _Page(_Asking):
         return self._guard.reading(request)
 
     def render_GET(self, request: http.Request) -> int:
-        return self._ask(request, {"ask": "view"}, self._render)
+        return self._ask(request, _VIEW, self._render)
 
     def _render(self, request: http.Request, answer: Answer) -> bytes:
         answer = {**answer, "now": time.time(), "acts": self._guard.acts, "version": __version__}

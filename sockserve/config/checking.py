@@ -115,7 +115,7 @@ class ProgramSettings:
     admin_token_file: str | None = setting(
         TOKEN_FILE,
         "Program",
-        "The file of the token that allows to suspend and drain sockets there, and to close connections.",
+        "The file with the token that is needed to suspend and drain sockets there, and to close connections.",
         None,
         none="none",
         whole=True,

@@ -14,7 +14,7 @@ log = Logger("sockserve.connection")
 _ENDS = {
     "peer": "closed by the peer",
     "program": "closed by the program",
-    "drain": "closed when the server stopped",
+    "drain": "closed while draining",
     "lost": "lost",
 }
 

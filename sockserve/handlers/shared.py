@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from sockserve.handlers.relay import Relay, RelayProtocol
 from sockserve.redis.commands import READ_BYTES
+from sockserve.redis.probe import probe
 from sockserve.redis.stream import Stream
 
 if TYPE_CHECKING:
@@ -205,9 +206,21 @@ class SharedRelay(Relay):
         return count
 
     def _new_stream(self) -> Stream:
-        key = self._address.key or f"sockserve:relay:{self._name}"
         size = min(READ_BYTES, self._room // 2)
+        key = _key(self._address, self._name)
         return Stream(self._address, key, self._name, self, self._reactor, read_bytes=size)
+
+
+def reach(address: RedisAddress, name: str) -> None:
+    """Ask Redis whether it can be used for the socket with that name. Blocks for a few seconds at most.
+
+    Raises sockserve.redis.commands.Unavailable.
+    """
+    probe(address, _key(address, name))
+
+
+def _key(address: RedisAddress, name: str) -> str:
+    return address.key or f"sockserve:relay:{name}"
 
 
 class SharedClient(RelayProtocol):

@@ -73,7 +73,9 @@ def unix(endpoint: Any, *, key: object, backlog: int) -> Slots:  # noqa: ANN401 
     """endpoint: a UnixEndpoint, which opens its socket at once."""
 
     def open_one(_: list[Slot]) -> Slot:
-        opening: Deferred[IListeningPort] = endpoint.listen(Factory())
+        factory = Factory()
+        factory.noisy = False
+        opening: Deferred[IListeningPort] = endpoint.listen(factory)
         if isinstance(opening.result, Failure):
             failure = opening.result
             opening.addErrback(lambda _: None)

@@ -2,7 +2,8 @@
 
 An event is a dictionary of twisted.logger's. Those of sockserve have two more keys, both plain values, so that another
 process can pass them on: `event_name`, a fixed name, and `attributes`, what a program may want to know of the event, by
-name. An event from another process may have its traceback as text, under `log_traceback`.
+name. An event from another process may have its traceback as text, under `log_traceback`, and the type and the message
+of the exception under `log_exception`; `log_worker` is the number of the process if that is a worker of this one.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def screen(event: LogEvent, *, colour: bool) -> str:
     clock = "-" if stamp is None else _clock(int(stamp))
     level = _level(event, "info")
     said = lines if level == "info" else f"{level}: {lines}"
+    if "log_worker" in event:
+        clock = f"{clock} worker {event['log_worker']}:"
     if not colour:
         return f"{clock} {said}\n"
     tint = _COLOURS.get(level, "")
@@ -110,10 +113,14 @@ def _attributes(event: LogEvent) -> dict[str, object]:
             if isinstance(value, str | int | float) and not key.startswith("log_") and "isError" not in event
         }
     found = {**given, "otel.scope.name": event.get("log_namespace", "-")}
+    if "log_worker" in event:
+        found["sockserve.worker"] = event["log_worker"]
     failure, trace = event.get("log_failure"), _traceback(event)
     if isinstance(failure, Failure):
         found["exception.type"] = qual(failure.type) if isinstance(failure.type, type) else str(failure.type)
         found["exception.message"] = failure.getErrorMessage()
+    elif "log_exception" in event:
+        found["exception.type"], found["exception.message"] = event["log_exception"]
     if trace:
         found["exception.stacktrace"] = trace
     return cast("dict[str, object]", _plain(found))

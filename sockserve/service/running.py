@@ -43,7 +43,7 @@ def run(
     log_format: "text", lines for people, or "json", one object a line; see docs/operating.md.
     admin: where to serve metrics, /healthz and a page of what runs, such as "tcp:9464:interface=127.0.0.1"; None:
         nowhere.
-    admin_token_file: the file of the token that allows to do something there.
+    admin_token_file: the file with the token that is needed to do anything there.
 
     Raises TypeError for anything but services, and ValueError if two sockets have the same name or address, for another
     log_format, or if the settings of the admin endpoint are not accepted. If a port cannot be opened, SystemExit with
@@ -54,7 +54,10 @@ def run(
             raise TypeError(f"run: found {described(service)}; accepted: a SocketServer, or another Twisted service")
     if not services:
         raise TypeError("run: found nothing to run; accepted: a SocketServer, or another Twisted service")
-    form = PROGRAM_SETTINGS["log_format"].value.check("log_format", log_format)
+    form = _checked("log_format", log_format)
+    for name, value in (("admin", admin), ("admin_token_file", admin_token_file)):
+        if value is not None:
+            _checked(name, value)
     log = sys.stderr if log_file is None else log_file
     server = Server(service for service in services if isinstance(service, SocketServer))
     if admin is None and admin_token_file is not None:
@@ -83,3 +86,7 @@ def run(
     reactor.callWhenRunning(signals.catch)
     reactor.run()
     signals.finish()
+
+
+def _checked(name: str, value: object) -> object:
+    return PROGRAM_SETTINGS[name].value.check(name, value)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from twisted.python.systemd import ListenFDs
 
 from sockserve.config.checking import Config
+from sockserve.fields import SettingError
+from sockserve.handlers.shared import reach
+from sockserve.redis.commands import Unavailable
+from sockserve.workers.ports import PortError
 from sockserve.workers.process import Command
 from sockserve.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
+    from sockserve.redis.address import RedisAddress
     from sockserve.service.options import Options
 
 WORKER = ("-m", "sockserve.service.worker")
@@ -40,7 +46,18 @@ def supervisor(options: Options, reactor: ReactorBase, failed: Callable[[str], o
         [(socket.name, str(each.opening.endpoint)) for socket in config.sockets for each in socket.listens],
         lambda: asdict(options.read()),
         failed,
+        partial(_check_relays, config),
     )
+
+
+def _check_relays(config: Config) -> None:
+    """Before clients can connect, as one process does. Raises PortError."""
+    for socket in config.sockets:
+        if socket.relay is not None:
+            try:
+                reach(cast("RedisAddress", socket.relay), socket.name)
+            except Unavailable as error:
+                raise PortError(socket.name) from SettingError("relay", f"{socket.relay}: {error}")
 
 
 def _inherited(config: Config) -> tuple[int, ...]:

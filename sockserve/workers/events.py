@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
+from twisted.python.reflect import qual
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -18,15 +19,15 @@ def to_message(event: LogEvent) -> dict[str, Any]:
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
         message["log_traceback"] = failure.getTraceback()
+        message["log_exception"] = [qual(cast("type", failure.type)), failure.getErrorMessage()]
     return message
 
 
-def from_message(message: dict[str, Any], worker: str) -> LogEvent:
-    """The event, to be logged again. worker: names the process that it is from."""
+def from_message(message: dict[str, Any], worker: int) -> LogEvent:
+    """The event, to be logged again. worker: the number of the process that it is from."""
     level = message["log_level"]
-    event = {**message, "log_level": LogLevel.lookupByName(level), "log_format": "{log_text}", "worker": worker}
-    event["attributes"] = {**message.get("attributes", {}), "sockserve.worker": worker}
-    event["log_system"] = f"{message.get('log_namespace', '-')}#{level}, {worker}"
+    event = {**message, "log_level": LogLevel.lookupByName(level), "log_format": "{log_text}", "log_worker": worker}
+    event["log_system"] = f"{message.get('log_namespace', '-')}#{level}, worker {worker}"
     if "log_traceback" in message:
         event["log_failure"] = _Told(message["log_traceback"])
     return event

@@ -16,7 +16,7 @@ Listens = list[tuple[str, str]]
 
 
 class PortError(Exception):
-    """An endpoint cannot be opened. socket: whose it is; the cause says why."""
+    """An endpoint cannot be opened, or not be served. socket: whose it is; the cause says why."""
 
     def __init__(self, socket: str) -> None:
         super().__init__(socket)

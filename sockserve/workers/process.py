@@ -179,7 +179,7 @@ class WorkerProcess(ProcessProtocol):
 
     def _received(self, message: Message, _: list[int]) -> None:
         if "log" in message:
-            globalLogPublisher(from_message(message["log"], str(self)))
+            globalLogPublisher(from_message(message["log"], self.pid))
         elif "answer" in message:
             answered = self._asked.pop(message["answer"], None)
             if answered is not None:

@@ -70,6 +70,7 @@ class Supervisor(Service):
 
     command: how one is started. source: what the first ones load; count, listens: what is known of it.
     read: returns what a reload loads; raises ConfigError. failed: called with a line if the start fails.
+    check: called before a port is opened; raises PortError if what is to be served cannot be.
 
     started: fires when all of the first workers serve.
     clean: whether all workers have stopped with nothing aborted.
@@ -84,6 +85,7 @@ class Supervisor(Service):
         listens: Listens,
         read: Callable[[], Message],
         failed: Callable[[str], object],
+        check: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._command = command
@@ -91,6 +93,7 @@ class Supervisor(Service):
         self._listens = listens
         self._read = read
         self._failed = failed
+        self._check = check
         self._ports = SharedPorts(reactor)
         # The generation that serves, and the one that is to take its place.
         self._current: Generation | None = None
@@ -108,6 +111,7 @@ class Supervisor(Service):
     def privilegedStartService(self) -> None:
         """Open the ports. Raises PortError."""
         super().privilegedStartService()
+        self._check()
         self._ports.open(self._listens, self._first.count)
 
     def startService(self) -> None:

@@ -151,7 +151,7 @@ class Worker:
         def moved(counts: list[int]) -> None:
             count = sum(counts)
             log.info(
-                "{count} connections have moved",
+                "Connections that have moved: {count}",
                 count=count,
                 event_name="sockserve.worker.moved",
                 attributes={"sockserve.connections": count},

@@ -187,3 +187,6 @@ class SettingsTests(SynchronousTestCase):
         self.assertTrue(str(error).startswith("admin: 'tcp:9464' is open to the network"), str(error))
         error = self.assertRaises(ValueError, run, socket, admin_token_file=self.token())
         self.assertEqual(str(error), "admin_token_file: admin is not set; accepted: both of them")
+        for name in ("admin", "admin_token_file"):
+            error = self.assertRaises(ValueError, run, socket, **{"admin": "tcp:0:interface=127.0.0.1", name: 9464})
+            self.assertTrue(str(error).startswith(f"{name}: found an integer, 9464; accepted: "), str(error))

@@ -23,7 +23,7 @@ from sockserve.admin.site import Answer
 from sockserve.connection.channel import Channel
 from sockserve.server.admin import Admin
 from sockserve.server.endpoints import opening
-from sockserve.server.figures import answer
+from sockserve.server.figures import answer, merge
 from sockserve.server.sockets import Server, SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
@@ -199,6 +199,13 @@ class HealthTests(SiteCase):
         self.start(view=fail)
         self.assertEqual((await self.ask("/healthz")).status, 503)
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
+    async def test_before_a_worker_serves_it_is_not_and_that_is_no_fault(self) -> None:
+        self.start(view=lambda _: merge([]))
+        for path in ("/healthz", "/healthz/orders", "/metrics", "/view.json"):
+            found = await self.ask(path)
+            self.assertEqual((found.status, found.text), (503, "no process has answered\n"))
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_an_answer_may_come_later(self) -> None:
         self.start(view=lambda question: succeed(answer(self.server, question)))

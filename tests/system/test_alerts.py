@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.admin.metrics import PROCESS_FIGURES, SOCKET_FIGURES
 from tests.support.programs import installed
 from tests.support.twistd import PATIENCE, ROOT
 
@@ -26,6 +27,12 @@ class AlertTests(SynchronousTestCase):
 
     def test_prometheus_accepts_the_rules(self) -> None:
         self.promtool("check", "rules", RULES)
+
+    def test_they_are_about_metrics_that_there_are(self) -> None:
+        there = {each.full_name for each in (*SOCKET_FIGURES, *PROCESS_FIGURES)}
+        named = set(re.findall(r"\bsockserve_\w+", RULES.read_text()))
+        self.assertGreater(len(named), 10)
+        self.assertEqual(named - there, set())
 
     def test_each_fires_when_it_should_and_only_then(self) -> None:
         self.promtool("test", "rules", CASES)
