@@ -249,3 +249,25 @@ class ChangeTests(ReloadCase):
         self.assertEqual({ask(server.address) for _ in range(40)}, before)
         while len(children(server.process.pid)) > 3:
             server.wait_for_news()
+
+    def test_workers_that_cannot_load_leave_no_port_that_nobody_serves(self) -> None:
+        server = self.start(PID, folder=self.folder)
+        before = self.serving(server)
+        # Only the first worker can load it.
+        (self.folder / "shop.py").write_text(f"open({str(self.folder / 'one')!r}, 'x')\n{SHOP.format(answer=b'0')}")
+        handler = 'handler = "shop:answer"'
+        (self.folder / "sockserve.toml").write_text(f'workers = 4\n[socket.pid]\nlisten = "{LISTEN}"\n{handler}\n')
+        server.process.send_signal(signal.SIGHUP)
+        self.assertIn("FileExistsError", server.wait_for("Nothing has changed"))
+        self.assertEqual(self.serving(server), before)
+
+    def test_several_processes_stay_several(self) -> None:
+        server = self.start(PID)
+        before = self.serving(server)
+        file = self.folder / "sockserve.toml"
+        file.write_text(PID)
+        server.process.send_signal(signal.SIGHUP)
+        line = server.wait_for("Nothing has changed")
+        self.assertIn("workers: a reload cannot change several processes to one", line)
+        self.assertEqual(self.serving(server), before)
+        self.assertNotIn("Traceback", server.stop())
