@@ -61,8 +61,9 @@ class Worker:
         self._link = Link(reactor, link, self._told, self.stop)
         self._server = Server()
         self._places: dict[str, LinkedPlaces] = {}
-        self._serving = False
         self._stopping = False
+        # Links to workers whose connections come here.
+        self._givers: set[Link] = set()
 
     def __call__(self, event: LogEvent) -> None:
         """Let the supervisor log an event."""
@@ -83,7 +84,7 @@ class Worker:
             case "give":
                 self._told_to_give(message["listens"], *descriptors)
             case "take":
-                Link(self._reactor, socket.socket(fileno=descriptors[0]), self._parcel_came)
+                self._told_to_take(*descriptors)
             case "stop":
                 self.stop()
             case "ask":
@@ -138,7 +139,6 @@ class Worker:
         finally:
             for each in descriptors:
                 os.close(each)
-        self._serving = True
         self._link.send({"is": "serving"})
 
     def _told_to_give(self, listens: list[tuple[str, str]], descriptor: int) -> None:
@@ -146,7 +146,7 @@ class Worker:
         moving = []
         for one in self._server.sockets.values():
             endpoints = [endpoint for name, endpoint in listens if name == one.name]
-            moving.append(one.handOver(endpoints, partial(_give, taker)))
+            moving.append(one.handOver(endpoints, partial(_give, taker), self._givers))
 
         def moved(counts: list[int]) -> None:
             count = sum(counts)
@@ -160,6 +160,12 @@ class Worker:
             taker.close(self.stop)
 
         gatherResults(moving).addCallback(moved)
+
+    def _told_to_take(self, descriptor: int) -> None:
+        link = Link(
+            self._reactor, socket.socket(fileno=descriptor), self._parcel_came, lambda: self._givers.discard(link)
+        )
+        self._givers.add(link)
 
     def _parcel_came(self, message: Message, descriptors: list[int]) -> None:
         parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.authority import Authority
@@ -186,6 +187,40 @@ def peer(message: bytes, channel: object) -> bytes:  # noqa: ARG001
     from sockserve.addresses import format_address
 
     return format_address(channel.info.peer).encode()  # type: ignore[attr-defined]
+
+
+def is_there(name: bytes) -> bool:
+    return Path(os.fsdecode(name)).exists()
+
+
+async def awaited(message: bytes, channel: object) -> bytes:  # noqa: ARG001
+    """A handler: the answer comes when there is the file that the message names."""
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    while not is_there(message):
+        await deferLater(reactor, 0.01)
+    return b"done"
+
+
+class TwiceTests(ReloadCase):
+    def test_who_waits_for_its_answer_goes_on_in_the_last_ones_of_several(self) -> None:
+        server = self.start(
+            f'[socket.x]\nlisten = "{LISTEN}"\nframing = "int8"\nhandler = "tests.workers.test_reload:awaited"',
+            program='workers = 2\ndrain_timeout = "30s"',
+        )
+        file = self.folder / "now"
+        with socket.create_connection(server.address, PATIENCE) as client:
+            question = bytes([len(str(file))]) + str(file).encode()
+            client.sendall(question)
+            for times in range(2, 4):
+                server.process.send_signal(signal.SIGHUP)
+                await_count(server, "workers serve", times)
+            file.touch()
+            self.assertEqual(client.recv(100), b"\x04done")
+            await_count(server, "from before the reload have ended", 1)
+            client.sendall(question)
+            self.assertEqual(client.recv(100), b"\x04done")
 
 
 class ChangeTests(ReloadCase):
