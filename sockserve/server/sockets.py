@@ -183,6 +183,7 @@ class SocketServer(Service):
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         self._inherits = False
+        self._prepared = False
         # The open port of each factory; and the factories of those that another socket has now.
         self._openedBy: dict[object, IListeningPort] = {}
         self._released: list[IProtocolFactory] = []
@@ -372,8 +373,6 @@ class SocketServer(Service):
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
         super().privilegedStartService()
-        if self.relay is not None:
-            self._begin(self.relay)
         self._admission.open()
         self.closings.clear()
         self._openPorts()
@@ -382,11 +381,18 @@ class SocketServer(Service):
                 self._open(*entry)
 
     def _openPorts(self) -> None:
-        """Open the endpoints now, before the start; those that are taken from other sockets are taken at the start."""
-        if not self._opening:
-            for entry in self._listen:
-                if not isinstance(entry[0], TakenEndpoint):
-                    self._open(*entry)
+        """Do what can fail, before the start: ask Redis, and open the endpoints.
+
+        Those that are taken from other sockets are taken at the start.
+        """
+        if self._prepared:
+            return
+        if self.relay is not None:
+            self._begin(self.relay)
+        self._prepared = True
+        for entry in self._listen:
+            if not isinstance(entry[0], TakenEndpoint):
+                self._open(*entry)
 
     def _open(
         self,
@@ -422,6 +428,7 @@ class SocketServer(Service):
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
+        self._prepared = False
         closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
         self._openedBy.clear()
         while self._released:
