@@ -168,18 +168,18 @@ class Worker:
         self._givers.add(link)
 
     def _parcel_came(self, message: Message, descriptors: list[int]) -> None:
-        parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
+        (descriptor,) = descriptors
         try:
-            self._server.sockets[parcel.socket].take(parcel, *descriptors)
-        except OSError as error:
-            # The peer has reset it on the way.
-            log.debug(
-                "{socket}: a connection was lost while it moved: {error}",
-                socket=parcel.socket,
-                error=str(error),
-                event_name="sockserve.connection.lost",
-                attributes={"sockserve.socket": parcel.socket},
-            )
+            parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
+        except Exception as error:
+            # For example, the class of its framing is not there any more.
+            os.close(descriptor)
+            _lost("", error)
+            return
+        try:
+            self._server.sockets[parcel.socket].take(parcel, descriptor)
+        except Exception as error:
+            _lost(parcel.socket, error)
 
     def _stopped(self, _: object) -> None:
         figures = answer(self._server, {"ask": "figures"}, os.getpid())
@@ -218,6 +218,18 @@ class LinkedPlaces:
 
     def _send(self, what: str, place: str, peer: str) -> None:
         self._link.send({"place": place, "what": what, "socket": self._name, "peer": peer})
+
+
+def _lost(socket: str, error: Exception) -> None:
+    # The peer may have reset it on the way.
+    tell = log.debug if isinstance(error, OSError) else log.warn
+    tell(
+        "{socket}: a connection was lost while it moved: {error}",
+        socket=socket or "?",
+        error=one_line(f"{type(error).__name__}: {error}"),
+        event_name="sockserve.connection.lost",
+        attributes={"sockserve.socket": socket},
+    )
 
 
 def _limits(settings: SocketSettings) -> dict[str, object]:
