@@ -113,13 +113,16 @@ class Handover:
         self._moving &= here
         for connection in here - self._staying - self._moving:
             self._meet(connection)
+        waiting = [each for each in self._staying if not each.started]
+        for connection in waiting:
+            self._admission.stay(connection)
         for connection in [each for each in self._moving if each.started]:
             self._try(connection)
         if not any(each.started for each in self._moving):
             # They would take the place of one that has not moved yet.
             for connection in list(self._moving):
                 self._try(connection)
-        if not (self._moving or self._arrivals or self._coming) or self._reactor.seconds() >= self._end:
+        if not (self._moving or waiting or self._arrivals or self._coming) or self._reactor.seconds() >= self._end:
             self.stop()
         else:
             self._call = self._reactor.callLater(self._pause, self._look)

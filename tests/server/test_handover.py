@@ -293,6 +293,19 @@ class StayingTests(HandoverCase):
         self.assertEqual(await client.until(2), b"\x01b")
         self.assertEqual(len(old.channels), 1)
 
+    async def test_who_comes_meanwhile_and_cannot_move_is_served_here(self) -> None:
+        old, new = self.pair(framing="int8", proxy_protocol=True)
+        client = await self.client(old)
+        client.send(b"PROXY TCP4 192.0.2.7 192.")
+        while not old._arrivals:
+            await turn()
+        moved = self.move(old, new, "tcp:1")
+        client.send(b"0.2.1 4711 80\r\n\x01a")
+        self.assertEqual(await moved, 0)
+        stopped = old.stopService()
+        self.assertEqual(await client.until(2), b"\x01a")
+        await gatherResults([stopped, client.ended])
+
     async def test_a_parcel_that_cannot_be_passed_on(self) -> None:
         old, _ = self.pair(framing="int8")
         client = await self.client(old)
