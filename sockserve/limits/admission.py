@@ -190,6 +190,13 @@ class Admission(Generic[C]):
         """Keep all who come from now on waiting, because all who are here go on in another one."""
         self._moving = True
 
+    def stay(self, connection: C) -> None:
+        """One that waits does not go on in another one: it is let in here, when there is room."""
+        if connection in self._waiting and (self._limit is None or len(self.running) < self._limit):
+            self._waiting.remove(connection)
+            self._admit(connection)
+            connection.start()
+
     @property
     def waiting(self) -> Sequence[C]:
         """The connections that wait to run, in the order of their arrival."""

@@ -67,8 +67,10 @@ class Ports:
         self.ports.append(port)
 
     def release(self, port: IListeningPort) -> None:
-        """Forget a port that somebody else has from now on."""
+        """Forget a port that somebody else has from now on; what kept it from accepting here ends."""
         self.ports.remove(port)
+        if isinstance(port, (Port, DatagramPort)):
+            port.startReading()
         if isinstance(port, Port):
             port.socket = cast("_Listener", port.socket).listener
             del vars(port)["doRead"], vars(port)["connectionLost"]

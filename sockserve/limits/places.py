@@ -75,10 +75,17 @@ class SharedAdmission(Admission[C]):
         connection.wait()
         self._waiting.append(connection)
         if not self._moving:
-            place = self._place[connection] = next(self._names)
-            self._asking[place] = connection
-            self._places.ask(place, _peer(connection), self)
+            self._ask(connection)
         return False
+
+    def stay(self, connection: C) -> None:
+        if connection in self._waiting and connection not in self._place:
+            self._ask(connection)
+
+    def _ask(self, connection: C) -> None:
+        place = self._place[connection] = next(self._names)
+        self._asking[place] = connection
+        self._places.ask(place, _peer(connection), self)
 
     def granted(self, place: str) -> None:
         """There is a place for a connection, if it is still here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -62,6 +62,7 @@ class Handover:
     messages; see sockserve.server.draining.
 
     name: of the named socket. admission, arrivals: where its connections are, and those that are still to come.
+    coming: whoever still passes connections on to this one; they go on with the others.
     endpoints: what each of its factories listens at, if the other side has that endpoint too.
 
     done: fires, with the number of those that have moved, when nothing more moves.
@@ -72,6 +73,7 @@ class Handover:
         name: str,
         admission: Admission[Engine],
         arrivals: Arrivals,
+        coming: Sized,
         endpoints: Mapping[object, str],
         give: Give,
         reactor: IReactorTime,
@@ -80,6 +82,7 @@ class Handover:
         self._name = name
         self._admission = admission
         self._arrivals = arrivals
+        self._coming = coming
         self._endpoints = endpoints
         self._give = give
         self._reactor = reactor
@@ -98,13 +101,15 @@ class Handover:
         self._look()
 
     def stop(self) -> None:
-        """Move no more; what has not moved goes on here."""
+        """Move no more, and be done; what has not moved goes on here."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
         for connection in self._moving:
             connection.release_reading(_REASON)
         self._moving.clear()
+        if not self.done.called:
+            self.done.callback(self._moved)
 
     def _look(self) -> None:
         self._call = None
@@ -116,17 +121,17 @@ class Handover:
             self._meet(connection)
         for connection in self._staying:
             self._end_if_quiet(connection)
+        waiting = [each for each in self._staying if not each.started]
+        for connection in waiting:
+            self._admission.stay(connection)
         for connection in [each for each in self._moving if each.started]:
             self._try(connection)
         if not any(each.started for each in self._moving):
             # They would take the place of one that has not moved yet.
             for connection in list(self._moving):
                 self._try(connection)
-        if not self._moving and not self._arrivals:
-            self.done.callback(self._moved)
-        elif self._reactor.seconds() >= self._end:
+        if not (self._moving or waiting or self._arrivals or self._coming) or self._reactor.seconds() >= self._end:
             self.stop()
-            self.done.callback(self._moved)
         else:
             self._call = self._reactor.callLater(self._pause, self._look)
             self._pause = min(2 * self._pause, _LONGEST_LOOK)

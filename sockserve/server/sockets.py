@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass, fields
 from functools import partial
 from inspect import signature
@@ -183,9 +183,11 @@ class SocketServer(Service):
         # Each endpoint, with its factory and the certificates of its TLS.
         self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
         self._inherits = False
+        self._prepared = False
         # The open port of each factory; and the factories of those that another socket has now.
         self._openedBy: dict[object, IListeningPort] = {}
         self._released: list[IProtocolFactory] = []
+        self._handover: Handover | None = None
         # The endpoint of each factory, as it was given.
         self._endpoints: dict[MessageFactory, str] = {}
         options = settings.connection_options()
@@ -315,20 +317,22 @@ class SocketServer(Service):
             self._released.append(cast("IProtocolFactory", port.factory))
         return port
 
-    def handOver(self, endpoints: Collection[str], give: Give) -> Deferred[int]:
+    def handOver(self, endpoints: Collection[str], give: Give, coming: Sized = ()) -> Deferred[int]:
         """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
 
         endpoints: those that it has. Connections of others, and those that cannot move, stay here. give: see Give.
+        coming: whoever still calls `take` of this one.
 
         Fires, with the number of those that have moved, when no more can move, after drain_timeout at the latest. Then
-        stop the service.
+        stop the service; if it is stopped sooner, nothing moves any more.
         """
         self._ports.suspend(True)
         self._admission.move()
-        handover = Handover(
+        self._handover = handover = Handover(
             self.settings.name,
             self._admission,
             self._arrivals,
+            coming,
             {factory: endpoint for factory, endpoint in self._endpoints.items() if endpoint in endpoints},
             give,
             self._reactor,
@@ -369,8 +373,6 @@ class SocketServer(Service):
     def privilegedStartService(self) -> None:
         """Open the endpoints while the process still has the rights that low ports need."""
         super().privilegedStartService()
-        if self.relay is not None:
-            self._begin(self.relay)
         self._admission.open()
         self.closings.clear()
         self._openPorts()
@@ -379,11 +381,18 @@ class SocketServer(Service):
                 self._open(*entry)
 
     def _openPorts(self) -> None:
-        """Open the endpoints now, before the start; those that are taken from other sockets are taken at the start."""
-        if not self._opening:
-            for entry in self._listen:
-                if not isinstance(entry[0], TakenEndpoint):
-                    self._open(*entry)
+        """Do what can fail, before the start: ask Redis, and open the endpoints.
+
+        Those that are taken from other sockets are taken at the start.
+        """
+        if self._prepared:
+            return
+        if self.relay is not None:
+            self._begin(self.relay)
+        self._prepared = True
+        for entry in self._listen:
+            if not isinstance(entry[0], TakenEndpoint):
+                self._open(*entry)
 
     def _open(
         self,
@@ -413,9 +422,13 @@ class SocketServer(Service):
     def stopService(self) -> Deferred[None]:
         """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
         super().stopService()
+        if self._handover is not None:
+            # What moved now would come to a socket that stops too.
+            self._handover.stop()
         for opening in self._opening:
             opening.cancel()
         self._opening.clear()
+        self._prepared = False
         closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
         self._openedBy.clear()
         while self._released:
@@ -621,7 +634,7 @@ class Server(MultiService):
             self.before.append(each)
         for each in added:
             each.setServiceParent(self)
-            if any(other.settings.name == each.settings.name and other.state == "suspended" for other in old):
+            if any(other.settings.name == each.settings.name and other._ports.suspended for other in old):
                 each.suspend()
         return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)
 
@@ -631,8 +644,11 @@ class Server(MultiService):
         endpoints = [] if new is None else [str(each.opening.endpoint) for each in new.settings.listens]
 
         def give(parcel: Parcel, go: Callable[[], int]) -> None:
-            assert new is not None
-            new.take(parcel, go())
+            # Perhaps that one has been replaced in the meantime.
+            now = self.sockets.get(parcel.socket)
+            if now is None or parcel.endpoint not in now._endpoints.values():
+                raise ConnectionError("its endpoint is not there any more")
+            now.take(parcel, go())
 
         return old.handOver(endpoints, give).addCallback(lambda _: maybeDeferred(old.disownServiceParent))
 

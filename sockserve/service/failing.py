@@ -7,6 +7,7 @@ import sys
 from typing import IO, Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 
 from sockserve.service.logs import is_standard_error
 
@@ -36,14 +37,20 @@ class FirstProcess(Service):
     twistd itself would say there in two lines that the daemon could not start, and cut the first of them. Make this
     before twistd forks, as the last thing that is done, and add it to the services after all others: when it starts,
     the daemon has started.
+
+    ready: fires when that is so, if it is later; see Readiness.
     """
 
     def __init__(self) -> None:
+        self.ready: Deferred[None] | None = None
         self._process = os.getpid()
         self._read, self._write = os.pipe()
         os.register_at_fork(after_in_parent=self._wait, after_in_child=self._leave)
 
     def privilegedStartService(self) -> None:
+        (self.ready or succeed(None)).addCallback(self._started)
+
+    def _started(self, _: None) -> None:
         self.say("")
         os.close(self._write)
         os.close(self._read)

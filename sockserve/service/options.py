@@ -299,6 +299,7 @@ def makeService(options: Options) -> MultiService:
     ready = _serve(program, options, reactor)
     tell_manager(program, reactor, ready=ready)
     if first is not None:
+        first.ready = ready
         first.setServiceParent(program)
     return program
 

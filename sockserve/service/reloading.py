@@ -15,7 +15,9 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from sockserve.config.checking import Config, ConfigError
+from sockserve.fields import SettingError
 from sockserve.server.sockets import Server, SocketServer
+from sockserve.text import one_line
 
 if TYPE_CHECKING:
     from sockserve.server.settings import SocketSettings
@@ -97,17 +99,24 @@ class Reloader:
         self._modules = Modules(_names(self._config))
 
     def reload(self) -> None:
-        """Read everything again, and serve it. A mistake is one line in the log, and changes nothing."""
+        """Read everything again, and serve it. A mistake is one line in the log, and changes nothing.
+
+        Once the server stops, nothing is read any more.
+        """
+        if not self._server.running:
+            return
         log.info("Reloading", event_name="sockserve.reload.started", attributes={})
         changed = self._modules.changed
         forgotten = self._modules.forget() if changed else {}
         try:
             config = self._options.load(self._options.read())
             self._serve(config, changed)
-        except (ConfigError, CannotListenError, OSError) as error:
+        except Exception as error:
+            self._config.memory(self._options.reactor)
             if changed:
                 self._modules.put_back(forgotten)
-            self._tell(str(error))
+            known = isinstance(error, (ConfigError, SettingError, CannotListenError, OSError))
+            self._tell(one_line(error if known else f"{type(error).__name__}: {error}"))
             return
         self._config = config
         self._modules = Modules(_names(config))

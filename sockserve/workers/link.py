@@ -1,8 +1,8 @@
 """What a supervisor and its workers tell each other: JSON objects, and descriptors, over a pair of unix sockets.
 
-On the wire: four bytes of length, big endian, and a JSON object in UTF-8. Its descriptors come with its first byte;
-`"descriptors"` is their number. Twisted's unix transport passes descriptors too, but does not say when the kernel has
-them, and they may be closed.
+On the wire: four bytes of length, big endian, and a JSON object in UTF-8. Its descriptors come with its first byte, or
+bytes; `"descriptors"` is their number. Twisted's unix transport passes descriptors too, but does not say when the
+kernel has them, and they may be closed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 Message = dict[str, Any]
 """What JSON can say."""
 
-# Bytes read at once, and the most descriptors of a message.
+log = Logger()
+
+# Bytes read at once, and the most descriptors that go with one byte: Linux takes 253.
 _READ = 256 * 1024
 _MOST = 250
 
@@ -66,10 +69,13 @@ class Link:
             return
         if descriptors:
             message = {**message, "descriptors": len(descriptors)}
-        data = json.dumps(message).encode()
-        self._queue.append((memoryview(len(data).to_bytes(4, "big") + data), [os.dup(each) for each in descriptors]))
-        if len(self._queue) == 1:
-            self._reactor.addWriter(self)
+        text = json.dumps(message).encode()
+        data, copies = memoryview(len(text).to_bytes(4, "big") + text), [os.dup(each) for each in descriptors]
+        while len(copies) > _MOST:
+            self._queue.append((data[:1], copies[:_MOST]))
+            data, copies = data[1:], copies[_MOST:]
+        self._queue.append((data, copies))
+        self._reactor.addWriter(self)
 
     def close(self, closed: Callable[[], object] = lambda: None) -> None:
         """Send what waits, then end the link. closed: called when that is done, or the other side is gone."""
@@ -108,7 +114,17 @@ class Link:
             message = json.loads(self._data[4:end])
             del self._data[:end]
             count = message.pop("descriptors", 0)
-            self._received(message, [self._descriptors.popleft() for _ in range(count)])
+            came = [self._descriptors.popleft() for _ in range(min(count, len(self._descriptors)))]
+            if len(came) == count:
+                self._received(message, came)
+                continue
+            log.error(
+                "This process has too many open files: what another one has sent it is lost (raise the limit)",
+                event_name="sockserve.descriptors.lost",
+                attributes={},
+            )
+            for each in came:
+                os.close(each)
 
     def doWrite(self) -> None:
         if not self._queue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sockserve.server.endpoints import slots_of
@@ -42,8 +42,12 @@ class SharedPorts:
         self._reactor = reactor
         self._ports: dict[object, _Port] = {}
 
-    def open(self, listens: Listens, count: int) -> None:
-        """Open what is not open yet, for so many workers. Raises PortError, and then nothing has changed."""
+    def open(self, listens: Listens, count: int) -> Callable[[], None]:
+        """Open what is not open yet, for so many workers. Raises PortError, and then nothing has changed.
+
+        Returns what closes it again: a slot that nobody serves would keep its clients waiting.
+        """
+        before = self._ports
         opened: list[tuple[_Port, Slot]] = []
         ports = dict(self._ports)
         try:
@@ -53,9 +57,7 @@ class SharedPorts:
                     port = ports[key] = _Port(slots, [])
                 self._fill(port, name, 1 if slots.shared else count, opened)
         except PortError:
-            for port, slot in opened:
-                port.open.remove(slot)
-                slot.close()
+            _undo(opened)
             raise
         for key, name, slots in self._keyed(listens):
             if key not in self._ports:
@@ -64,6 +66,12 @@ class SharedPorts:
                 for slot in ports[key].open:
                     _listen(slot, slots.backlog)
         self._ports = ports
+
+        def close() -> None:
+            self._ports = before
+            _undo(opened)
+
+        return close
 
     def of_worker(self, listens: Listens, number: int, count: int) -> list[list[int]]:
         """The descriptors with which worker `number` of `count`, from 0, serves each of the endpoints."""
@@ -98,6 +106,12 @@ class SharedPorts:
             slots = slots_of(self._reactor, endpoint)
             yield (slots.key, seen[slots.key]), name, slots
             seen[slots.key] += 1
+
+
+def _undo(opened: Iterable[tuple[_Port, Slot]]) -> None:
+    for port, slot in opened:
+        port.open.remove(slot)
+        slot.close()
 
 
 def _listen(slot: Slot, backlog: int) -> None:

@@ -6,8 +6,8 @@ replaced at once, by one that has loaded what the others have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -38,6 +38,8 @@ class Generation:
     """Workers that have loaded the same.
 
     source: what they load. count: how many serve.
+    listens, limits: what its sockets listen to, and their limits, once that is known.
+    close: closes the ports that were opened for it.
     places: the worker of each place, which serves its share of the ports; None: it is being replaced.
     others: those that start, or are ready to take a place.
     """
@@ -46,6 +48,8 @@ class Generation:
         self.source = source
         self.count = count
         self.listens: Listens = []
+        self.limits: Mapping[str, Mapping[str, Any]] = {}
+        self.close: Callable[[], object] = lambda: None
         self.places: list[WorkerProcess | None] = []
         self.others: list[WorkerProcess] = []
         # Seconds to wait before the next one is started, after one that did not last.
@@ -166,6 +170,8 @@ class Supervisor(Service):
     # What the processes tell; see sockserve.workers.process.
 
     def ready(self, worker: WorkerProcess) -> None:
+        if self._stopping:
+            return
         if self._coming is not None and worker in self._coming.others:
             self._one_is_ready(self._coming, worker)
         elif self._current is not None and worker in self._current.others:
@@ -174,7 +180,7 @@ class Supervisor(Service):
     def serving(self, worker: WorkerProcess) -> None:
         worker.since = self._reactor.seconds()
         coming = self._coming
-        if coming is not None and all(each.since for each in coming.workers):
+        if coming is not None and not self._stopping and all(each.since for each in coming.workers):
             self._take_over(coming)
 
     def gone(self, worker: WorkerProcess) -> None:
@@ -213,15 +219,22 @@ class Supervisor(Service):
     def _one_is_ready(self, generation: Generation, worker: WorkerProcess) -> None:
         if not generation.listens:
             generation.listens = worker.listens
+            generation.limits = worker.loaded["limits"]
             generation.count = worker.loaded["workers"]
-            try:
-                self._ports.open(generation.listens, generation.count)
-            except PortError as error:
-                self._give_up(generation, f"{error.socket}: {error.__cause__}")
+            if not generation.count:
+                self._give_up(
+                    generation, "workers: a reload cannot change several processes to one; accepted: after a new start"
+                )
                 return
             self._start(generation, generation.count - len(generation.others))
         if all(each.standing is Standing.READY for each in generation.others):
-            self._places.limit(worker.loaded["limits"])
+            # Not sooner: who comes by a new slot waits until it is served.
+            try:
+                generation.close = self._ports.open(generation.listens, generation.count)
+            except PortError as error:
+                self._give_up(generation, f"{error.socket}: {error.__cause__}")
+                return
+            self._places.limit(generation.limits)
             generation.places, generation.others = [*generation.others], []
             for number, each in enumerate(generation.places):
                 self._serve(generation, each, number)
@@ -270,13 +283,15 @@ class Supervisor(Service):
         """A generation cannot take over."""
         self._coming = None
         generation.cancel()
+        generation.close()
         for worker in generation.workers:
-            self._leaving.add(worker)
-            worker.kill()
+            if worker.standing is not Standing.GONE:
+                # It may have clients already.
+                self._dismiss(worker)
         if self._current is None:
             self._failed(line)
             return
-        self._ports.close_others(self._current.listens)
+        self._places.limit(self._current.limits)
         self._unchanged(line)
         if self._reload_again:
             self._reload_again = False

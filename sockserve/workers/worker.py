@@ -61,8 +61,9 @@ class Worker:
         self._link = Link(reactor, link, self._told, self.stop)
         self._server = Server()
         self._places: dict[str, LinkedPlaces] = {}
-        self._serving = False
         self._stopping = False
+        # Links to workers whose connections come here.
+        self._givers: set[Link] = set()
 
     def __call__(self, event: LogEvent) -> None:
         """Let the supervisor log an event."""
@@ -83,7 +84,7 @@ class Worker:
             case "give":
                 self._told_to_give(message["listens"], *descriptors)
             case "take":
-                Link(self._reactor, socket.socket(fileno=descriptors[0]), self._parcel_came)
+                self._told_to_take(*descriptors)
             case "stop":
                 self.stop()
             case "ask":
@@ -138,7 +139,6 @@ class Worker:
         finally:
             for each in descriptors:
                 os.close(each)
-        self._serving = True
         self._link.send({"is": "serving"})
 
     def _told_to_give(self, listens: list[tuple[str, str]], descriptor: int) -> None:
@@ -146,7 +146,7 @@ class Worker:
         moving = []
         for one in self._server.sockets.values():
             endpoints = [endpoint for name, endpoint in listens if name == one.name]
-            moving.append(one.handOver(endpoints, partial(_give, taker)))
+            moving.append(one.handOver(endpoints, partial(_give, taker), self._givers))
 
         def moved(counts: list[int]) -> None:
             count = sum(counts)
@@ -161,19 +161,25 @@ class Worker:
 
         gatherResults(moving).addCallback(moved)
 
+    def _told_to_take(self, descriptor: int) -> None:
+        link = Link(
+            self._reactor, socket.socket(fileno=descriptor), self._parcel_came, lambda: self._givers.discard(link)
+        )
+        self._givers.add(link)
+
     def _parcel_came(self, message: Message, descriptors: list[int]) -> None:
-        parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
+        (descriptor,) = descriptors
         try:
-            self._server.sockets[parcel.socket].take(parcel, *descriptors)
-        except OSError as error:
-            # The peer has reset it on the way.
-            log.debug(
-                "{socket}: a connection was lost while it moved: {error}",
-                socket=parcel.socket,
-                error=str(error),
-                event_name="sockserve.connection.lost",
-                attributes={"sockserve.socket": parcel.socket},
-            )
+            parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
+        except Exception as error:
+            # For example, the class of its framing is not there any more.
+            os.close(descriptor)
+            _lost("", error)
+            return
+        try:
+            self._server.sockets[parcel.socket].take(parcel, descriptor)
+        except Exception as error:
+            _lost(parcel.socket, error)
 
     def _stopped(self, _: object) -> None:
         figures = answer(self._server, {"ask": "figures"}, os.getpid())
@@ -212,6 +218,18 @@ class LinkedPlaces:
 
     def _send(self, what: str, place: str, peer: str) -> None:
         self._link.send({"place": place, "what": what, "socket": self._name, "peer": peer})
+
+
+def _lost(socket: str, error: Exception) -> None:
+    # The peer may have reset it on the way.
+    tell = log.debug if isinstance(error, OSError) else log.warn
+    tell(
+        "{socket}: a connection was lost while it moved: {error}",
+        socket=socket or "?",
+        error=one_line(f"{type(error).__name__}: {error}"),
+        event_name="sockserve.connection.lost",
+        attributes={"sockserve.socket": socket},
+    )
 
 
 def _limits(settings: SocketSettings) -> dict[str, object]:

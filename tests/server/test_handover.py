@@ -18,7 +18,7 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.handlers.echo import Echo
 from sockserve.server.handover import Parcel
-from sockserve.server.sockets import SocketServer
+from sockserve.server.sockets import Server, SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
 
@@ -293,6 +293,19 @@ class StayingTests(HandoverCase):
         self.assertEqual(await client.until(2), b"\x01b")
         self.assertEqual(len(old.channels), 1)
 
+    async def test_who_comes_meanwhile_and_cannot_move_is_served_here(self) -> None:
+        old, new = self.pair(framing="int8", proxy_protocol=True)
+        client = await self.client(old)
+        client.send(b"PROXY TCP4 192.0.2.7 192.")
+        while not old._arrivals:
+            await turn()
+        moved = self.move(old, new, "tcp:1")
+        client.send(b"0.2.1 4711 80\r\n\x01a")
+        self.assertEqual(await moved, 0)
+        stopped = old.stopService()
+        self.assertEqual(await client.until(2), b"\x01a")
+        await gatherResults([stopped, client.ended])
+
     async def test_a_parcel_that_cannot_be_passed_on(self) -> None:
         old, _ = self.pair(framing="int8")
         client = await self.client(old)
@@ -306,6 +319,75 @@ class StayingTests(HandoverCase):
         client.send(b"\x01b")
         await client.until(4)
         self.assertEqual(len(self.logged("it cannot move: it is too large")), 1)
+
+
+class ReplacedTests(HandoverCase):
+    """A reload in one process."""
+
+    def server(self, **settings: Any) -> Server:  # noqa: ANN401
+        server = Server([SocketServer("x", LOCAL, framing="int8", **settings)])
+        server.startService()
+        self.addCleanup(server.stopService)
+        return server
+
+    def replace(self, server: Server, **settings: Any) -> Deferred[None]:  # noqa: ANN401
+        return server.replace([SocketServer("x", LOCAL, framing="int8", **settings)])
+
+    async def test_a_port_that_had_to_rest_accepts_for_the_next_one(self) -> None:
+        server = self.server(max_connections=1)
+        first, second = [await self.client(server.sockets["x"]) for _ in range(2)]
+        first.send(b"\x01a")
+        await first.until(2)
+        while len(server.sockets["x"].admission.waiting) < 1:
+            await turn()
+        await self.replace(server, max_connections=3)
+        third = await self.client(server.sockets["x"])
+        for client in (second, third):
+            client.send(b"\x01b")
+            self.assertEqual(await client.until(2), b"\x01b")
+
+    async def test_who_drains_accepts_nobody_after_it_either(self) -> None:
+        server = self.server()
+        await server.sockets["x"].drain()
+        await self.replace(server, max_length=10)
+        self.assertEqual(server.sockets["x"].state, "suspended")
+
+    async def test_who_waits_for_its_answer_goes_on_in_the_last_one_of_several(self) -> None:
+        waiting: Deferred[bytes] = Deferred()
+        server = self.server(handler=lambda *_: waiting)
+        client = await self.client(server.sockets["x"])
+        client.send(b"\x01a")
+        first = server.sockets["x"]
+        while not first.channels or not next(iter(first.channels.values())).info.messages_received:
+            await turn()
+        replaced = [self.replace(server, handler=lambda *_: b"second")]
+        second = server.sockets["x"]
+        replaced.append(self.replace(server, handler=lambda *_: b"third"))
+        await replaced[1]
+        waiting.callback(b"first")
+        await replaced[0]
+        self.assertEqual(await client.until(6), b"\x05first")
+        client.send(b"\x01a")
+        self.assertEqual((await client.until(12))[6:], b"\x05third")
+        self.assertEqual((len(second.channels), len(server.sockets["x"].channels)), (0, 1))
+
+    async def test_nothing_moves_to_a_socket_that_stops(self) -> None:
+        waiting: Deferred[bytes] = Deferred()
+        server = self.server(handler=lambda message, _: waiting if message == b"a" else message)
+        client = await self.client(server.sockets["x"])
+        client.send(b"\x01a\x01b")
+        first = server.sockets["x"]
+        while not first.channels or not next(iter(first.channels.values())).info.messages_received:
+            await turn()
+        replaced = self.replace(server, handler=lambda *_: b"second")
+        second = server.sockets["x"]
+        stopped = server.stopService()
+        await replaced
+        waiting.callback(b"first")
+        await client.ended
+        self.assertEqual((bytes(client.received), second.channels), (b"\x05first\x01b", {}))
+        client.transport.loseConnection()
+        await stopped
 
 
 class AfterwardsTests(HandoverCase):

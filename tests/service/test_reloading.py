@@ -87,7 +87,9 @@ class ReloadTests(SynchronousTestCase):
         server = self.start(f'[socket.shop]\nlisten = "{LISTEN}"\nframing = "int8"\nhandler = "shop:answer"\n')
         customer = self.connect(server.addresses[0])
         right = self.file.read_text()
-        with socket.create_server(("127.0.0.1", 0)) as taken:
+        with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            redis = f"redis://127.0.0.1:{deaf.getsockname()[1]}"
             endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
             for number, (wrong, words) in enumerate(
                 (
@@ -97,6 +99,7 @@ class ReloadTests(SynchronousTestCase):
                         f'{right.replace("shop]", "other]")}[socket.shop]\nlisten = "{endpoint}"',
                         "Couldn't listen on 127.0.0.1:",
                     ),
+                    (right.replace('"shop:answer"', f'"relay"\nrelay = "{redis}"'), f"relay: {redis}"),
                 ),
                 1,
             ):
@@ -106,12 +109,25 @@ class ReloadTests(SynchronousTestCase):
                 self.assertEqual(self.ask(customer), b"\x03old")
         self.file.write_text(right)
         (self.folder / "shop.py").write_text("def answer(")
-        self.assertIn("cannot import shop: SyntaxError", self.reload(server, "Nothing has changed", 4))
+        self.assertIn("cannot import shop: SyntaxError", self.reload(server, "Nothing has changed", 5))
         self.assertEqual(self.ask(customer), b"\x03old")
         self.assertEqual(self.ask(self.connect(server.addresses[0])), b"\x03old")
         self.shop(b"newer")
         self.reload(server)
         self.assertEqual(self.ask(customer), b"\x05newer")
+
+    def test_a_program_that_stops_reads_nothing_again(self) -> None:
+        awaited = 'handler = "tests.workers.test_reload:awaited"'
+        server = self.start(f'[socket.x]\nlisten = "{LISTEN}"\nframing = "int8"\n{awaited}\n')
+        client = self.connect(server.addresses[0])
+        file = self.folder / "now"
+        client.sendall(b"%c%s" % (len(str(file)), str(file).encode()))
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("Closed")
+        server.process.send_signal(signal.SIGHUP)
+        file.touch()
+        self.assertEqual((client.recv(100), client.recv(100)), (b"\x04done", b""))
+        self.assertNotIn("Reloading", server.wait())
 
     def test_unix_sockets_and_datagrams(self) -> None:
         path = self.folder / "x"

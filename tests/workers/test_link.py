@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from sockserve.workers.link import Link, Message
+from sockserve.workers.worker import Worker
 from tests.support.sockets import turn
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorFDSet
 
 
 def copies(inode: int) -> int:
@@ -80,6 +87,58 @@ class LinkTests(TestCase):
         await closed
         await self.lost
         self.assertEqual(len(self.received), 50)
+
+    async def test_any_number_of_descriptors(self) -> None:
+        read, write = os.pipe()
+        self.one.send({"text": "many"}, [write] * 600)
+        await self.until(1)
+        os.close(write)
+        ((message, descriptors),) = self.received
+        self.assertEqual((message, len(descriptors)), ({"text": "many"}, 600))
+        for each in descriptors:
+            os.close(each)
+        self.assertEqual(os.read(read, 1), b"")
+        os.close(read)
+
+    async def test_a_message_whose_descriptors_cannot_be_received_is_dropped(self) -> None:
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        cast("IReactorFDSet", reactor).removeReader(self.other)
+        self.one.send({"number": 0}, (write,))
+        self.one.send({"number": 1})
+        os.close(write)
+        while self.one._queue:
+            await turn()
+        free = os.dup(read)
+        os.close(free)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            self.other.doRead()
+            self.other.doRead()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        cast("IReactorFDSet", reactor).addReader(self.other)
+        self.assertEqual(self.received, [({"number": 1}, [])])
+        self.assertEqual(os.read(read, 1), b"")
+
+    async def test_a_parcel_that_cannot_be_opened_is_the_end_of_that_connection_only(self) -> None:
+        ours, theirs = socket.socketpair()
+        above, below = socket.socketpair()
+        self.addCleanup(above.close)
+        worker = Worker(cast("Any", reactor), below, cast("Any", None))
+        self.addCleanup(worker._link.close)
+        worker._told_to_take(theirs.detach())
+        giver = Link(reactor, ours, lambda *_: None)
+        self.addCleanup(giver.close)
+        for _ in range(2):
+            read, write = os.pipe()
+            self.addCleanup(os.close, read)
+            giver.send({"parcel": "AAAA"}, (write,))
+            os.close(write)
+            while not select.select([read], [], [], 0)[0]:
+                await turn()
+            self.assertTrue(giver.open)
 
     async def test_nothing_is_left_open_when_the_other_side_is_gone(self) -> None:
         read, write = os.pipe()

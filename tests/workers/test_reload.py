@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.authority import Authority
@@ -161,14 +162,13 @@ class MovingTests(ReloadCase):
         self.assertEqual(proxied.recv(99), b"\x0e192.0.2.7:4711")
         server.process.send_signal(signal.SIGHUP)
         await_count(server, "workers serve", 2)
-        # A worker drains what cannot move once all else has moved.
+        for staying in (secret, talking):
+            # It has had its answers, and is silent: it has the end of the stream.
+            self.assertEqual(staying.recv(10), b"")
+            staying.close()
         left = 4 + (8 << 20)
         while left:
             left -= len(slow.recv(min(left, 1 << 20)))
-        for staying in (secret, talking):
-            # It has had its answers, and now it has the end of the stream.
-            self.assertEqual(staying.recv(10), b"")
-            staying.close()
         await_count(server, "from before the reload have ended", 1)
         slow.sendall(b"\0\0\0\x01a")
         self.assertEqual(len(slow.recv(100, socket.MSG_WAITALL)), 100)
@@ -185,6 +185,40 @@ def peer(message: bytes, channel: object) -> bytes:  # noqa: ARG001
     from sockserve.addresses import format_address
 
     return format_address(channel.info.peer).encode()  # type: ignore[attr-defined]
+
+
+def is_there(name: bytes) -> bool:
+    return Path(os.fsdecode(name)).exists()
+
+
+async def awaited(message: bytes, channel: object) -> bytes:  # noqa: ARG001
+    """A handler: the answer comes when there is the file that the message names."""
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    while not is_there(message):
+        await deferLater(reactor, 0.01)
+    return b"done"
+
+
+class TwiceTests(ReloadCase):
+    def test_who_waits_for_its_answer_goes_on_in_the_last_ones_of_several(self) -> None:
+        server = self.start(
+            f'[socket.x]\nlisten = "{LISTEN}"\nframing = "int8"\nhandler = "tests.workers.test_reload:awaited"',
+            program='workers = 2\ndrain_timeout = "30s"',
+        )
+        file = self.folder / "now"
+        with socket.create_connection(server.address, PATIENCE) as client:
+            question = bytes([len(str(file))]) + str(file).encode()
+            client.sendall(question)
+            for times in range(2, 4):
+                server.process.send_signal(signal.SIGHUP)
+                await_count(server, "workers serve", times)
+            file.touch()
+            self.assertEqual(client.recv(100), b"\x04done")
+            await_count(server, "from before the reload have ended", 1)
+            client.sendall(question)
+            self.assertEqual(client.recv(100), b"\x04done")
 
 
 class ChangeTests(ReloadCase):
@@ -248,3 +282,25 @@ class ChangeTests(ReloadCase):
         self.assertEqual({ask(server.address) for _ in range(40)}, before)
         while len(children(server.process.pid)) > 3:
             server.wait_for_news()
+
+    def test_workers_that_cannot_load_leave_no_port_that_nobody_serves(self) -> None:
+        server = self.start(PID, folder=self.folder)
+        before = self.serving(server)
+        # Only the first worker can load it.
+        (self.folder / "shop.py").write_text(f"open({str(self.folder / 'one')!r}, 'x')\n{SHOP.format(answer=b'0')}")
+        handler = 'handler = "shop:answer"'
+        (self.folder / "sockserve.toml").write_text(f'workers = 4\n[socket.pid]\nlisten = "{LISTEN}"\n{handler}\n')
+        server.process.send_signal(signal.SIGHUP)
+        self.assertIn("FileExistsError", server.wait_for("Nothing has changed"))
+        self.assertEqual(self.serving(server), before)
+
+    def test_several_processes_stay_several(self) -> None:
+        server = self.start(PID)
+        before = self.serving(server)
+        file = self.folder / "sockserve.toml"
+        file.write_text(PID)
+        server.process.send_signal(signal.SIGHUP)
+        line = server.wait_for("Nothing has changed")
+        self.assertIn("workers: a reload cannot change several processes to one", line)
+        self.assertEqual(self.serving(server), before)
+        self.assertNotIn("Traceback", server.stop())

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import tempfile
 from collections import Counter
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.channel import Channel
 from tests.support.authority import Authority
-from tests.support.twistd import PATIENCE, Server, failing, running
+from tests.support.twistd import PATIENCE, ROOT, TWISTD, Server, failing, running
 
 LISTEN = "tcp:0:interface=127.0.0.1"
 
@@ -290,3 +291,23 @@ class StartTests(WorkerCase):
                 # By the one that was ready, or by the next one that can start.
                 self.assertNotEqual(int(line_of(client)), first)
             self.assertLess("".join(server.lines).count("ended with status 3"), 4)
+
+    def test_a_daemon_whose_workers_cannot_start_is_one_line_too(self) -> None:
+        # It can be imported where it is checked, and in no worker.
+        (self.folder / "shop.py").write_text(
+            "import sys\nassert 'worker' not in sys.argv[0]\ndef answer(message, channel):\n    return message\n"
+        )
+        command = [*TWISTD[:-1], f"--pidfile={self.folder / 'pid'}", f"--logfile={self.folder / 'log'}", "sockserve"]
+        ended = subprocess.run(
+            [*command, "--workers", "2", "--listen", LISTEN, "--handler", "shop:answer"],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(ended.returncode, 1)
+        (line,) = ended.stderr.splitlines()
+        self.assertIn("--handler: 'shop:answer': cannot import shop: AssertionError", line)
+        self.assertFalse((self.folder / "pid").exists())
