@@ -141,6 +141,11 @@ class Receiving:
         return self._decoder.state in ("partial", "skipping")
 
     @property
+    def inside(self) -> bool:
+        """Whether it is within a frame of which the beginning is gone: it skips it, or hands it out in parts."""
+        return self._decoder.state == "skipping" or self._opened is not None
+
+    @property
     def missing(self) -> int:
         """Bytes that a long frame still lacks, if everything before it is delivered; 0: see FrameDecoder."""
         decoder = self._decoder
@@ -199,7 +204,7 @@ class Receiving:
 
         None: that cannot be told, or not now. Nothing is forgotten: `run` delivers them still.
         """
-        if self.failed or self._decoder.state == "skipping" or self._change is not None or self._opened is not None:
+        if self.failed or self.inside or self._change is not None:
             return None
         self._change = self.framing
         self._switch_now()

@@ -117,8 +117,13 @@ class Handover:
         self._moving &= here
         for connection in self._staying.keys() - here:
             del self._staying[connection]
+        inside = set()
         for connection in here - self._staying.keys() - self._moving:
-            self._meet(connection)
+            if connection.receiving.inside and connection.can_move:
+                # It is read from, until that frame is over.
+                inside.add(connection)
+            else:
+                self._meet(connection)
         for connection in self._staying:
             self._end_if_quiet(connection)
         waiting = [each for each in self._staying if not each.started]
@@ -130,7 +135,10 @@ class Handover:
             # They would take the place of one that has not moved yet.
             for connection in list(self._moving):
                 self._try(connection)
-        if not (self._moving or waiting or self._arrivals or self._coming) or self._reactor.seconds() >= self._end:
+        if (
+            not (self._moving or inside or waiting or self._arrivals or self._coming)
+            or self._reactor.seconds() >= self._end
+        ):
             self.stop()
         else:
             self._call = self._reactor.callLater(self._pause, self._look)

@@ -104,6 +104,19 @@ class MovingTests(HandoverCase):
         info = next(iter(new.channels.values())).info
         self.assertEqual((info.messages_received, info.bytes_received), (2, 8))
 
+    async def test_in_the_middle_of_a_frame_that_is_skipped(self) -> None:
+        old, new = self.pair(framing="int16", max_length=10, on_bad_frame="skip")
+        client = await self.client(old)
+        client.send(b"\0\x01a\0\x64" + b"x" * 50)
+        await client.until(3)
+        while next(iter(old.channels.values())).info.bytes_received < 55:
+            await turn()
+        moved = self.move(old, new)
+        client.send(b"x" * 50 + b"\0\x01b")
+        self.assertEqual(await moved, 1)
+        self.assertEqual(await client.until(6), b"\0\x01a\0\x01b")
+        self.assertEqual(len(new.channels), 1)
+
     async def test_with_answers_under_way_and_messages_behind_them(self) -> None:
         waiting: list[Deferred[bytes]] = []
 

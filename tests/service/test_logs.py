@@ -154,6 +154,7 @@ class FileTests(SynchronousTestCase):
             with running(*LOCAL, "--framing", "windev", *options) as server:
                 _, port = talk(server, b"\x1b[2J\n2026-11-26 [-] lie\r\n")
                 line = server.wait_for("malformed header")
+                server.stop()
             self.assertTrue(line.isascii() and line[:-1].isprintable())
             self.assertIn(f"127.0.0.1:{port}", line)
             if options:

@@ -162,13 +162,13 @@ class MovingTests(ReloadCase):
         self.assertEqual(proxied.recv(99), b"\x0e192.0.2.7:4711")
         server.process.send_signal(signal.SIGHUP)
         await_count(server, "workers serve", 2)
+        left = 4 + (8 << 20)
+        while left:
+            left -= len(slow.recv(min(left, 1 << 20)))
         for staying in (secret, talking):
             # It has had its answers, and is silent: it has the end of the stream.
             self.assertEqual(staying.recv(10), b"")
             staying.close()
-        left = 4 + (8 << 20)
-        while left:
-            left -= len(slow.recv(min(left, 1 << 20)))
         await_count(server, "from before the reload have ended", 1)
         slow.sendall(b"\0\0\0\x01a")
         self.assertEqual(len(slow.recv(100, socket.MSG_WAITALL)), 100)

@@ -66,7 +66,9 @@ class SupervisorTests(SynchronousTestCase):
         self.clock = Clock()
         # Not zero, which says that a worker does not serve yet.
         self.clock.advance(1)
-        self.service = Supervisor(self.clock, Command((), {}), self.source, 2, [], lambda: self.source, self.fail)
+        self.service = Supervisor(
+            self.clock, Command((), {}), self.source, 2, [], lambda: self.source, self.fail, lambda: None
+        )
         self.service.startService()
         for each in [*Process.started]:
             each.ready()
