@@ -120,8 +120,11 @@ class ReloadTests(SynchronousTestCase):
         awaited = 'handler = "tests.workers.test_reload:awaited"'
         server = self.start(f'[socket.x]\nlisten = "{LISTEN}"\nframing = "int8"\n{awaited}\n')
         client = self.connect(server.addresses[0])
-        file = self.folder / "now"
-        client.sendall(b"%c%s" % (len(str(file)), str(file).encode()))
+        # Once it has answered, it takes signals.
+        for file in (self.file, self.folder / "now"):
+            client.sendall(b"%c%s" % (len(str(file)), str(file).encode()))
+            if file.exists():
+                self.assertEqual(client.recv(100), b"\x04done")
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("Closed")
         server.process.send_signal(signal.SIGHUP)
