@@ -16,6 +16,8 @@ _ENDS = {
     "program": "closed by the program",
     "drain": "closed while draining",
     "lost": "lost",
+    # There is a line that says what was wrong.
+    "on_bad_frame": "closed because of malformed input",
 }
 
 

@@ -88,6 +88,10 @@ class MessageProtocol(Protocol):
         on_bad_frame "skip", it goes on instead, if the end of the bad frame can be found.
         """
         engine = self._engine
+        draining = getattr(engine.options.gate, "state", "") == "draining"
+        if isinstance(error, TruncatedMessage) and engine.over and draining:
+            # It was lost while the server drains: that end is ours as much as the peer's.
+            return
         over = isinstance(error, TruncatedMessage) or engine.receiving.failed
         if not over:
             engine.skipped += 1

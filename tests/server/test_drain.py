@@ -169,6 +169,20 @@ class DrainTests(SynchronousTestCase):
             self.assertLess(time.monotonic() - began, 5)
             self.assertNotIn("aborted", server.stop())
 
+    def test_a_loss_inside_a_frame_is_no_bad_frame_while_it_stops(self) -> None:
+        with running(*LISTEN, "--framing", "windev") as server:
+            client = self.connect(server)
+            # What is answered was read together with what follows it.
+            client.sendall(b"2\r\nok5\r\nhe")
+            self.assertEqual(receive(client, 5), b"2\r\nok")
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("Closed")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+            log = server.wait()
+        self.assertNotIn("inside a frame", log)
+        self.assertIn("lost after", log)
+
     def test_who_has_connected_before_it_stops_is_served(self) -> None:
         """A connection that waits with the kernel would be reset, with what its client has sent."""
         with running("--listen", f"{LISTEN[1]}:backlog=200", "--framing", "windev") as server:
