@@ -90,6 +90,11 @@ def reason_of(error: BaseException) -> str:
     return one_line(error) or type(error).__name__
 
 
+def typed_reason(error: BaseException) -> str:
+    """The type of an exception and its message in one line, for one that nobody expects."""
+    return one_line(f"{type(error).__name__}: {error}")
+
+
 def openssl_reasons(error: object) -> str:
     """What pyOpenSSL says, in one line: its reasons, without the names of functions; "" for another error."""
     # A list of (library, function, reason).

@@ -22,7 +22,7 @@ from sockserve.handlers.forward import Forward
 from sockserve.handlers.function import Answering, Function
 from sockserve.handlers.relay import Relay
 from sockserve.handlers.threads import Threads
-from sockserve.text import described, one_line, suggestion
+from sockserve.text import described, suggestion, typed_reason
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFromThreads
@@ -100,7 +100,7 @@ def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
     try:
         found: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        reason = one_line(f"{type(error).__name__}: {error}")
+        reason = typed_reason(error)
         raise ValueError(
             f"{name!r}: cannot import {module_name}: {reason}{suggestion(module_name, accepted)}; "
             f"accepted: {', '.join(accepted)}"

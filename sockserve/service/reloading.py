@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from sockserve.config.checking import Config, ConfigError
 from sockserve.fields import SettingError
 from sockserve.server.sockets import Server, SocketServer
-from sockserve.text import one_line
+from sockserve.text import one_line, typed_reason
 
 if TYPE_CHECKING:
     from sockserve.server.settings import SocketSettings
@@ -116,7 +116,7 @@ class Reloader:
             if changed:
                 self._modules.put_back(forgotten)
             known = isinstance(error, (ConfigError, SettingError, CannotListenError, OSError))
-            self._tell(one_line(error if known else f"{type(error).__name__}: {error}"))
+            self._tell(one_line(error) if known else typed_reason(error))
             return
         self._config = config
         self._modules = Modules(_names(config))

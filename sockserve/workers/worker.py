@@ -32,7 +32,7 @@ from sockserve.config.checking import Config, ConfigError
 from sockserve.server.figures import answer
 from sockserve.server.handover import Parcel
 from sockserve.server.sockets import Server
-from sockserve.text import one_line
+from sockserve.text import one_line, typed_reason
 from sockserve.workers.events import to_message
 from sockserve.workers.link import Link, Message
 
@@ -100,7 +100,7 @@ class Worker:
         except ConfigError as error:
             self._link.send({"is": "wrong", "line": str(error)})
         except Exception as error:
-            self._link.send({"is": "wrong", "line": one_line(f"{type(error).__name__}: {error}")})
+            self._link.send({"is": "wrong", "line": typed_reason(error)})
         else:
             sockets = self._server.sockets.values()
             listens = [(one.name, str(each.opening.endpoint)) for one in sockets for each in one.settings.listens]
@@ -226,7 +226,7 @@ def _lost(socket: str, error: Exception) -> None:
     tell(
         "{socket}: a connection was lost while it moved: {error}",
         socket=socket or "?",
-        error=one_line(f"{type(error).__name__}: {error}"),
+        error=typed_reason(error),
         event_name="sockserve.connection.lost",
         attributes={"sockserve.socket": socket},
     )
