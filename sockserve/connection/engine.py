@@ -303,7 +303,7 @@ class Engine:
         self._early = carried.unread
         self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
         self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
-        if self.started or carried.started:
+        if carried.started:
             self.set_framing(carried.framing, incoming=True, outgoing=False)
             self.set_framing(carried.sending, incoming=False, outgoing=True)
 

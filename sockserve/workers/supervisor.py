@@ -62,6 +62,11 @@ class Generation:
         yield from (each for each in self.places if each is not None)
         yield from self.others
 
+    @property
+    def missing(self) -> int:
+        """How many are to be started: one more than there are empty places."""
+        return self.places.count(None) + 1 - len(self.others)
+
     def cancel(self) -> None:
         """Start no more."""
         if self.timer is not None:
@@ -259,9 +264,7 @@ class Supervisor(Service):
         if not self.started.called:
             self.started.callback(None)
         self._fill(generation)
-        if self._reload_again:
-            self._reload_again = False
-            self.reload()
+        self._reload_if_asked()
 
     def _retire(self, old: Generation, new: Generation) -> None:
         """The connections of the old workers move to the new ones."""
@@ -293,6 +296,10 @@ class Supervisor(Service):
             return
         self._places.limit(self._current.limits)
         self._unchanged(line)
+        self._reload_if_asked()
+
+    def _reload_if_asked(self) -> None:
+        """The reload that came while another one was under way."""
         if self._reload_again:
             self._reload_again = False
             self.reload()
@@ -325,16 +332,15 @@ class Supervisor(Service):
                 generation.others.remove(ready)
                 generation.places[number] = ready
                 self._serve(generation, ready, number)
-        missing = generation.places.count(None) + 1 - len(generation.others)
-        if missing > 0 and generation.timer is None:
+        if generation.missing > 0 and generation.timer is None:
             if generation.pause:
                 generation.timer = self._reactor.callLater(generation.pause, self._paused, generation)
             else:
-                self._start(generation, missing)
+                self._start(generation, generation.missing)
 
     def _paused(self, generation: Generation) -> None:
         generation.timer = None
-        self._start(generation, generation.places.count(None) + 1 - len(generation.others))
+        self._start(generation, generation.missing)
 
     # Letting go.
 
