@@ -8,6 +8,7 @@ script, then arguments.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -85,7 +86,9 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Unless it has ended."""
         if not self.has_ended():
-            os.kill(self.pid, number)
+            # The zygote may have waited for it, and not have reported that yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 class Process(Forked):

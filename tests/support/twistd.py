@@ -5,7 +5,6 @@ It comes from the zygote (`tests.support.processes`); `fresh`: from an interpret
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -74,10 +73,9 @@ class Server:
 
     def end(self) -> None:
         """End it at once, with its workers."""
-        # The second one is another one: two of the same may come as one. It may have ended before.
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(signal.SIGTERM)
+        # The second one is another one: two of the same may come as one.
+        self.process.send_signal(signal.SIGINT)
         self.wait()
 
     def wait(self) -> str:
