@@ -28,8 +28,9 @@ from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
+from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn
 
