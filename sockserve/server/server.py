@@ -62,10 +62,10 @@ class Server(MultiService):
         added = [each for each in new.values() if each not in self.sockets.values()]
         claimed: set[IListeningPort] = set()
         for each in added:
-            each._takePorts(old, claimed)
+            each.takePorts(old, claimed)
         try:
             for each in added:
-                each._openPorts()
+                each.openPorts()
         except Exception:
             for each in added:
                 each.stopService()
