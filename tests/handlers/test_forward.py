@@ -28,8 +28,9 @@ from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
+from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn
 
@@ -519,9 +520,9 @@ class SocketTests(SocketCase):
     async def test_a_drain_that_ends_while_the_target_is_being_connected_makes_no_noise(self) -> None:
         never = Memory()
         server = SocketServer("scale", LOCAL, "windev", drain_timeout=0.05)
-        for _, factory, _ in server._listen:
-            assert isinstance(factory, MessageFactory)
-            factory._make = Forward(never, None, "tcp:never:1").client
+        for listener in server._listen:
+            assert isinstance(listener.factory, MessageFactory)
+            listener.factory._make = Forward(never, None, "tcp:never:1").client
         self.serve(server)
         client = await self.client(server)
         while not server.channels:
