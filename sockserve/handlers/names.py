@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sockserve.client.endpoints import endpoint_factory
+from sockserve.client.endpoints import EndpointFactory, endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
@@ -30,12 +30,22 @@ if TYPE_CHECKING:
 ProtocolFactory = Callable[[], MessageProtocol]
 """Makes the protocol of one connection."""
 
-NAMES = ("echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "MODULE:CALLABLE")
+NAMES = (
+    "echo",
+    "discard",
+    "relay",
+    "forward:ENDPOINT[,FRAMING]",
+    "share:ENDPOINT[,FRAMING]",
+    "MODULE:CALLABLE",
+)
 """The names of handlers. MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
 
 CONVERSATION = "a coroutine function of (channel), or its name as MODULE:CALLABLE"
 _FUNCTION = "a function of (message, channel), or a MessageProtocol subclass"
-_FORWARD = "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
+_TARGETS = {
+    "forward": "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32",
+    "share": "share:ENDPOINT[,FRAMING], such as share:tcp:scale-7:4001,int32",
+}
 
 
 Make = Callable[..., ProtocolFactory]
@@ -46,10 +56,20 @@ Returns the factory of its protocols.
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where a handler connects to. framing: None: that of the clients. description: names it in the log."""
+
+    endpoint: EndpointFactory
+    framing: Framing | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """What answers messages, checked.
 
-    make: see Make.
+    make: see Make; not called where there is a `device`.
+    device: what the clients of the named socket share, see sockserve.handlers.share; None: they share none.
     function: called for each message, under max_pending and threads; None: no function is called.
     datagram: the function that answers a datagram; None: the handler needs connections.
     framing: the handler's own, if any; used when the socket is given none.
@@ -59,19 +79,22 @@ class Handler:
     function: Function | None = None
     datagram: Function | None = None
     framing: Framing | str | None = None
+    device: Target | None = None
 
 
 def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
     """Check a handler given as a function, a MessageProtocol subclass, or one of NAMES.
 
-    max_length: for the framing in the name of a "forward:", in bytes. Raises ValueError with one line that says what is
-    accepted, and TypeError for what is neither callable nor text.
+    max_length: for the framing in the name of a "forward:" or a "share:", in bytes.
+
+    Raises ValueError with one line that says what is accepted, and TypeError for what is neither callable nor text.
     """
     if not isinstance(handler, str):
         return _of_callable(handler, getattr(handler, "__qualname__", type(handler).__name__))
     kind, colon, rest = handler.partition(":")
-    if kind == "forward" and colon:
-        return _forward(handler, rest, max_length)
+    if kind in _TARGETS and colon:
+        target = _target(handler, kind, rest, max_length)
+        return _forward(target) if kind == "forward" else Handler(lambda *_: MessageProtocol, device=target)
     if kind in _NAMED:
         if colon:
             raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
@@ -164,14 +187,18 @@ def _is_coroutine_function(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
-def _forward(handler: str, target: str, max_length: int | None) -> Handler:
+def _target(handler: str, kind: str, target: str, max_length: int | None) -> Target:
     endpoint_text, comma, framing_name = target.partition(",")
     try:
         endpoint = endpoint_factory(endpoint_text)
     except ValueError as error:
-        raise ValueError(f"{handler!r}: {error}; accepted: {_FORWARD}") from None
+        raise ValueError(f"{handler!r}: {error}; accepted: {_TARGETS[kind]}") from None
     framing = parse(framing_name, max_length=max_length) if comma else None
-    return Handler(lambda reactor, *_: Forward(endpoint(reactor), framing, endpoint_text).client)
+    return Target(endpoint, framing, endpoint_text)
+
+
+def _forward(target: Target) -> Handler:
+    return Handler(lambda reactor, *_: Forward(target.endpoint(reactor), target.framing, target.description).client)
 
 
 _NAMED = {
