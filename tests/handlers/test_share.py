@@ -191,6 +191,7 @@ class AnsweringTests(ShareCase):
         server = self.share(device)
         [greedy, b, c] = await self.clients(server, 3)
         greedy.send(b"".join(b"g%d\r\n" % number for number in range(50)))
+        await device.has_asked("g0")
         await self.until(lambda: 50 in self.pending(server))
         b.send(b"b0\r\nb1\r\n")
         await self.until(lambda: sum(self.pending(server)) == 52)
@@ -209,6 +210,7 @@ class AnsweringTests(ShareCase):
         for number, client in enumerate(clients):
             client.send(f"{number}\r\n".encode() * 10)
         await self.until(lambda: len(server.channels) == 100)
+        await device.until(lambda: device.asked)
         await self.until(lambda: sum(self.pending(server)) == 1000)
         device.answers = str
         device.line.say(device.asked[0])
@@ -252,7 +254,7 @@ class AnsweringTests(ShareCase):
 
     async def test_a_drain_answers_what_is_owed_and_then_leaves_the_device(self) -> None:
         device = FakeDevice(self)
-        server = self.share(device, drain_timeout=10)
+        server = self.share(device, drain_timeout=2)
         client = await self.client(server)
         client.send(b"1\r\n2\r\n")
         await device.has_asked("1")
