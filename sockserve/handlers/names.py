@@ -20,6 +20,8 @@ from sockserve.handlers.durations import Durations
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Forward
 from sockserve.handlers.function import Answering, Function
+from sockserve.handlers.hl7 import FRAMING as MLLP
+from sockserve.handlers.hl7 import Acknowledging
 from sockserve.handlers.relay import Relay
 from sockserve.handlers.threads import Threads
 from sockserve.text import described, suggestion, typed_reason
@@ -36,6 +38,7 @@ NAMES = (
     "relay",
     "forward:ENDPOINT[,FRAMING]",
     "share:ENDPOINT[,FRAMING]",
+    "hl7:MODULE:CALLABLE",
     "MODULE:CALLABLE",
 )
 """The names of handlers. MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
@@ -46,7 +49,7 @@ _TARGETS = {
     "forward": "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32",
     "share": "share:ENDPOINT[,FRAMING], such as share:tcp:scale-7:4001,int32",
 }
-
+_HL7 = "hl7:MODULE:CALLABLE, a function of (message, channel)"
 
 Make = Callable[..., ProtocolFactory]
 """Called with the reactor, max_pending and threads of one named socket, and with the Durations of its calls.
@@ -95,6 +98,8 @@ def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
     if kind in _TARGETS and colon:
         target = _target(handler, kind, rest, max_length)
         return _forward(target) if kind == "forward" else Handler(lambda *_: MessageProtocol, device=target)
+    if kind == "hl7" and colon:
+        return _hl7(handler, rest)
     if kind in _NAMED:
         if colon:
             raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
@@ -153,13 +158,23 @@ def _of_callable(handler: object, name: str) -> Handler:
         raise ValueError(f"{name} is a generator function; accepted: {_FUNCTION}")
     _check_arguments(handler, name, 2, _FUNCTION)
     function = cast("Function", handler)
-    return Handler(_answering(function), function=function, datagram=function)
+    return Handler(_answering(Answering, function), function=function, datagram=function)
 
 
-def _answering(function: Function) -> Make:
+def _hl7(handler: str, name: str) -> Handler:
+    """A function that receives HL7 messages, checked."""
+    if ":" not in name:
+        raise ValueError(f"{handler!r} names no function; accepted: {_HL7}")
+    function = _of_callable(load(name, (_HL7,)), repr(name)).function
+    if function is None:
+        raise ValueError(f"{handler!r} is a protocol class; accepted: {_HL7}")
+    return Handler(_answering(Acknowledging, function), function=function, framing=MLLP)
+
+
+def _answering(protocol: type[Answering], function: Function) -> Make:
     def make(reactor: object, max_pending: int, threads: bool, durations: Durations | None = None) -> ProtocolFactory:
         own = Threads(cast("IReactorFromThreads", reactor)) if threads else None
-        return lambda: Answering(function, max_pending=max_pending, threads=own, durations=durations)
+        return lambda: protocol(function, max_pending=max_pending, threads=own, durations=durations)
 
     return make
 
