@@ -13,7 +13,7 @@ tls         TLS below the protocols, on both sides, and certificates
 connection  one connection: MessageProtocol, MessageFactory, Channel, conversations
 client      connections that we open: connect, reconnecting
 redis       a stream of messages in Redis that several processes share
-handlers    what answers messages: functions, echo, discard, relay, forward
+handlers    what answers messages: functions, echo, discard, relay, forward, share, hl7
 server      named sockets as Twisted services, and their settings
 admin       metrics, health and the page, over HTTP
 config      files and command lines, checked as a whole

@@ -225,6 +225,9 @@ def check_sockets(
             if socket.handler == "relay" and socket.relay is None:
                 reason = "its clients would not reach those of other workers; accepted: with relay, or without workers"
                 raise ConfigError(place_of(socket, "handler"), reason)
+            if workers > 1 and socket.answers.device is not None:
+                reason = "each worker would connect to the device; accepted: one worker, or without workers"
+                raise ConfigError(place_of(socket, "handler"), reason)
             for each in socket.listens:
                 if each.opening.kind not in KINDS:
                     reason = f"{each.opening.endpoint!r}: workers cannot share it; accepted: {', '.join(KINDS)}"

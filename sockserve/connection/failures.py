@@ -11,7 +11,7 @@ class Refused(Exception):
     """Raised by a handler or a conversation to refuse what its peer sent: `raise Refused("unknown article")`.
 
     The log gets one line with the reason, and no traceback. The connection closes after the answers to the messages
-    before that one.
+    before that one; a datagram is dropped, and the handler `hl7` rejects the message and goes on.
     """
 
 

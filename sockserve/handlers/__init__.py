@@ -1,1 +1,1 @@
-"""What answers messages: functions, echo, discard, relay, forward; and their names."""
+"""What answers messages: functions, echo, discard, relay, forward, share, hl7; and their names."""

@@ -198,7 +198,8 @@ class Answering(MessageProtocol):
 
 def _weight(answer: object) -> int:
     """Bytes of memory that an answer takes which waits for others."""
-    return _WAITING + (len(answer) if isinstance(answer, bytes) else 0)
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return _WAITING + sum(len(part) for part in parts if isinstance(part, bytes))
 
 
 def call(function: Function, message: bytes, channel: Channel, threads: Threads | None) -> object:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sockserve.client.endpoints import endpoint_factory
+from sockserve.client.endpoints import EndpointFactory, endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
@@ -20,6 +20,8 @@ from sockserve.handlers.durations import Durations
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Forward
 from sockserve.handlers.function import Answering, Function
+from sockserve.handlers.hl7 import FRAMING as MLLP
+from sockserve.handlers.hl7 import Acknowledging
 from sockserve.handlers.relay import Relay
 from sockserve.handlers.threads import Threads
 from sockserve.text import described, suggestion, typed_reason
@@ -30,13 +32,24 @@ if TYPE_CHECKING:
 ProtocolFactory = Callable[[], MessageProtocol]
 """Makes the protocol of one connection."""
 
-NAMES = ("echo", "discard", "relay", "forward:ENDPOINT[,FRAMING]", "MODULE:CALLABLE")
+NAMES = (
+    "echo",
+    "discard",
+    "relay",
+    "forward:ENDPOINT[,FRAMING]",
+    "share:ENDPOINT[,FRAMING]",
+    "hl7:MODULE:CALLABLE",
+    "MODULE:CALLABLE",
+)
 """The names of handlers. MODULE:CALLABLE is a function of (message, channel), or a MessageProtocol subclass."""
 
 CONVERSATION = "a coroutine function of (channel), or its name as MODULE:CALLABLE"
 _FUNCTION = "a function of (message, channel), or a MessageProtocol subclass"
-_FORWARD = "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32"
-
+_TARGETS = {
+    "forward": "forward:ENDPOINT[,FRAMING], such as forward:tcp:backend:9000,int32",
+    "share": "share:ENDPOINT[,FRAMING], such as share:tcp:scale-7:4001,int32",
+}
+_HL7 = "hl7:MODULE:CALLABLE, a function of (message, channel)"
 
 Make = Callable[..., ProtocolFactory]
 """Called with the reactor, max_pending and threads of one named socket, and with the Durations of its calls.
@@ -46,10 +59,20 @@ Returns the factory of its protocols.
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where a handler connects to. framing: None: that of the clients. description: names it in the log."""
+
+    endpoint: EndpointFactory
+    framing: Framing | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """What answers messages, checked.
 
-    make: see Make.
+    make: see Make; not called where there is a `device`.
+    device: what the clients of the named socket share, see sockserve.handlers.share; None: they share none.
     function: called for each message, under max_pending and threads; None: no function is called.
     datagram: the function that answers a datagram; None: the handler needs connections.
     framing: the handler's own, if any; used when the socket is given none.
@@ -59,19 +82,24 @@ class Handler:
     function: Function | None = None
     datagram: Function | None = None
     framing: Framing | str | None = None
+    device: Target | None = None
 
 
 def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
     """Check a handler given as a function, a MessageProtocol subclass, or one of NAMES.
 
-    max_length: for the framing in the name of a "forward:", in bytes. Raises ValueError with one line that says what is
-    accepted, and TypeError for what is neither callable nor text.
+    max_length: for the framing in the name of a "forward:" or a "share:", in bytes.
+
+    Raises ValueError with one line that says what is accepted, and TypeError for what is neither callable nor text.
     """
     if not isinstance(handler, str):
         return _of_callable(handler, getattr(handler, "__qualname__", type(handler).__name__))
     kind, colon, rest = handler.partition(":")
-    if kind == "forward" and colon:
-        return _forward(handler, rest, max_length)
+    if kind in _TARGETS and colon:
+        target = _target(handler, kind, rest, max_length)
+        return _forward(target) if kind == "forward" else Handler(lambda *_: MessageProtocol, device=target)
+    if kind == "hl7" and colon:
+        return _hl7(handler, rest)
     if kind in _NAMED:
         if colon:
             raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
@@ -130,13 +158,23 @@ def _of_callable(handler: object, name: str) -> Handler:
         raise ValueError(f"{name} is a generator function; accepted: {_FUNCTION}")
     _check_arguments(handler, name, 2, _FUNCTION)
     function = cast("Function", handler)
-    return Handler(_answering(function), function=function, datagram=function)
+    return Handler(_answering(Answering, function), function=function, datagram=function)
 
 
-def _answering(function: Function) -> Make:
+def _hl7(handler: str, name: str) -> Handler:
+    """A function that receives HL7 messages, checked."""
+    if ":" not in name:
+        raise ValueError(f"{handler!r} names no function; accepted: {_HL7}")
+    function = _of_callable(load(name, (_HL7,)), repr(name)).function
+    if function is None:
+        raise ValueError(f"{handler!r} is a protocol class; accepted: {_HL7}")
+    return Handler(_answering(Acknowledging, function), function=function, framing=MLLP)
+
+
+def _answering(protocol: type[Answering], function: Function) -> Make:
     def make(reactor: object, max_pending: int, threads: bool, durations: Durations | None = None) -> ProtocolFactory:
         own = Threads(cast("IReactorFromThreads", reactor)) if threads else None
-        return lambda: Answering(function, max_pending=max_pending, threads=own, durations=durations)
+        return lambda: protocol(function, max_pending=max_pending, threads=own, durations=durations)
 
     return make
 
@@ -164,14 +202,18 @@ def _is_coroutine_function(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
-def _forward(handler: str, target: str, max_length: int | None) -> Handler:
+def _target(handler: str, kind: str, target: str, max_length: int | None) -> Target:
     endpoint_text, comma, framing_name = target.partition(",")
     try:
         endpoint = endpoint_factory(endpoint_text)
     except ValueError as error:
-        raise ValueError(f"{handler!r}: {error}; accepted: {_FORWARD}") from None
+        raise ValueError(f"{handler!r}: {error}; accepted: {_TARGETS[kind]}") from None
     framing = parse(framing_name, max_length=max_length) if comma else None
-    return Handler(lambda reactor, *_: Forward(endpoint(reactor), framing, endpoint_text).client)
+    return Target(endpoint, framing, endpoint_text)
+
+
+def _forward(target: Target) -> Handler:
+    return Handler(lambda reactor, *_: Forward(target.endpoint(reactor), target.framing, target.description).client)
 
 
 _NAMED = {

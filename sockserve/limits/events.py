@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from sockserve.framing import Framing
     from sockserve.limits.flood import FloodGuard
 
@@ -113,3 +115,10 @@ class Events:
             log.warn(form, **values)
         else:
             self._lines.warn(kind, form, **values)
+
+    def failure(self, kind: str, form: str, failure: Failure, **values: Any) -> None:  # noqa: ANN401 - as Logger's
+        """The same for a failure, with its traceback."""
+        if self._lines is None:
+            log.failure(form, failure, **values)
+        else:
+            self._lines.failure(kind, form, failure, **values)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sockserve.server.settings import SocketSettings
 
 NO_FUNCTION = "no function is called; accepted: with a handler that is a function of (message, channel)"
+NO_ANSWERS = f"{NO_FUNCTION}, or a share"
+NO_DEVICE = "no device is asked; accepted: with the handler share:ENDPOINT[,FRAMING]"
+
+_NO_BORDERS = "raw tells no answer from the next; accepted: a framing that does"
 
 
 def check_together(settings: SocketSettings) -> None:
@@ -30,7 +34,8 @@ def check_together(settings: SocketSettings) -> None:
         ("when_full", "max_connections" in given, "max_connections is not set; accepted: both of them"),
         ("proxy_from", settings.proxy_protocol, "proxy_protocol is not set; accepted: both of them"),
         ("threads", answers.function, NO_FUNCTION),
-        ("max_pending", answers.function, NO_FUNCTION),
+        ("max_pending", answers.function or answers.device, NO_ANSWERS),
+        ("answer_timeout", answers.device, NO_DEVICE),
         (
             "relay",
             settings.conversation is None and settings.handler == "relay",
@@ -45,6 +50,8 @@ def check_together(settings: SocketSettings) -> None:
         )
     if settings.relay is not None:
         _check_relay(settings)
+    if answers.device is not None:
+        _check_share(settings)
     if udp is not None:
         _check_datagrams(settings, udp)
     if kinds == {"udp"}:
@@ -76,6 +83,16 @@ def _check_relay(settings: SocketSettings) -> None:
         raise SettingError(
             "relay", f"Redis holds messages of at most {LONGEST} bytes; accepted: a max_length of no more"
         )
+
+
+def _check_share(settings: SocketSettings) -> None:
+    """Requests and answers are told apart by the framings alone."""
+    device = settings.answers.device
+    assert device is not None
+    if isinstance(device.framing or settings.framing, Raw):
+        raise SettingError("handler", f"{settings.handler!r}: {_NO_BORDERS}, such as {settings.handler},int32")
+    if any(isinstance(each.framing, Raw) and each.opening.kind != "udp" for each in settings.listens):
+        raise SettingError("framing", f"the handler is a share: {_NO_BORDERS}")
 
 
 def _check_datagrams(settings: SocketSettings, udp: str) -> None:
@@ -119,7 +136,7 @@ def check_addresses(sockets: Iterable[SocketSettings], place: Callable[[SocketSe
 
 
 def check_circles(sockets: Iterable[SocketSettings], place: Callable[[SocketSettings], str]) -> None:
-    """Raises SettingError when a `forward:` leads back to its own socket, as far as the addresses tell.
+    """Raises SettingError when a `forward:` or a `share:` leads back to its own socket, as far as the addresses tell.
 
     place: what the error begins with, for the socket whose handler it is.
     """
@@ -137,10 +154,10 @@ def check_circles(sockets: Iterable[SocketSettings], place: Callable[[SocketSett
 
 
 def _target(handler: object) -> tuple[str, str, int] | None:
-    """("tcp", host, port) or ("unix", path, 0) that a `forward:` connects to; None where that cannot be told."""
-    if not isinstance(handler, str) or not handler.startswith("forward:"):
+    """("tcp", host, port) or ("unix", path, 0) that a handler connects to; None where that cannot be told."""
+    if not isinstance(handler, str) or not handler.startswith(("forward:", "share:")):
         return None
-    (kind, _), *parts = endpoint_parts(handler.removeprefix("forward:").partition(",")[0])
+    (kind, _), *parts = endpoint_parts(handler.partition(":")[2].partition(",")[0])
     form = CLIENT_KINDS[kind].form if kind in CLIENT_KINDS else None
     arguments = {} if form is None else form.read(parts)
     if kind == "unix":

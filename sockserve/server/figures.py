@@ -31,6 +31,7 @@ from sockserve.connection.state import Wire
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.durations import BOUNDS
 from sockserve.handlers.function import Answering
+from sockserve.handlers.share import Asker
 from sockserve.limits.memory import budget_of
 from sockserve.server import description
 from sockserve.server.server import Server
@@ -163,7 +164,7 @@ def _connection(connection: Engine) -> Figures:
 def _pending(connection: Engine) -> int:
     """How many answers are under way."""
     receiver = connection.receiver
-    return receiver.pending if isinstance(receiver, Answering) else 0
+    return receiver.pending if isinstance(receiver, Answering | Asker) else 0
 
 
 def waits_for(connection: Engine) -> str:

@@ -34,6 +34,7 @@ from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
 from sockserve.framing.names import without_limits
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
 from sockserve.handlers.names import Handler, as_conversation, as_handler
+from sockserve.handlers.share import DEFAULT_ANSWER_TIMEOUT
 from sockserve.limits.admission import WhenFull
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.redis.address import RedisAddress
@@ -143,7 +144,7 @@ class SocketSettings:
     max_pending: int = setting(
         COUNT,
         "Messages",
-        "How many answers a function may owe one client before reading from that client pauses.",
+        "How many answers one client may be owed, by a function or a share, before reading from it pauses.",
         DEFAULT_MAX_PENDING,
         datagrams=True,
     )
@@ -187,6 +188,13 @@ class SocketSettings:
         "Time",
         "Abort a connection whose PROXY header or TLS handshake takes longer than this.",
         DEFAULT_HANDSHAKE_TIMEOUT,
+    )
+    answer_timeout: Duration = setting(
+        DURATION_VALUE,
+        "Time",
+        "How long the device of a share may take for an answer; then its client is closed, and the device connected "
+        "again.",
+        DEFAULT_ANSWER_TIMEOUT,
     )
     drain_timeout: Duration = setting(
         DURATION_VALUE,

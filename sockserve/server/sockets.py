@@ -20,9 +20,11 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.closed import log_closed
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.handover import take
+from sockserve.connection.options import ConnectionOptions
 from sockserve.fields import SettingError
 from sockserve.framing.raw import Raw
 from sockserve.handlers.durations import Durations
+from sockserve.handlers.share import Share
 from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
@@ -113,6 +115,7 @@ class SocketServer(Service):
     closings: how many connections were closed because of each limit since the start, by the name of its setting; and
         under "handler", because the handler failed. Logged when the service has stopped.
     relay: what its clients share with those of other processes; None without that setting.
+    share: the device that its clients share; None without that handler.
     """
 
     @accepts(SocketArguments)
@@ -169,10 +172,12 @@ class SocketServer(Service):
         self._told: set[int] = set()
         self.durations = Durations()
         self.relay = self._shared_relay(settings)
+        self.share = self._shared_device(settings)
+        shared = self.relay or self.share
         make = (
             settings.answers.make(reactor, settings.max_pending, settings.threads, self.durations)
-            if self.relay is None
-            else self.relay.client
+            if shared is None
+            else shared.client
         )
         self._handover: Handover | None = None
         # The endpoint of each factory, as it was given.
@@ -347,6 +352,8 @@ class SocketServer(Service):
         super().startService()
         if self.relay is not None:
             self.relay.start()
+        if self.share is not None:
+            self.share.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
@@ -354,7 +361,7 @@ class SocketServer(Service):
         if self._handover is not None:
             # What moved now would come to a socket that stops too.
             self._handover.stop()
-        return self._listen.close().addCallback(self._drain).addCallback(self._stopped)
+        return self._listen.close().addCallback(self._drain).addCallback(self._disconnect).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
         return Deferred.fromCoroutine(self._finish(cast("float", self.settings.drain_timeout)))
@@ -366,6 +373,9 @@ class SocketServer(Service):
             left = max(0.0, end - self._reactor.seconds())
             await self.relay.when_empty().addTimeout(left, self._reactor, lambda *_: None)
             await self.relay.stop()
+
+    def _disconnect(self, _: object) -> Deferred[None] | None:
+        return None if self.share is None else self.share.stop()
 
     def _stopped(self, _: object) -> None:
         # Nothing is owed to these any more, but the program may end before their peers close them.
@@ -411,6 +421,26 @@ class SocketServer(Service):
             return None
         address, room = cast("RedisAddress", settings.relay), cast("int", settings.max_queued)
         return SharedRelay(settings.name, address, room=room, memory=self._memory, reactor=self._reactor)
+
+    def _shared_device(self, settings: SocketSettings) -> Share | None:
+        device = settings.answers.device
+        if device is None:
+            return None
+        return Share(
+            device.endpoint(self._reactor),
+            device.framing or cast("Framing", settings.framing),
+            device.description,
+            ConnectionOptions(
+                **cast("dict[str, Any]", settings.connection_options()),
+                reactor=self._reactor,
+                socket=settings.name,
+                memory=self._memory,
+                events=self.events,
+            ),
+            max_pending=settings.max_pending,
+            answer_timeout=cast("float", settings.answer_timeout),
+            durations=self.durations,
+        )
 
     def _begin(self, relay: SharedRelay) -> None:
         try:
