@@ -27,7 +27,13 @@ from sockserve.framing import compiled, parse
 FRAMINGS = (
     *("raw", "windev", "standard", "buffered", "int8", "int16", "int32", "netstring", "varint"),
     *("fixed:{size}", "envelope:\\x02:\\x03"),
+    *("octets", "syslog", "length:4", "length:3", "length:8", "mbap", "tpkt", "digits:4"),
 )
+HEADERS: dict[str, Callable[[int], bytes]] = {
+    "mbap": lambda size: b"\0\1\0\0" + (size - 6).to_bytes(2, "big"),
+    "tpkt": lambda size: b"\3\0" + size.to_bytes(2, "big"),
+}
+"""What a message of that size starts with, where the framing wants it."""
 READ = 64 * 1024
 WAYS = ("decode", "scan", "encode_all")
 
@@ -44,12 +50,13 @@ def best_of(rounds: int, run: Callable[[], object]) -> float:
 
 def measure(size: int, rounds: int) -> dict[str, list[float]]:
     """Microseconds per message for each framing, in the order of WAYS. One read has the messages that fit in 64 KiB."""
-    message = b"x" * size
     figures = {}
     for form in FRAMINGS:
         framing = parse(form.format(size=size), max_length=max(size, 1024 * 1024))
         if size > framing.max_length:
             continue
+        header = HEADERS.get(form, lambda _: b"")(size)
+        message = header + b"x" * (size - len(header))
         messages = [message] * max(1, READ // len(framing.encode(message)))
         wire = framing.encode_all(messages)
         decoder = framing.decoder()

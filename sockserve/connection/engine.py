@@ -233,7 +233,8 @@ class Engine:
     @property
     def echoes(self) -> bool:
         """Whether received frames can be sent back as they are: both directions have the same framing."""
-        return self.encoder.framing is self.receiving.framing
+        sending, receiving = self.encoder.framing, self.receiving.framing
+        return sending is receiving or sending == receiving
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -206,7 +206,8 @@ class Receiving:
         """
         if self.failed or self.inside or self._change is not None:
             return None
-        self._change = self.framing
+        decoder = self._decoder
+        self._change = decoder.settled(self.framing) if isinstance(decoder, FrameDecoder) else self.framing
         self._switch_now()
         return self._input[self._used :] if self._undelivered is None else None
 

@@ -1,11 +1,14 @@
-"""windev and netstring: the payload's length in bytes as ASCII digits, a mark, then the payload.
+"""windev, netstring and octets: the payload's length in bytes as ASCII digits, a mark, then the payload.
 
     11\\r\\nHello World      windev: CR LF after the digits, nothing after the payload
     11:Hello World,        netstring: a colon after the digits, a comma after the payload
+    11 Hello World         octets: a space after the digits, nothing after the payload
 
 Origins: windev is the default transmission mode of PC SOFT's WINDEV sockets (page 3070001 of its documentation, which
 shows ten bytes, `HelloWorld`, with a count of eleven; here the count is exactly the number of payload bytes).
 netstring is D. J. Bernstein's, https://cr.yp.to/proto/netstrings.txt, and Twisted's NetstringReceiver.
+octets is the octet counting of syslog: RFC 6587 section 3.4.1 over TCP, RFC 5425 section 4.3 over TLS. A syslog message
+is never empty, so MSG-LEN is not 0 there; as a framing of any messages, this one accepts and sends empty ones.
 
 There are 1 to len(str(max_length)) digits, without leading zeros, sign or space.
 """
@@ -58,6 +61,20 @@ class Netstring(DecimalFraming):
 
     def _trailer(self) -> bytes:
         return b","
+
+
+@dataclass(frozen=True, slots=True)
+class Octets(DecimalFraming):
+    """`11 Hello World`."""
+
+    def __str__(self) -> str:
+        return "octets"
+
+    def decoder(self) -> DecimalDecoder:
+        return DecimalDecoder(self, mark=b" ", trailer=b"")
+
+    def _header(self, length: int) -> bytes:
+        return b"%d " % length
 
 
 class DecimalDecoder(FrameDecoder):

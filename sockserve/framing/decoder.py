@@ -18,11 +18,14 @@ by walking over less and less of it; so the loops over frames need not record su
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import need_bytes
+
+if TYPE_CHECKING:
+    from sockserve.framing.contract import Framing
 
 # Bytes; at least as many as a usual read.
 _PIECE = 64 * 1024
@@ -169,6 +172,11 @@ class FrameDecoder:
             self._report(self._error, data[:stop], data[stop:])
         self._settle()
         return data[:stop]
+
+    def settled(self, framing: Framing) -> Framing:
+        """For another decoder that goes on after the last message: this one's framing, or one that knows what this one
+        has found out from the bytes before."""
+        return framing
 
     # Below, `messages` is the list to fill, or None to only count.
 

@@ -82,7 +82,7 @@ class Encoder:
             self._limit = min(framing.max_length, _LARGE)
             self._delimiter = framing.end
             self._start = framing.start
-        elif isinstance(framing, PrefixedFraming):
+        elif isinstance(framing, PrefixedFraming) and not framing.least():
             self._limit = min(framing.max_length, _LARGE)
 
     def check(self, check: Callable[[int], object] | None) -> None:

@@ -4,6 +4,8 @@
 
 Origin: Twisted's Int8StringReceiver, Int16StringReceiver and Int32StringReceiver (big-endian, network order); many
 devices send the least significant byte first, hence `:little`.
+
+The decoder reads length fields anywhere in a header; `sockserve.framing.length` has the framings for those.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
-from sockserve.framing.errors import MessageTooLong, TruncatedMessage
+from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import compiled, need
 from sockserve.framing.prefixed import PrefixedFraming
 
@@ -27,9 +30,64 @@ _UNPACK: dict[tuple[int, str], Callable[[bytes, int], tuple[int]]] = (
     else {
         (size, order): struct.Struct(mark + field).unpack_from
         for order, mark in (("big", ">"), ("little", "<"))
-        for size, field in ((2, "H"), (4, "I"))
+        for size, field in ((2, "H"), (4, "I"), (8, "Q"))
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LengthField:
+    """Where a frame says its length, and how.
+
+    size: of the field in bytes. byteorder: "big" or "little".
+    at: the number of bytes before it.
+    extra: how many bytes more the frame has than the field says.
+    whole: the message is the frame with its header; otherwise it is what follows the field.
+    mark, mark_at: no bytes, one or two that every header has there. mark_rule: says so.
+    """
+
+    size: int
+    byteorder: str
+    at: int = 0
+    extra: int = 0
+    whole: bool = False
+    mark: bytes = b""
+    mark_at: int = 0
+    mark_rule: str = ""
+
+    def header(self) -> int:
+        """The number of bytes up to the end of the field."""
+        return self.at + self.size
+
+    def start(self) -> int:
+        """Where in the frame its message starts."""
+        return 0 if self.whole else self.header()
+
+    def least(self) -> int:
+        """The length of the shortest message."""
+        return max(self.header(), self.extra) - self.start()
+
+    def bounded(self, max_length: int) -> int:
+        """max_length, lowered to the largest length that the field can express. Raises ValueError if it allows none."""
+        most = min(max_length, (1 << 8 * self.size) - 1 + self.extra - self.start())
+        if most < max(self.least(), 1):
+            raise ValueError(f"a message would have at least {max(self.least(), 1)} bytes, and at most {most}")
+        return most
+
+    def value(self, header: bytes) -> int:
+        """What the field in these bytes says."""
+        return int.from_bytes(header[self.at : self.header()], "little" if self.byteorder == "little" else "big")
+
+    def fault(self, header: bytes) -> MalformedHeader | None:
+        """What is wrong with a header, apart from a length over the limit."""
+        for offset, byte in enumerate(self.mark, self.mark_at):
+            if header[offset] != byte:
+                return MalformedHeader(header[: offset + 1], self.mark_rule)
+        length = self.value(header) + self.extra
+        if length < self.header():
+            rule = f"a frame has at least the {self.header()} bytes of its header, and this one would have {length}"
+            return MalformedHeader(header, rule)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +103,9 @@ class Integer(PrefixedFraming):
     def __post_init__(self) -> None:
         PrefixedFraming.__post_init__(self)
         need(int, self.size, "size")
-        need(str, self.byteorder, "byteorder")
         if self.size not in (1, 2, 4):
             raise ValueError(f"a length field has 1, 2 or 4 bytes, not {self.size}")
-        if self.byteorder not in ("big", "little"):
-            raise ValueError(f"byteorder must be 'big' or 'little', not {self.byteorder!r}")
+        need_byteorder(self.byteorder)
         object.__setattr__(self, "max_length", min(self.max_length, 256**self.size - 1))
 
     def __str__(self) -> str:
@@ -59,35 +115,59 @@ class Integer(PrefixedFraming):
         return length.to_bytes(self.size, self.byteorder)
 
     def decoder(self) -> IntegerDecoder:
-        return IntegerDecoder(self)
+        return IntegerDecoder(self, LengthField(self.size, self.byteorder, extra=self.size))
+
+
+def need_byteorder(byteorder: object) -> None:
+    need(str, byteorder, "byteorder")
+    if byteorder not in ("big", "little"):
+        raise ValueError(f"byteorder must be 'big' or 'little', not {byteorder!r}")
 
 
 class IntegerDecoder(FrameDecoder):
-    def __init__(self, framing: Integer) -> None:
+    def __init__(self, framing: BoundedFraming, field: LengthField) -> None:
         super().__init__(framing)
-        self._size = framing.size
-        self._byteorder = framing.byteorder
-        self._unpack = _UNPACK.get((framing.size, framing.byteorder))
+        self._field = field
+        self._start = field.start()
+        # The smallest length that the field may say, and the largest.
+        self._least = field.header() - field.extra
+        self._most = self._limit + field.start() - field.extra
+        self._unpack = _UNPACK.get((field.size, field.byteorder))
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         count = 0
         size = len(data)
-        limit = self._limit
-        field = self._size
+        field = self._field
+        width = field.size
+        place = field.at
+        header = place + width
+        extra = field.extra
+        least = self._least
+        most = self._most
+        before = self._start
         unpack = self._unpack
-        usual = field == 4 and self._byteorder == "big"
+        big = field.byteorder == "big"
+        four = width == 4 and big
+        two = width == 2 and big
+        mark = field.mark
+        marked = len(mark) > 0
+        mark_at = field.mark_at
         # From the most significant byte of a length to the least.
-        step = 1 if self._byteorder == "big" else -1
-        first = 0 if step > 0 else field - 1
-        span = field * step
+        step = 1 if big else -1
+        first = place if big else header - 1
+        span = width * step
         start = 0
-        payload = field
+        payload = header
         while payload <= size:
             if unpack is not None:
-                (length,) = unpack(data, start)
-            elif usual:
-                # The most usual kind of length; written out it takes half the time.
-                length = ((data[start] * 256 + data[start + 1]) * 256 + data[start + 2]) * 256 + data[start + 3]
+                (length,) = unpack(data, start + place)
+            elif four:
+                # The most usual kinds of length; written out they take half the time.
+                at = start + place
+                length = ((data[at] * 256 + data[at + 1]) * 256 + data[at + 2]) * 256 + data[at + 3]
+            elif two:
+                at = start + place
+                length = data[at] * 256 + data[at + 1]
             else:
                 length = 0
                 at = start + first
@@ -95,26 +175,31 @@ class IntegerDecoder(FrameDecoder):
                 while at != end:
                     length = length << 8 | data[at]
                     at += step
-            stop = payload + length
-            if length > limit:
-                self._error = MessageTooLong(limit, length)
+            if length < least or (
+                marked and (data[start + mark_at] != mark[0] or data[start + mark_at + len(mark) - 1] != mark[-1])
+            ):
+                self._error = field.fault(data[start:payload])
+                return start, count
+            stop = start + length + extra
+            if length > most:
+                self._error = MessageTooLong(self._limit, length - most + self._limit)
                 self._bad_length = stop - start
                 return start, count
             if stop > size:
                 self._needed = stop - start
                 return start, count
             if messages is not None:
-                messages.append(data[payload:stop])
+                messages.append(data[start + before : stop])
             count += 1
             start = stop
-            payload = start + field
-        self._needed = field
+            payload = start + header
+        self._needed = header
         return start, count
 
     def _payload_start(self, frame: bytes | bytearray) -> int:
-        return self._size
+        return self._start
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
-        if len(held) < self._size:
+        if len(held) < self._field.header():
             return TruncatedMessage(None, len(held), "the rest of the header")
-        return TruncatedMessage(int.from_bytes(held[: self._size], self._byteorder), len(held) - self._size)
+        return TruncatedMessage(self._field.value(held) + self._field.extra - self._start, len(held) - self._start)

@@ -11,14 +11,17 @@ from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
 from sockserve.framing.contract import Framing
-from sockserve.framing.decimal import Netstring, Windev
+from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
+from sockserve.framing.digits import Digits
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.form import need
 from sockserve.framing.integer import Integer
+from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
 from sockserve.framing.raw import Raw
+from sockserve.framing.syslog import Syslog
 from sockserve.framing.varint import Varint
 
 Make = Callable[..., Framing]
@@ -50,15 +53,15 @@ class Kind:
         return self.argument(argument)
 
 
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ValueError(f"{what}, not {text!r}")
+    return int(text)
+
+
 def _sized(framing: Make) -> Callable[[str], Make]:
     """For the N of a name."""
-
-    def argument(text: str) -> Make:
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise ValueError(f"N is a number of bytes, not {text!r}")
-        return partial(framing, int(text))
-
-    return argument
+    return lambda text: partial(framing, _number(text, "N is a number of bytes"))
 
 
 def _delimited(framing: Make) -> Callable[[str], Make]:
@@ -75,6 +78,37 @@ def _integer(size: int) -> Kind:
         return partial(Integer, size, "little")
 
     return Kind((name, f"{name}:little"), partial(Integer, size), argument)
+
+
+def _length(text: str) -> Make:
+    width, *options = text.split(":")
+    given: dict[str, Any] = {"width": _number(width, "W is 1, 2, 3, 4 or 8")}
+    for option in options:
+        word, equals, number = option.partition("=")
+        value: object
+        if option == "little":
+            word = "byteorder"
+            value = "little"
+        elif option == "inclusive":
+            value = True
+        elif equals and word == "at":
+            value = _number(number, "N in at=N is a number of bytes")
+        elif equals and word == "add":
+            count = _number(number.removeprefix("-"), "N in add=N is a number of bytes, perhaps with a minus")
+            value = -count if number.startswith("-") else count
+        else:
+            raise ValueError(f"unexpected {option!r}")
+        if word in given:
+            raise ValueError(f"{option!r} is one too many")
+        given[word] = value
+    return partial(LengthAt if "at" in given else Length, **given)
+
+
+def _digits(text: str) -> Make:
+    number, colon, word = text.partition(":")
+    if colon and word != "inclusive":
+        raise ValueError(f"unexpected {word!r}")
+    return partial(Digits, _number(number, "N is a number of digits"), bool(colon))
 
 
 def _envelope(text: str) -> Make:
@@ -96,14 +130,20 @@ TABLE = {
     "varint": Kind(("varint",), Varint),
     "fixed": Kind(("fixed:N",), None, _sized(Fixed)),
     "envelope": Kind(("envelope:START:END",), None, _envelope),
+    "octets": Kind(("octets",), Octets),
+    "syslog": Kind(("syslog",), Syslog),
+    "length": Kind(("length:W[:little][:inclusive][:at=N][:add=N]",), None, _length),
+    "mbap": Kind(("mbap",), Mbap),
+    "tpkt": Kind(("tpkt",), Tpkt),
+    "digits": Kind(("digits:N", "digits:N:inclusive"), None, _digits),
 }
 """Every kind of framing that this package has."""
 
 KINDS = tuple(TABLE)
 
 NAMES = tuple(form for kind in TABLE.values() for form in kind.forms)
-"""The names of this package's framings. N is a number of bytes; DELIM, START and END are bytes, written with Python's
-escapes."""
+"""The names of this package's framings. N is a number of bytes, or of digits; W is 1, 2, 3, 4 or 8, and what stands in
+brackets may be left out; DELIM, START and END are bytes, written with Python's escapes."""
 
 ACCEPTED = (*NAMES, "MODULE:NAME")
 """What `parse` accepts. MODULE:NAME is a framing of your own: a Framing, or a callable that returns one."""

@@ -52,6 +52,10 @@ class PrefixedFraming(BoundedFraming):
                 frames.append(trailer)
         return b"".join(frames)
 
+    def least(self) -> int:
+        """The length of the shortest message."""
+        return 0
+
     def _known_header(self, length: int) -> bytes:
         header = self._headers.get(length)
         if header is None:
@@ -61,7 +65,7 @@ class PrefixedFraming(BoundedFraming):
         return header
 
     def _header(self, length: int) -> bytes:
-        """The bytes before a payload of that length."""
+        """The bytes before a payload of that length. Raises InvalidMessage if that is less than `least`."""
         raise NotImplementedError
 
     def _trailer(self) -> bytes:

@@ -17,7 +17,10 @@ from tests.support.wire import Written, described, events
 KIB = 1024
 MIB = 1024 * KIB
 
-MEASURED = ("int32", "int32:little", "windev", "netstring", "varint")
+MEASURED = (
+    *("int32", "int32:little", "windev", "netstring", "varint"),
+    *("octets", "syslog", "length:4:inclusive", "digits:8"),
+)
 """Framings that tell a length first."""
 ALL = (*MEASURED, "standard", "standard:aa", "envelope:<:>", "fixed:50000")
 SIZES = (0, 1, 100, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, 64 * KIB - 4, 64 * KIB, 200 * KIB)

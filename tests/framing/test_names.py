@@ -5,12 +5,15 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
-from sockserve.framing.decimal import Netstring, Windev
+from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
+from sockserve.framing.digits import Digits
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
+from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
 from sockserve.framing.raw import Raw
+from sockserve.framing.syslog import Syslog
 from sockserve.framing.varint import Varint
 from tests.support.cases import EXAMPLES
 from tests.support.tolerant import Lines
@@ -37,7 +40,21 @@ VALUES: dict[str, Framing] = {
     "envelope:\\x02:\\x03": Envelope(b"\x02", b"\x03"),
     "envelope:\\x0b:\\x1c\\r": Envelope(b"\x0b", b"\x1c\r"),
     "envelope:\\x3a:\\x3a": Envelope(b":", b":"),
+    "octets": Octets(),
+    "syslog": Syslog(),
+    "length:4": Length(4),
+    "length:8:little": Length(8, "little"),
+    "length:3:little:inclusive": Length(3, "little", inclusive=True),
+    "length:2:add=-2": Length(2, add=-2),
+    "length:4:at=2": LengthAt(4, 2),
+    "length:3:inclusive:at=1": LengthAt(3, 1, inclusive=True),
+    "length:4:little:inclusive:at=0:add=4": LengthAt(4, 0, "little", inclusive=True, add=4),
+    "mbap": Mbap(),
+    "tpkt": Tpkt(),
+    "digits:5": Digits(5),
+    "digits:6:inclusive": Digits(6, inclusive=True),
 }
+LENGTH = "length:W[:little][:inclusive][:at=N][:add=N]"
 WRONG = (
     ("fixed", "incomplete", "fixed:N"),
     ("fixed:", "N is a number of bytes, not ''", "fixed:N"),
@@ -58,6 +75,35 @@ WRONG = (
     ("envelope", "incomplete", "envelope:START:END"),
     ("envelope:<", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
     ("envelope:<:>:", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
+    ("length", "incomplete", LENGTH),
+    ("length:", "W is 1, 2, 3, 4 or 8, not ''", LENGTH),
+    ("length:x", "W is 1, 2, 3, 4 or 8, not 'x'", LENGTH),
+    ("length:5", "a length field has 1, 2, 3, 4 or 8 bytes, not 5", LENGTH),
+    ("length:0", "a length field has 1, 2, 3, 4 or 8 bytes, not 0", LENGTH),
+    ("length:4:at=-1", "N in at=N is a number of bytes, not '-1'", LENGTH),
+    ("length:4:at=", "N in at=N is a number of bytes, not ''", LENGTH),
+    ("length:4:at", "unexpected 'at'", LENGTH),
+    ("length:4:big", "unexpected 'big'", LENGTH),
+    ("length:4:little=1", "unexpected 'little=1'", LENGTH),
+    ("length:4:", "unexpected ''", LENGTH),
+    ("length:4:add=+1", "N in add=N is a number of bytes, perhaps with a minus, not '+1'", LENGTH),
+    ("length:4:add=--1", "N in add=N is a number of bytes, perhaps with a minus, not '-1'", LENGTH),
+    ("length:4:little:little", "'little' is one too many", LENGTH),
+    ("length:4:at=1:add=1:at=2", "'at=2' is one too many", LENGTH),
+    ("length:1:add=-255", "a message would have at least 1 bytes, and at most 0", LENGTH),
+    ("length:1:at=2:add=-300", "a message would have at least 3 bytes, and at most -42", LENGTH),
+    ("length:1:add=101", "a message would have at least 101 bytes, and at most 100", LENGTH),
+    ("length:8:at=93", "a message would have at least 101 bytes, and at most 100", LENGTH),
+    ("mbap:1", "unexpected '1'", "mbap"),
+    ("tpkt:", "unexpected ''", "tpkt"),
+    ("octets:5", "unexpected '5'", "octets"),
+    ("syslog:lines", "unexpected 'lines'", "syslog"),
+    ("digits", "incomplete", "digits:N, digits:N:inclusive"),
+    ("digits:0", "a length has 1 to 18 digits, not 0", "digits:N, digits:N:inclusive"),
+    ("digits:19", "a length has 1 to 18 digits, not 19", "digits:N, digits:N:inclusive"),
+    ("digits:-1", "N is a number of digits, not '-1'", "digits:N, digits:N:inclusive"),
+    ("digits:4:", "unexpected ''", "digits:N, digits:N:inclusive"),
+    ("digits:4:inclusive:inclusive", "unexpected 'inclusive:inclusive'", "digits:N, digits:N:inclusive"),
     ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
@@ -81,13 +127,18 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(str(parse("standard:<EOF>")), "standard")
         self.assertEqual(str(parse("buffered:\\x0d\\x0a")), "buffered")
 
+    def test_the_options_of_a_length_have_no_order(self) -> None:
+        self.assertEqual(str(parse("length:2:add=1:at=2:inclusive:little")), "length:2:little:inclusive:at=2:add=1")
+        self.assertEqual(str(parse("length:2:add=-0")), "length:2")
+
     def test_limits_are_passed_on(self) -> None:
         for name in EXAMPLES.values():
             framing = parse(name, max_length=20, on_bad_frame="skip")
             self.assertEqual((framing.max_length, framing.on_bad_frame), (20, "skip"))
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
-        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope"
+        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope "
+        kinds += "octets syslog length mbap tpkt digits"
         self.assertEqual(KINDS, tuple(kinds.split()))
 
 

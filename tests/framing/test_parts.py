@@ -12,7 +12,10 @@ from tests.support.wire import Written
 
 KIB = 1024
 MESSAGE = bytes(range(256)) * 400
-LENGTHS = ("int32", "int32:little", "windev", "netstring", "varint", f"fixed:{len(MESSAGE)}")
+LENGTHS = (
+    *("int32", "int32:little", "windev", "netstring", "varint", f"fixed:{len(MESSAGE)}"),
+    *("octets", "syslog", "length:8:little:add=-3", "digits:9:inclusive"),
+)
 """Framings that tell a length first."""
 OTHERS = ("raw", "standard", "envelope:<:>")
 

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
+from tests.support.tolerant import TOLERANT
 from tests.support.wire import drain, events
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
@@ -40,11 +41,23 @@ FRAMED = (
     "envelope:\\x02:\\x03",
     "envelope:aab:ab",
     "envelope:\\x0b:\\x1c\\r",
+    "octets",
+    "syslog",
+    "length:1:inclusive",
+    "length:3:little",
+    "length:1:add=-2",
+    "length:1:at=1",
+    "length:2:little:inclusive:at=0",
+    "mbap",
+    "tpkt",
+    "digits:1",
+    "digits:2:inclusive",
 )
 SKIPPABLE = tuple(name for name in FRAMED if name != "fixed:3")
 PIECES = (
     *(b"", b"a", b"b", b"<", b"<E", b"<EOF>", b"\r", b"\n", b"\r\n", b"\r\n\r", b"1\r\na"),
     *(b"0", b"1", b"3", b"12", b"13", b":", b",", b"1:a,", b"3\r\nabc"),
+    *(b"1 ", b"3 abc", b"01a", b"\x01\x03", b"\x01\x00", b"\x03\x00\x00\x05", b"\x00\x01\x00\x00\x00\x02ab"),
     *(b"\x00", b"\x80", b"\xff", b"\x00\x00\x00\x01a", b"\x02", b"\x03", b"\x0b", b"\x1c", b"\x1c\r"),
 )
 
@@ -126,7 +139,13 @@ class PropertyTests(SynchronousTestCase):
             return
         keep = min(keep, len(found))
         rest = decoder.take(len(found) - keep)
-        self.assertEqual(framing.encode_all(found[:keep]) + rest, stream)
+        taken = stream.removesuffix(rest)
+        self.assertEqual(taken + rest, stream)
+        self.assertEqual(framing.decoder().decode(taken), found[:keep])
+        if isinstance(framing, TOLERANT):
+            self.assertEqual(framing.decoder().decode(taken[:-1]), found[: max(0, keep - 1)])
+        else:
+            self.assertEqual(framing.encode_all(found[:keep]), taken)
         self.assertEqual((decoder.state, decoder.pending), ("idle", 0))
         with contextlib.suppress(FramingError):
             self.assertEqual(decoder.decode(rest), found[keep:])

@@ -19,7 +19,7 @@ from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHead
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
-from tests.support.cases import EXAMPLES
+from tests.support.cases import EXAMPLES, message_of
 from tests.support.wire import Written
 
 
@@ -31,6 +31,7 @@ FRAMINGS = [
     *(parse(name) for name in EXAMPLES.values()),
     *(parse(name, max_length=20, on_bad_frame="skip") for name in EXAMPLES.values()),
 ]
+MESSAGES = {framing: message_of(str(framing)) for framing in FRAMINGS}
 
 MESSAGE = b"Hello World"
 
@@ -47,7 +48,7 @@ NO_BYTES: tuple[object, ...] = (bytearray(MESSAGE), memoryview(MESSAGE), "Hello 
 class CopyTests(SynchronousTestCase):
     def test_a_framing_is_copied_and_pickled_with_all_that_it_says(self) -> None:
         for framing in FRAMINGS:
-            framing.encode(MESSAGE)
+            framing.encode(MESSAGES[framing])
             for way, function in WAYS.items():
                 same = function(framing)
                 self.assertEqual(same, framing, way)
@@ -61,9 +62,10 @@ class CopyTests(SynchronousTestCase):
         for framing in FRAMINGS:
             for function in WAYS.values():
                 same = function(framing)
-                frame = framing.encode(MESSAGE)
-                self.assertEqual(same.encode(MESSAGE), frame)
-                self.assertEqual(b"".join(same.decoder().decode(frame)), MESSAGE)
+                message = MESSAGES[framing]
+                frame = framing.encode(message)
+                self.assertEqual(same.encode(message), frame)
+                self.assertEqual(b"".join(same.decoder().decode(frame)), message)
 
     def test_so_is_one_inside_something_else(self) -> None:
         for function in WAYS.values():
@@ -90,7 +92,7 @@ class MessageTypeTests(SynchronousTestCase):
         for framing in FRAMINGS:
             for wrong in cast("tuple[Any, ...]", NO_BYTES):
                 self.assertRaises(TypeError, framing.encode, wrong)
-                self.assertRaises(TypeError, framing.encode_all, [MESSAGE, wrong])
+                self.assertRaises(TypeError, framing.encode_all, [MESSAGES[framing], wrong])
 
     def test_and_by_every_decoder(self) -> None:
         for framing in FRAMINGS:
@@ -104,7 +106,7 @@ class MessageTypeTests(SynchronousTestCase):
             encoder = Encoder(framing, written)
             for wrong in cast("tuple[Any, ...]", NO_BYTES):
                 self.assertRaises(TypeError, encoder.send, wrong)
-                self.assertRaises(TypeError, encoder.send_all, [MESSAGE, wrong])
+                self.assertRaises(TypeError, encoder.send_all, [MESSAGES[framing], wrong])
             encoder.flush()
             self.assertEqual((written, encoder.count), ([], 0))
 
@@ -113,10 +115,11 @@ class MessageTypeTests(SynchronousTestCase):
             """Of a program of its own."""
 
         for framing in FRAMINGS:
-            frame = framing.encode(MESSAGE)
-            self.assertEqual(framing.encode(Line(MESSAGE)), frame)
-            self.assertEqual(framing.encode_all([Line(MESSAGE), MESSAGE]), frame * 2)
-            self.assertEqual(b"".join(framing.decoder().decode(Line(frame))), MESSAGE)
+            message = MESSAGES[framing]
+            frame = framing.encode(message)
+            self.assertEqual(framing.encode(Line(message)), frame)
+            self.assertEqual(framing.encode_all([Line(message), message]), frame * 2)
+            self.assertEqual(b"".join(framing.decoder().decode(Line(frame))), message)
 
 
 class SettingTypeTests(SynchronousTestCase):

@@ -94,6 +94,15 @@ class MovingTests(HandoverCase):
             for each in asking:
                 await each
 
+    async def test_a_client_whose_first_byte_has_decided_how_all_are_framed(self) -> None:
+        old, new = self.pair(framing="syslog")
+        client = await self.client(old)
+        client.send(b"<13>one\n2 ")
+        await client.until(8)
+        self.assertEqual(await self.move(old, new), 1)
+        client.send(b"two\n")
+        self.assertEqual(await client.until(14), b"<13>one\n2 two\n")
+
     async def test_in_the_middle_of_a_frame(self) -> None:
         old, new = self.pair(framing="int8")
         client = await self.client(old)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sockserve.framing
 from sockserve.framing.bounds import OnBadFrame
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.syslog import Syslog
 
 if TYPE_CHECKING:
     from sockserve.framing.decoder import FrameDecoder, State
@@ -190,4 +191,5 @@ class SpacedDecoder(FrameDecoder):
         return TruncatedMessage(int(held[:1]), len(held) - 1)
 
 
-TOLERANT = (Lines, Spaced)
+TOLERANT = (Lines, Spaced, Syslog)
+"""These, and those of the package."""

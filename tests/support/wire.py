@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sockserve.framing import Decoder, Framing
-from sockserve.framing.decoder import State
+from sockserve.framing.decoder import FrameDecoder, State
 from sockserve.framing.errors import FramingError
 from tests.support.tolerant import TOLERANT
 
@@ -97,11 +97,16 @@ def scan(framing: Framing, decoder: Decoder, data: bytes, *, scans: bool) -> Sca
             return decoder.scan(data)
         if scans:
             frames, count = decoder.scan(data)
-            return framing.encode_all(framing.decoder().decode(frames)), count
+            return framing.encode_all(settled(framing, decoder).decoder().decode(frames)), count
         messages = decoder.decode(data)
     except FramingError as error:
         return described(error)
     return framing.encode_all(messages), len(messages)
+
+
+def settled(framing: Framing, decoder: Decoder) -> Framing:
+    """The framing for another decoder that goes on after this one."""
+    return decoder.settled(framing) if isinstance(decoder, FrameDecoder) else framing
 
 
 def drain(decoder: Decoder | CheckedDecoder, data: bytes) -> Iterator[Event]:
