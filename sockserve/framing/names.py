@@ -10,14 +10,17 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.contract import Framing
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.envelope import Envelope
+from sockserve.framing.eof import Eof
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.form import need
 from sockserve.framing.integer import Integer
+from sockserve.framing.json import Json
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 
@@ -96,6 +99,9 @@ TABLE = {
     "varint": Kind(("varint",), Varint),
     "fixed": Kind(("fixed:N",), None, _sized(Fixed)),
     "envelope": Kind(("envelope:START:END",), None, _envelope),
+    "eof": Kind(("eof",), Eof),
+    "content-length": Kind(("content-length",), ContentLength),
+    "json": Kind(("json",), Json),
 }
 """Every kind of framing that this package has."""
 

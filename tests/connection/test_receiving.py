@@ -12,7 +12,7 @@ from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.echo import Echo
-from tests.support.cases import EXAMPLES
+from tests.support.cases import MANY, message_of
 from tests.support.tolerant import Lines, Spaced
 from tests.support.wire import splits
 
@@ -42,9 +42,9 @@ def connect(protocol: MessageProtocol) -> StringTransport:
 
 
 def streams() -> Iterator[Stream]:
-    for name in EXAMPLES.values():
+    for name in MANY:
         if not name.startswith("raw"):
-            messages = [b"Hello World"] * 4
+            messages = [message_of(name)] * 4
             framing = parse(name)
             yield framing, messages, [framing.encode(message) for message in messages]
     yield Lines(), [b"a", b"", b"", b"bc", b"d"], [b"a\r\n", b"\n", b"\r\n", b"bc\n", b"d\r\n"]

@@ -11,13 +11,13 @@ from sockserve.framing import Decoder, parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
-from tests.support.cases import EXAMPLES
+from tests.support.cases import EXAMPLES, MANY, message_of
 from tests.support.wire import drain
 
 KIB = 1024
 MIB = 1024 * KIB
 
-FRAMED = [name for name in EXAMPLES.values() if not name.startswith("raw")]
+FRAMED = [name for name in MANY if not name.startswith("raw")]
 LONG_FRAMES = {
     "windev": b"99999999\r\n",
     "standard": b"",
@@ -28,6 +28,9 @@ LONG_FRAMES = {
     "varint": b"\xff\xff\xff\x7f",
     "fixed:99999999": b"",
     "envelope:<<EOF>>:<EOF>": b"<<EOF>>",
+    "eof": b"",
+    "content-length": b"Content-Length: 99999999\r\n\r\n",
+    "json": b'{"',
 }
 """What begins a frame of many MiB, by the name of the framing."""
 
@@ -67,19 +70,19 @@ class GoodBytesTests(SynchronousTestCase):
         for name in FRAMED:
             framing = parse(name)
             decoder = framing.decoder()
-            frame = framing.encode(b"Hello World")
+            frame = framing.encode(message_of(name))
             for at in range(len(frame) - 1):
                 self.assertEqual(decoder.decode(frame[at : at + 1]), [], name)
                 self.assertEqual(decoder.state, "partial", name)
-            self.assertEqual(decoder.decode(frame[-1:]), [b"Hello World"], name)
+            self.assertEqual(decoder.decode(frame[-1:]), [message_of(name)], name)
             self.assertEqual(decoder.state, "idle", name)
 
     def test_messages_are_bytes_of_their_own(self) -> None:
         for name in FRAMED:
             framing = parse(name)
             decoder = framing.decoder()
-            decoder.decode(framing.encode(b"Hello World")[:3])
-            (message,) = decoder.decode(framing.encode(b"Hello World")[3:])
+            decoder.decode(framing.encode(message_of(name))[:3])
+            (message,) = decoder.decode(framing.encode(message_of(name))[3:])
             self.assertIs(type(message), bytes, name)
 
     def test_finish_may_be_called_twice(self) -> None:
@@ -199,13 +202,13 @@ class TakeTests(SynchronousTestCase):
     def test_take_gives_what_belongs_to_no_message_and_forgets_it(self) -> None:
         for name in FRAMED:
             framing = parse(name)
-            frame = framing.encode(b"Hello World")
+            frame = framing.encode(message_of(name))
             decoder = framing.decoder()
-            self.assertEqual(decoder.decode(frame + frame[:-1]), [b"Hello World"], name)
+            self.assertEqual(decoder.decode(frame + frame[:-1]), [message_of(name)], name)
             self.assertEqual((decoder.take(), decoder.take()), (frame[:-1], b""), name)
             self.assertEqual(decoder.state, "idle", name)
             decoder.finish()
-            self.assertEqual(decoder.decode(frame), [b"Hello World"], name)
+            self.assertEqual(decoder.decode(frame), [message_of(name)], name)
 
     def test_take_gives_a_bad_frame_that_was_not_reported_and_all_after_it(self) -> None:
         decoder = parse("windev").decoder()
@@ -215,21 +218,21 @@ class TakeTests(SynchronousTestCase):
     def test_messages_taken_back_come_again(self) -> None:
         for name in FRAMED:
             framing = parse(name)
-            frame = framing.encode(b"Hello World")
+            frame = framing.encode(message_of(name))
             for back in range(5):
                 decoder = framing.decoder()
                 decoder.decode(frame[:3])
                 self.assertEqual(len(decoder.decode(frame[3:] + 4 * frame + frame[:-1])), 5, name)
                 rest = decoder.take(back)
                 self.assertEqual((rest, decoder.state), (back * frame + frame[:-1], "idle"), name)
-                self.assertEqual(decoder.decode(rest), back * [b"Hello World"], name)
+                self.assertEqual(decoder.decode(rest), back * [message_of(name)], name)
 
     def test_messages_after_a_long_frame_are_taken_back(self) -> None:
         for name in FRAMED:
             if name.startswith(("int8", "fixed")):
                 continue
             framing = parse(name)
-            long, short = framing.encode(60_000 * b"x"), framing.encode(b"ok")
+            long, short = framing.encode(message_of(name, 60_000)), framing.encode(message_of(name, 2))
             for call, back in itertools.product(("decode", "scan"), range(4)):
                 decoder = framing.decoder()
                 decoder.decode(long[:-1])
@@ -272,9 +275,9 @@ class MemoryTests(SynchronousTestCase):
             self.assertLess(allocated(decoder, b"a"), MIB, name)
 
     def test_a_read_that_was_handed_out_is_not_kept(self) -> None:
-        for name in (*LONG_FRAMES.keys() - {"fixed:99999999"}, "fixed:4096", "raw"):
+        for name in (*LONG_FRAMES.keys() - {"fixed:99999999", "eof"}, "fixed:4096", "raw"):
             framing = parse(name)
-            frame = framing.encode(4096 * b"x")
+            frame = framing.encode(message_of(name, 4096))
             for call in ("decode", "scan"):
                 decoder = framing.decoder()
                 before = tracemalloc.get_traced_memory()[0]
@@ -284,17 +287,17 @@ class MemoryTests(SynchronousTestCase):
                 self.assertLess(tracemalloc.get_traced_memory()[0] - before, 7 * KIB, name)
 
     def test_a_long_frame_that_was_handed_out_is_not_kept(self) -> None:
-        for name in ("windev", "standard", "buffered", "int32", "netstring", "varint"):
+        for name in ("windev", "standard", "buffered", "int32", "netstring", "varint", "content-length", "json"):
             framing = parse(name)
             decoder = framing.decoder()
-            frame = framing.encode(bytes(MIB))
+            frame = framing.encode(message_of(name, MIB))
             before = tracemalloc.get_traced_memory()[0]
             decoder.decode(frame[: -4 * KIB])
-            decoder.decode(frame[-4 * KIB :] + framing.encode(b"ok"))
+            decoder.decode(frame[-4 * KIB :] + framing.encode(message_of(name, 2)))
             self.assertLess(tracemalloc.get_traced_memory()[0] - before, 64 * KIB, name)
 
     def test_a_skipped_frame_is_not_held(self) -> None:
-        for name in LONG_FRAMES.keys() - {"fixed:99999999"}:
+        for name in LONG_FRAMES.keys() - {"fixed:99999999", "eof"}:
             decoder = parse(name, max_length=10 * MIB, on_bad_frame="skip").decoder()
             list(drain(decoder, LONG_FRAMES[name] + bytes(10 * MIB + 1)))
             for _ in range(32):
@@ -328,9 +331,9 @@ class ScanTests(SynchronousTestCase):
     """What it says is compared with what `decode` says, for each case of `tests.support.cases` and by properties."""
 
     def test_whole_frames_are_given_back_without_a_copy(self) -> None:
-        for name in EXAMPLES.values():
+        for name in MANY:
             framing = parse(name)
-            wire = framing.encode_all([b"Hello World"] * 3)
+            wire = framing.encode_all([message_of(name)] * 3)
             frames, count = framing.decoder().scan(wire)
             self.assertIs(frames, wire, name)
             self.assertEqual(count, {"raw": 1, "raw:5": 7}.get(name, 3), name)
@@ -338,7 +341,7 @@ class ScanTests(SynchronousTestCase):
     def test_the_start_of_a_frame_is_held_and_goes_in_front_of_the_next_read(self) -> None:
         for name in FRAMED:
             framing = parse(name)
-            frame = framing.encode(b"Hello World")
+            frame = framing.encode(message_of(name))
             decoder = framing.decoder()
             self.assertEqual(decoder.scan(frame + frame[:-1]), (frame, 1), name)
             self.assertEqual((decoder.state, decoder.pending), ("partial", len(frame) - 1), name)
@@ -377,7 +380,7 @@ class PendingTests(SynchronousTestCase):
     def test_pending_is_the_number_of_bytes_held(self) -> None:
         for name in FRAMED:
             framing = parse(name)
-            frame = framing.encode(b"Hello World")
+            frame = framing.encode(message_of(name))
             decoder = framing.decoder()
             for at in range(len(frame)):
                 self.assertEqual(decoder.pending, at, name)

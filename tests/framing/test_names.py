@@ -5,11 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.envelope import Envelope
+from sockserve.framing.eof import Eof
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
+from sockserve.framing.json import Json
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint
 from tests.support.cases import EXAMPLES
@@ -37,6 +40,9 @@ VALUES: dict[str, Framing] = {
     "envelope:\\x02:\\x03": Envelope(b"\x02", b"\x03"),
     "envelope:\\x0b:\\x1c\\r": Envelope(b"\x0b", b"\x1c\r"),
     "envelope:\\x3a:\\x3a": Envelope(b":", b":"),
+    "eof": Eof(),
+    "content-length": ContentLength(),
+    "json": Json(),
 }
 WRONG = (
     ("fixed", "incomplete", "fixed:N"),
@@ -58,6 +64,9 @@ WRONG = (
     ("envelope", "incomplete", "envelope:START:END"),
     ("envelope:<", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
     ("envelope:<:>:", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
+    ("eof:", "unexpected ''", "eof"),
+    ("content-length:5", "unexpected '5'", "content-length"),
+    ("json:lines", "unexpected 'lines'", "json"),
     ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
@@ -87,7 +96,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual((framing.max_length, framing.on_bad_frame), (20, "skip"))
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
-        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope"
+        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope eof content-length json"
         self.assertEqual(KINDS, tuple(kinds.split()))
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import as_framing, parse
+from sockserve.framing import Framing, as_framing, parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.encoder import Encoder
@@ -19,12 +19,18 @@ from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHead
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.raw import Raw
-from tests.support.cases import EXAMPLES
+from tests.support.cases import EXAMPLES, message_of
 from tests.support.wire import Written
 
 
 def pickled(protocol: int, value: object) -> object:
     return pickle.loads(pickle.dumps(value, protocol))
+
+
+def whole(framing: Framing, stream: bytes) -> list[bytes]:
+    """The messages of a stream that ends."""
+    decoder = framing.decoder()
+    return [*decoder.decode(stream), *(decoder.finish() or ())]
 
 
 FRAMINGS = [
@@ -47,7 +53,7 @@ NO_BYTES: tuple[object, ...] = (bytearray(MESSAGE), memoryview(MESSAGE), "Hello 
 class CopyTests(SynchronousTestCase):
     def test_a_framing_is_copied_and_pickled_with_all_that_it_says(self) -> None:
         for framing in FRAMINGS:
-            framing.encode(MESSAGE)
+            framing.encode(message_of(str(framing)))
             for way, function in WAYS.items():
                 same = function(framing)
                 self.assertEqual(same, framing, way)
@@ -61,9 +67,10 @@ class CopyTests(SynchronousTestCase):
         for framing in FRAMINGS:
             for function in WAYS.values():
                 same = function(framing)
-                frame = framing.encode(MESSAGE)
-                self.assertEqual(same.encode(MESSAGE), frame)
-                self.assertEqual(b"".join(same.decoder().decode(frame)), MESSAGE)
+                message = message_of(str(framing))
+                frame = framing.encode(message)
+                self.assertEqual(same.encode(message), frame)
+                self.assertEqual(b"".join(whole(same, frame)), message)
 
     def test_so_is_one_inside_something_else(self) -> None:
         for function in WAYS.values():
@@ -90,7 +97,7 @@ class MessageTypeTests(SynchronousTestCase):
         for framing in FRAMINGS:
             for wrong in cast("tuple[Any, ...]", NO_BYTES):
                 self.assertRaises(TypeError, framing.encode, wrong)
-                self.assertRaises(TypeError, framing.encode_all, [MESSAGE, wrong])
+                self.assertRaises(TypeError, framing.encode_all, [message_of(str(framing)), wrong])
 
     def test_and_by_every_decoder(self) -> None:
         for framing in FRAMINGS:
@@ -104,7 +111,7 @@ class MessageTypeTests(SynchronousTestCase):
             encoder = Encoder(framing, written)
             for wrong in cast("tuple[Any, ...]", NO_BYTES):
                 self.assertRaises(TypeError, encoder.send, wrong)
-                self.assertRaises(TypeError, encoder.send_all, [MESSAGE, wrong])
+                self.assertRaises(TypeError, encoder.send_all, [message_of(str(framing)), wrong])
             encoder.flush()
             self.assertEqual((written, encoder.count), ([], 0))
 
@@ -113,10 +120,12 @@ class MessageTypeTests(SynchronousTestCase):
             """Of a program of its own."""
 
         for framing in FRAMINGS:
-            frame = framing.encode(MESSAGE)
-            self.assertEqual(framing.encode(Line(MESSAGE)), frame)
-            self.assertEqual(framing.encode_all([Line(MESSAGE), MESSAGE]), frame * 2)
-            self.assertEqual(b"".join(framing.decoder().decode(Line(frame))), MESSAGE)
+            message = message_of(str(framing))
+            frame = framing.encode(message)
+            self.assertEqual(framing.encode(Line(message)), frame)
+            if str(framing) != "eof":
+                self.assertEqual(framing.encode_all([Line(message), message]), frame * 2)
+            self.assertEqual(b"".join(whole(framing, Line(frame))), message)
 
 
 class SettingTypeTests(SynchronousTestCase):

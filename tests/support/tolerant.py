@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import sockserve.framing
 from sockserve.framing.bounds import OnBadFrame
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.json import Json
 
 if TYPE_CHECKING:
     from sockserve.framing.decoder import FrameDecoder, State
@@ -190,4 +192,5 @@ class SpacedDecoder(FrameDecoder):
         return TruncatedMessage(int(held[:1]), len(held) - 1)
 
 
-TOLERANT = (Lines, Spaced)
+TOLERANT = (Lines, Spaced, ContentLength, Json)
+"""All framings that understand several wire forms of a message."""
