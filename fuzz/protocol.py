@@ -16,7 +16,7 @@ from zope.interface import implementer
 from tests.support.cases import CASES
 from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
-MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
+MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n", b"[1]")
 PLANNED = 0x80
 KINDS = (*WORDS, END, LOST, "change", "send", "read")
 

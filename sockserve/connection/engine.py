@@ -110,6 +110,7 @@ class Engine:
 
     __slots__ = (
         "_closing",
+        "_cut",
         "_holds",
         "_local",
         "_reading",
@@ -160,6 +161,8 @@ class Engine:
         self.encoder = Encoder(framing, self)
         self.sending = Sending(transport, self, receiver)
         self._closing: Closing | None = None
+        # The peer's stream has no end, as far as we know: the connection was lost first.
+        self._cut = False
 
     # What is known.
 
@@ -399,6 +402,7 @@ class Engine:
         state = self.state
         was_closing = state.closing
         state.peer_ended()
+        self._cut = transports.cut_short(self.transport)
         if was_closing:
             state.end_told()
             transports.close(self.transport)
@@ -421,6 +425,7 @@ class Engine:
             self.limit = self.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
+            self._cut = self._cut or state.wire is Wire.OPEN
         state.lost()
         transports.forget_unsent(self.transport)
         if started:
@@ -536,6 +541,10 @@ class Engine:
     def _end(self) -> None:
         """No more messages come, and all that came are delivered: report it, once."""
         state = self.state
+        if state.cause is Cause.STREAM and state.incoming is _ENDING and self.receiving.complete(cut=self._cut):
+            # This comes here again when they are delivered.
+            self._run()
+            return
         if not state.delivered():
             return
         if state.cause is Cause.BAD_FRAME:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.decoder import FrameDecoder
-from sockserve.framing.errors import FramingError
+from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
 
@@ -75,6 +75,7 @@ class Receiving:
         "_bad_frame",
         "_change",
         "_changes",
+        "_completed",
         "_decoder",
         "_input",
         "_later",
@@ -85,6 +86,7 @@ class Receiving:
         "_stop",
         "_transport",
         "_undelivered",
+        "_unfinished",
         "_used",
         "_weighed",
         "count",
@@ -123,6 +125,10 @@ class Receiving:
         self._later: list[bytes] | None = None
         # What they take in memory, and the iterator that this was counted for.
         self._weighed: tuple[Iterator[bytes], int] | None = None
+        # Messages that the end of the stream has completed, and the error that it is, to be reported when all is
+        # delivered.
+        self._completed: list[bytes] | None = None
+        self._unfinished: FramingError | None = None
         # Everything up to the last message is delivered, and nothing after it counts as begun.
         self._at_border = False
         # Delivery is to stop after the current message.
@@ -180,7 +186,7 @@ class Receiving:
         self._input = b""
         self._used = 0
         self._undelivered = self._weighed = self._opened = None
-        self._later = None
+        self._later = self._completed = None
         if not self.failed:
             self._decoder = self.framing.decoder()
 
@@ -245,11 +251,27 @@ class Receiving:
         self._weighed = self._undelivered, weight
         return weight
 
-    def finish(self) -> None:
-        """The peer sends no more, and `run` has delivered everything: report an unfinished frame."""
+    def complete(self, *, cut: bool) -> bool:
+        """The peer sends no more, and `run` has delivered everything. True: that completes messages, for `run`.
+
+        cut: the connection was lost before the end of the stream, which completes nothing then.
+        """
+        held = self._decoder.pending
         try:
-            self._decoder.finish()
+            messages = self._decoder.finish()
         except FramingError as error:
+            self._unfinished = error
+            return False
+        if messages and cut:
+            self._unfinished = TruncatedMessage(None, held, "the end of the stream")
+            return False
+        self._completed = messages or None
+        return self._completed is not None
+
+    def finish(self) -> None:
+        """After `complete`, which had no more messages: report an unfinished frame."""
+        if self._unfinished is not None:
+            error, self._unfinished = self._unfinished, None
             self._fail(error)
 
     def deliver_each(self, messages: list[bytes], receive: Callable[[bytes], object] | None = None) -> int:
@@ -293,6 +315,9 @@ class Receiving:
         if self._undelivered is not None:
             self._deliver(self._receiver.messageReceived)
             return True
+        if self._completed is not None:
+            self._deliver_completed(self._completed)
+            return True
         piece = self._next_piece()
         decoder = self._decoder
         if self._opened is not None:
@@ -335,6 +360,22 @@ class Receiving:
         if self._used < len(self._input) or (decoder.state == "partial" and self._opens()):
             return True
         return self._all_used()
+
+    def _deliver_completed(self, messages: list[bytes]) -> None:
+        """Deliver what the end of the stream has completed."""
+        self._completed = None
+        self._at_border = True
+        framing = self.framing
+        if self._change is not None:
+            # The change waited for the end of this frame.
+            self._switch(0)
+        if not self.count:
+            self._receiver._connectionEstablished()
+        self.count += len(messages)
+        if self._receiver.takesFrames:
+            self._receiver.framesReceived(framing.encode_all(messages), len(messages))
+        else:
+            self._receiver.messagesReceived(messages)
 
     def _fail(self, error: FramingError) -> None:
         decoder = self._decoder

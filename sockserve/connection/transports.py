@@ -210,6 +210,11 @@ def report_reset(transport: Any) -> bool:  # noqa: ANN401
     return True
 
 
+def cut_short(transport: Any) -> bool:  # noqa: ANN401
+    """Whether somebody on the way may have made up the peer's end of stream: over TLS, it came without close_notify."""
+    return bool(getattr(transport, "unsaid", False))
+
+
 def close_now(transport: Any) -> bool:  # noqa: ANN401
     """Close before this returns, while a transport reports the peer's end of stream. False: bytes wait to be sent."""
     if not is_socket(transport) or not is_idle(transport):

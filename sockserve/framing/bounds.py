@@ -52,6 +52,11 @@ class BoundedFraming:
             raise MessageTooLong(self.max_length, length)
         return length
 
+    @property
+    def ends_stream(self) -> bool:
+        """Whether a message ends where the stream ends; then there is one in each direction."""
+        return False
+
     def encode(self, message: bytes) -> bytes:
         """The frame of one message. Raises FramingError if it cannot be sent, TypeError if it is not bytes."""
         raise NotImplementedError

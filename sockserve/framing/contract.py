@@ -41,10 +41,14 @@ class Decoder(Protocol):
         and `scan` may be mixed.
         """
 
-    def finish(self) -> None:
+    def finish(self) -> list[bytes] | None:
         """The peer sends no more. Raises TruncatedMessage when its stream ended inside a frame.
 
-        Call it when all messages were returned: it raises an error that is still due, and returns no messages.
+        Returns the messages that this end completes, None or an empty list: there are none, as in every framing that
+        tells where a message ends. They cannot be taken back.
+
+        Call it when all messages were returned: it raises an error that is still due. When a connection is lost, it is
+        called too, and what it returns is not complete: it is dropped and reported.
         """
 
     def take(self, messages: int = 0) -> bytes:
@@ -72,6 +76,9 @@ class Framing(Protocol):
     A framing may be tolerant: understand several wire forms of one message, and send one of them. But a message must
     always end at the same place, the byte that completes it, however the bytes were split; what is ignored between two
     frames, such as white space, is not part of the frame before it.
+
+    A framing in which the end of the stream ends a message has one more attribute, `ends_stream`, which is True. Then
+    our side of the stream ends after the first message sent, and a second one raises InvalidMessage.
     """
 
     @property

@@ -94,7 +94,7 @@ class FrameDecoder:
     def scan(self, data: bytes) -> tuple[bytes, int]:
         return self._feed(data, None)
 
-    def finish(self) -> None:
+    def finish(self) -> list[bytes] | None:
         if self._error is not None:
             self._report(self._error)
         if self._left >= 0:
@@ -103,6 +103,7 @@ class FrameDecoder:
             held = b"".join(self._parts())
             self._keep_evidence(self._frames(), held)
             raise self._truncated(held)
+        return None
 
     def take(self, messages: int = 0) -> bytes:
         frames = self._frames()

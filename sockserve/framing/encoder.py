@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.delimited import Standard
 from sockserve.framing.envelope import Envelope
+from sockserve.framing.errors import InvalidMessage
 from sockserve.framing.form import need_bytes, need_messages
 from sockserve.framing.prefixed import PrefixedFraming
 
@@ -31,6 +32,9 @@ class Writer(Protocol):
 
     def write_shared(self, frames: bytes) -> object:
         """The same, with frames that others are sent too, and that take memory once: large ones."""
+
+    def end_messages(self) -> object:
+        """The stream ends after what was written."""
 
 
 # Bytes; to copy fewer costs less than to write one piece more.
@@ -52,6 +56,8 @@ class Encoder:
         self.count = 0
         self._writer = writer
         self._closed = False
+        # It is closed because the framing had one message to send, and has sent it.
+        self._full = False
         # The framing bytes after a message that is open.
         self._tail = b""
         self._check: Callable[[int], object] | None = None
@@ -68,6 +74,8 @@ class Encoder:
     def framing(self, framing: Framing) -> None:
         self._pack()
         self._framing = framing
+        # Of a framing of the user's own it is optional.
+        self._ends = bool(getattr(framing, "ends_stream", False))
         # What is sure to be right: up to this many bytes, without these in them. Every message of other framings is
         # framed by itself, and so is a large one, and every one while `check` is set.
         self._limit = -1
@@ -96,6 +104,7 @@ class Encoder:
         Raises TypeError for what is not bytes, and what `check` raises.
         """
         if self._closed:
+            self._need_room()
             return
         # When it is framed, it is too late to say so.
         if type(message) is not bytes:
@@ -107,6 +116,8 @@ class Encoder:
             if self._check is not None:
                 self._check(length)
             self._add(self._pieces(message), 1)
+            if self._ends:
+                self._end()
             return
         if self._waiting is None:
             self._waiting = [message]
@@ -127,6 +138,8 @@ class Encoder:
         """
         messages = list(messages)
         need_messages(messages)
+        if self._full and messages:
+            self._need_room()
         if self._check is not None:
             self._check(sum(map(len, messages)))
         if encode is None:
@@ -137,12 +150,16 @@ class Encoder:
                 need_bytes(frames, "frames")
                 self.count += len(messages)
                 self._writer.write_shared(frames)
+                if self._ends:
+                    self._end()
             else:
                 self.send_frames(frames, len(messages))
 
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
         need_messages(messages)
+        if self._full and messages:
+            self._need_room()
         if messages and len(messages[0]) > _LARGE:
             # Of the messages that one read completes only the first is longer than a read.
             frames, others = self._pieces(messages[0]), messages[1:]
@@ -151,11 +168,14 @@ class Encoder:
         else:
             frames = [self._framing.encode_all(messages)]
         self._add(frames, len(messages))
+        if self._ends and messages:
+            self._end()
 
     def open(self, length: int) -> bool:
         """Begin to send a message of that many bytes before it is complete: `add` sends its parts, and nothing else is
         sent until all of it is. False: this framing has to see it whole. Raises FramingError if it cannot be sent.
         """
+        self._need_room()
         framing = self._framing
         around = framing.around(length) if isinstance(framing, BoundedFraming) else None
         if around is None:
@@ -172,7 +192,23 @@ class Encoder:
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
         need_bytes(frames, "frames")
+        if self._full and count:
+            self._need_room()
         self._add([frames], count)
+        if self._ends and count:
+            self._end()
+
+    def _end(self) -> None:
+        """A message was sent that ends where the stream ends."""
+        if not self._closed:
+            self.flush()
+            self._writer.end_messages()
+            self._closed = self._full = True
+
+    def _need_room(self) -> None:
+        """Raise InvalidMessage if this framing carries one message only, and has."""
+        if self._full:
+            raise InvalidMessage(f"{self._framing} carries one message in each direction, and ours was sent")
 
     def _add(self, frames: list[bytes], count: int) -> None:
         """Let frames wait, in pieces."""
@@ -225,6 +261,7 @@ class Encoder:
     def close(self) -> None:
         """Send nothing from now on; calls to send are ignored."""
         self._closed = True
+        self._full = False
 
     def _pack(self) -> None:
         """Frame the messages that wait."""

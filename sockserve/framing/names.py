@@ -10,15 +10,18 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.contract import Framing
 from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.digits import Digits
 from sockserve.framing.envelope import Envelope
+from sockserve.framing.eof import Eof
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.form import need
 from sockserve.framing.integer import Integer
+from sockserve.framing.json import Json
 from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
 from sockserve.framing.raw import Raw
 from sockserve.framing.syslog import Syslog
@@ -136,6 +139,9 @@ TABLE = {
     "mbap": Kind(("mbap",), Mbap),
     "tpkt": Kind(("tpkt",), Tpkt),
     "digits": Kind(("digits:N", "digits:N:inclusive"), None, _digits),
+    "eof": Kind(("eof",), Eof),
+    "content-length": Kind(("content-length",), ContentLength),
+    "json": Kind(("json",), Json),
 }
 """Every kind of framing that this package has."""
 

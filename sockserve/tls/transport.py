@@ -93,6 +93,7 @@ class TLSTransport(Protocol):
     shaken: bytes that the peer has sent for the handshake.
     truncated: the peer has ended its stream without a close_notify: somebody on the way may have cut it short. The
         protocol has it as an end of stream, the log has a line, and the connection's end is a ConnectionLost.
+    unsaid: the same, also where that is usual, after our own close_notify.
     disconnecting: it is closing, as its state says: Twisted's transports have it as an attribute.
     """
 
@@ -102,6 +103,7 @@ class TLSTransport(Protocol):
     info: TLSInfo | None = None
     shaken = 0
     truncated = False
+    unsaid = False
     disconnecting: bool | int = False
 
     _deadline: Deadline | None = None
@@ -372,7 +374,8 @@ class TLSTransport(Protocol):
         if self._incoming.failure:
             self.failed(self._incoming.failure)
             return
-        if not self._incoming.ended and self._state.writing is not Writing.ENDED:
+        self.unsaid = not self._incoming.ended
+        if self.unsaid and self._state.writing is not Writing.ENDED:
             # A peer that has received our close_notify often just closes.
             self.truncated = True
             self._reason = Failure(ConnectionLost("the peer has ended its stream without close_notify"))

@@ -26,10 +26,11 @@ from sockserve.framing import Framing
 from tests.support.model import END, FRAMINGS, LOST, WORDS, Action, Change, Pair, Send
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
-MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n")
+MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n", b"[1]")
 
 pieces = st.sampled_from((
     *(b"2\r\nok", b"2:ok,", b"2,ok", b"\x02ok", b"ok\n", b"ok\r\n", b"ok<EOF>", b"<ok>"),
+    *(b"Content-Length: 2\r\n\r\nok", b"content-length:1\r\nA: b\r\n\r\nx", b"[1]", b' {"a":"]"}', b"[[[0]]", b'["'),
     *(b"abc", b"\n", b"\r", b" ", b"9", b"\xff"),
 ))  # fmt: skip
 reads = st.lists(pieces | st.binary(max_size=4), max_size=12).map(b"".join)

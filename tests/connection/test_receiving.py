@@ -12,7 +12,7 @@ from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.handlers.echo import Echo
-from tests.support.cases import EXAMPLES, message_of
+from tests.support.cases import MANY, message_of
 from tests.support.tolerant import Lines, Spaced
 from tests.support.wire import splits
 
@@ -42,7 +42,7 @@ def connect(protocol: MessageProtocol) -> StringTransport:
 
 
 def streams() -> Iterator[Stream]:
-    for name in EXAMPLES.values():
+    for name in MANY:
         if not name.startswith("raw"):
             messages = [message_of(name)] * 4
             framing = parse(name)

@@ -11,13 +11,13 @@ from sockserve.framing import Decoder, parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
-from tests.support.cases import EXAMPLES, FREE, message_of
+from tests.support.cases import EXAMPLES, FREE, MANY, message_of
 from tests.support.wire import drain
 
 KIB = 1024
 MIB = 1024 * KIB
 
-FRAMED = [name for name in EXAMPLES.values() if not name.startswith("raw")]
+FRAMED = [name for name in MANY if not name.startswith("raw")]
 LONG_FRAMES = {
     "windev": b"99999999\r\n",
     "standard": b"",
@@ -32,6 +32,9 @@ LONG_FRAMES = {
     "digits:8": b"99999999",
     "fixed:99999999": b"",
     "envelope:<<EOF>>:<EOF>": b"<<EOF>>",
+    "eof": b"",
+    "content-length": b"Content-Length: 99999999\r\n\r\n",
+    "json": b'{"',
 }
 """What begins a frame of many MiB, by the name of the framing."""
 
@@ -234,7 +237,7 @@ class TakeTests(SynchronousTestCase):
             framing = parse(name)
             if name not in FREE or framing.max_length < 60_000:
                 continue
-            long, short = framing.encode(60_000 * b"x"), framing.encode(b"ok")
+            long, short = framing.encode(message_of(name, 60_000)), framing.encode(message_of(name, 2))
             for call, back in itertools.product(("decode", "scan"), range(4)):
                 decoder = framing.decoder()
                 decoder.decode(long[:-1])
@@ -277,9 +280,9 @@ class MemoryTests(SynchronousTestCase):
             self.assertLess(allocated(decoder, b"a"), MIB, name)
 
     def test_a_read_that_was_handed_out_is_not_kept(self) -> None:
-        for name in (*LONG_FRAMES.keys() - {"fixed:99999999"}, "fixed:4096", "raw"):
+        for name in (*LONG_FRAMES.keys() - {"fixed:99999999", "eof"}, "fixed:4096", "raw"):
             framing = parse(name)
-            frame = framing.encode(4096 * b"x")
+            frame = framing.encode(message_of(name, 4096))
             for call in ("decode", "scan"):
                 decoder = framing.decoder()
                 before = tracemalloc.get_traced_memory()[0]
@@ -289,17 +292,17 @@ class MemoryTests(SynchronousTestCase):
                 self.assertLess(tracemalloc.get_traced_memory()[0] - before, 7 * KIB, name)
 
     def test_a_long_frame_that_was_handed_out_is_not_kept(self) -> None:
-        for name in ("windev", "standard", "buffered", "int32", "netstring", "varint"):
+        for name in ("windev", "standard", "buffered", "int32", "netstring", "varint", "content-length", "json"):
             framing = parse(name)
             decoder = framing.decoder()
-            frame = framing.encode(bytes(MIB))
+            frame = framing.encode(message_of(name, MIB))
             before = tracemalloc.get_traced_memory()[0]
             decoder.decode(frame[: -4 * KIB])
-            decoder.decode(frame[-4 * KIB :] + framing.encode(b"ok"))
+            decoder.decode(frame[-4 * KIB :] + framing.encode(message_of(name, 2)))
             self.assertLess(tracemalloc.get_traced_memory()[0] - before, 64 * KIB, name)
 
     def test_a_skipped_frame_is_not_held(self) -> None:
-        for name in LONG_FRAMES.keys() - {"fixed:99999999"}:
+        for name in LONG_FRAMES.keys() - {"fixed:99999999", "eof"}:
             decoder = parse(name, max_length=10 * MIB, on_bad_frame="skip").decoder()
             list(drain(decoder, LONG_FRAMES[name] + bytes(10 * MIB + 1)))
             for _ in range(32):
@@ -333,7 +336,7 @@ class ScanTests(SynchronousTestCase):
     """What it says is compared with what `decode` says, for each case of `tests.support.cases` and by properties."""
 
     def test_whole_frames_are_given_back_without_a_copy(self) -> None:
-        for name in EXAMPLES.values():
+        for name in MANY:
             framing = parse(name)
             wire = framing.encode_all([message_of(name)] * 3)
             frames, count = framing.decoder().scan(wire)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import parse
 from sockserve.framing.encoder import Encoder
-from sockserve.framing.errors import InvalidMessage, MessageTooLong
+from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLong
 from tests.support.wire import Written
 
 
@@ -94,6 +94,41 @@ class EncoderTests(SynchronousTestCase):
         encoder.drop()
         encoder.flush()
         self.assertEqual((self.written, encoder.size), ([], 0))
+
+    def test_eof_ends_the_stream_after_one_message(self) -> None:
+        ways = {
+            "send": lambda encoder, message: encoder.send(message),
+            "all": lambda encoder, message: encoder.send_all([message]),
+            "answer": lambda encoder, message: encoder.answer_all([message]),
+            "frames": lambda encoder, message: encoder.send_frames(message, 1),
+            "shared": lambda encoder, message: encoder.send_all([message], lambda *_: message),
+        }
+        for batch in (0, 1 << 20):
+            for way, send in ways.items():
+                for message in (b"answer", 50_000 * b"x"):
+                    self.written = Written()
+                    encoder = self.encoder("windev", batch)
+                    encoder.send(b"a")
+                    encoder.framing = parse("eof")
+                    encoder.answer_all([])
+                    self.assertFalse(self.written.ended)
+                    send(encoder, message)
+                    self.assertEqual((b"".join(self.written), self.written.ended), (b"1\r\na" + message, True), way)
+                    for second in (*ways.values(), lambda encoder, message: encoder.open(len(message))):
+                        error = self.assertRaises(InvalidMessage, second, encoder, message)
+                        self.assertIn("eof carries one message in each direction", str(error))
+                    encoder.answer_all([])
+                    encoder.close()
+                    send(encoder, b"no more")
+                    self.assertEqual((len(b"".join(self.written)), encoder.count), (4 + len(message), 2))
+
+    def test_eof_carries_one_message_and_no_empty_one(self) -> None:
+        encoder = self.encoder("eof")
+        for wrong in ([b"a", b"b"], [b""], [b"more than ten"]):
+            self.assertRaises(FramingError, encoder.send_all, wrong)
+        self.assertRaises(InvalidMessage, encoder.send, b"")
+        self.assertFalse(encoder.open(5))
+        self.assertEqual((self.written, self.written.ended, encoder.count), ([], False, 0))
 
     def test_after_the_end_nothing_is_sent(self) -> None:
         encoder = self.encoder("windev")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.digits import Digits
 from sockserve.framing.envelope import Envelope
+from sockserve.framing.eof import Eof
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
+from sockserve.framing.json import Json
 from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
 from sockserve.framing.raw import Raw
 from sockserve.framing.syslog import Syslog
@@ -53,6 +56,9 @@ VALUES: dict[str, Framing] = {
     "tpkt": Tpkt(),
     "digits:5": Digits(5),
     "digits:6:inclusive": Digits(6, inclusive=True),
+    "eof": Eof(),
+    "content-length": ContentLength(),
+    "json": Json(),
 }
 LENGTH = "length:W[:little][:inclusive][:at=N][:add=N]"
 WRONG = (
@@ -104,6 +110,9 @@ WRONG = (
     ("digits:-1", "N is a number of digits, not '-1'", "digits:N, digits:N:inclusive"),
     ("digits:4:", "unexpected ''", "digits:N, digits:N:inclusive"),
     ("digits:4:inclusive:inclusive", "unexpected 'inclusive:inclusive'", "digits:N, digits:N:inclusive"),
+    ("eof:", "unexpected ''", "eof"),
+    ("content-length:5", "unexpected '5'", "content-length"),
+    ("json:lines", "unexpected 'lines'", "json"),
     ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
@@ -138,7 +147,7 @@ class NameTests(SynchronousTestCase):
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
         kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope "
-        kinds += "octets syslog length mbap tpkt digits"
+        kinds += "octets syslog length mbap tpkt digits eof content-length json"
         self.assertEqual(KINDS, tuple(kinds.split()))
 
 

@@ -19,17 +19,20 @@ from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
-from sockserve.framing.errors import FramingError
-from tests.support.tolerant import TOLERANT
+from sockserve.framing.errors import FramingError, TruncatedMessage
+from tests.support.tolerant import Lines, Spaced
 
 if TYPE_CHECKING:
     from tests.support.wire import Event
 
-NAMES = ("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>")
+NAMES = (
+    *("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>"),
+    *("eof", "content-length", "json"),
+)
 POLICIES: tuple[OnBadFrame, ...] = ("close", "skip")
 FRAMINGS: tuple[Framing, ...] = (
     *(parse(name, max_length=9, on_bad_frame=policy) for name in NAMES for policy in POLICIES),
-    *(kind(max_length=9, on_bad_frame=policy) for kind in TOLERANT for policy in POLICIES),
+    *(kind(max_length=9, on_bad_frame=policy) for kind in (Lines, Spaced) for policy in POLICIES),
 )
 
 
@@ -94,7 +97,7 @@ class Model:
         self.holds: set[str] = set()
         self.lingers = lingers
         self.busy = self.mute = self.closed = self.draining = self.ended = self.told = self.lost = False
-        self.aborted = False
+        self.aborted = self.cut = False
 
     def do(self, action: Action) -> None:
         match action:
@@ -131,6 +134,7 @@ class Model:
             case "end":
                 self.ended = True
             case "lost":
+                self.cut = not self.ended
                 self.lost = self.mute = True
                 self.ended = not self.draining
                 self.holds.clear()
@@ -143,6 +147,7 @@ class Model:
                 self.sent += self.outgoing.encode_all(messages)
             except FramingError:
                 return
+            self.mute = str(self.outgoing) == "eof"
 
     def switch_at_border(self) -> None:
         if self.waiting is not None and self.decoder.state == "idle":
@@ -151,18 +156,32 @@ class Model:
 
     def run(self) -> None:
         self.busy = True
-        while self.buffer and not self.holds and not self.told and not self.closed:
+        while self.buffer and self.goes_on():
             self.feed(bytes([self.buffer.popleft()]))
             self.switch_at_border()
-        if (self.ended or self.draining) and not self.holds and not self.told and not self.closed:
-            if self.ended:
-                try:
-                    self.decoder.finish()
-                except FramingError as error:
-                    self.happened(error)
+        if self.ended and self.goes_on():
+            self.complete()
+        if (self.ended or self.draining) and self.goes_on():
             self.tell()
         self.closed = self.closed or self.lost
         self.busy = False
+
+    def goes_on(self) -> bool:
+        return not self.holds and not self.told and not self.closed
+
+    def complete(self) -> None:
+        """The end of the stream completes a message, or is too early."""
+        held = self.decoder.pending
+        try:
+            for message in self.decoder.finish() or ():
+                if self.cut:
+                    raise TruncatedMessage(None, held, "the end of the stream")
+                self.happened(message)
+                self.switch_at_border()
+        except FramingError as error:
+            self.happened(error)
+            # Nothing holds up the end that was reported.
+            self.tell()
 
     def tell(self) -> None:
         if not self.closed:

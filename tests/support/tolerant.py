@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import sockserve.framing
 from sockserve.framing.bounds import OnBadFrame
+from sockserve.framing.content_length import ContentLength
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.json import Json
 from sockserve.framing.syslog import Syslog
 
 if TYPE_CHECKING:
@@ -191,5 +193,5 @@ class SpacedDecoder(FrameDecoder):
         return TruncatedMessage(int(held[:1]), len(held) - 1)
 
 
-TOLERANT = (Lines, Spaced, Syslog)
-"""These, and those of the package."""
+TOLERANT = (Lines, Spaced, Syslog, ContentLength, Json)
+"""All framings that understand several wire forms of a message."""

@@ -14,9 +14,13 @@ from tests.support.tolerant import TOLERANT
 
 
 class Written(list[bytes]):
-    """The writes of an Encoder. pieces, shared: those that were written in pieces, or as shared; they are here too."""
+    """The writes of an Encoder. pieces, shared: those that were written in pieces, or as shared; they are here too.
+
+    ended: whether the stream ends after them.
+    """
 
     def __init__(self) -> None:
+        self.ended = False
         self.pieces: list[list[bytes]] = []
         self.shared: list[bytes] = []
 
@@ -30,6 +34,9 @@ class Written(list[bytes]):
     def write_shared(self, frames: bytes) -> None:
         self.shared.append(frames)
         self.append(frames)
+
+    def end_messages(self) -> None:
+        self.ended = True
 
 
 Event = bytes | tuple[str, str]
@@ -46,7 +53,7 @@ def events(framing: Framing, chunks: Iterable[bytes], *, end: bool = False) -> l
             return seen
     if end:
         try:
-            decoder.finish()
+            seen += decoder.finish() or ()
         except FramingError as error:
             seen.append(described(error))
     return seen
@@ -76,9 +83,12 @@ class CheckedDecoder:
         self._check(data, (self._framing.encode_all(messages), len(messages)))
         return messages
 
-    def finish(self) -> None:
+    def finish(self) -> list[bytes] | None:
         try:
-            self._decoder.finish()
+            messages = self._decoder.finish()
+            if messages:
+                assert messages == self._scanner.finish() == self._mixed.finish()
+            return messages
         finally:
             assert self._scanner.take() == self._mixed.take() == self._decoder.take()
 

@@ -7,9 +7,11 @@ from tests.support.cases.case import Case
 from tests.support.cases.decimal import NETSTRING, WINDEV
 from tests.support.cases.delimited import BUFFERED, STANDARD
 from tests.support.cases.enveloped import ENVELOPE
+from tests.support.cases.eof import EOF
 from tests.support.cases.lengths import DIGITS, LENGTH, MBAP, OCTETS, SYSLOG, TPKT
+from tests.support.cases.texts import CONTENT_LENGTH, JSON
 
-__all__ = ["CASES", "EXAMPLES", "FREE", "Case", "message_of"]
+__all__ = ["CASES", "EXAMPLES", "FREE", "MANY", "Case", "message_of"]
 
 
 EXAMPLES = {
@@ -37,22 +39,33 @@ EXAMPLES = {
     "tpkt": "tpkt",
     "digits:N": "digits:5",
     "digits:N:inclusive": "digits:6:inclusive",
+    "eof": "eof",
+    "content-length": "content-length",
+    "json": "json",
 }
 """A framing of each form in `sockserve.framing.NAMES`."""
 
-_MESSAGES = {"mbap": b"\0\1\0\0\0\5Hello", "tpkt": b"\3\0\0\x0bHello W"}
-"""For framings that cannot carry `Hello World`: other messages of eleven bytes."""
+MANY = tuple(name for name in EXAMPLES.values() if name != "eof")
+"""Those that carry more than one message in each direction."""
 
-FREE = tuple(name for name in EXAMPLES.values() if name not in _MESSAGES and not name.startswith("fixed"))
-"""Those that carry messages of any kind and length."""
+FREE = tuple(name for name in MANY if name not in {"mbap", "tpkt"} and not name.startswith("fixed"))
+"""Those of them that carry messages of any length."""
 
 
-def message_of(name: str) -> bytes:
-    """A message of eleven bytes that each of EXAMPLES can carry."""
-    return _MESSAGES.get(name, b"Hello World")
+def message_of(name: str, length: int = 11) -> bytes:
+    """A message of that length, 2 bytes or more, that the framing can carry: of `Hello World`, where it can be."""
+    text = (b"Hello World" * length)[:length]
+    if name == "json":
+        return b"[" + b"1" * (length - 2) + b"]"
+    if name == "mbap":
+        return b"\0\1\0\0" + (length - 6).to_bytes(2) + text[6:]
+    if name == "tpkt":
+        return b"\3\0" + length.to_bytes(2) + text[4:]
+    return text
 
 
 CASES = (
     *(*BUFFERED, *STANDARD, *WINDEV, *NETSTRING, *INTEGER, *VARINT, *FIXED, *ENVELOPE),
     *(*OCTETS, *SYSLOG, *LENGTH, *MBAP, *TPKT, *DIGITS),
+    *(*EOF, *CONTENT_LENGTH, *JSON),
 )
