@@ -10,15 +10,21 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
+from sockserve.framing.checked import CheckedEnvelope
+from sockserve.framing.cobs import Cobs
 from sockserve.framing.contract import Framing
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Buffered, Standard
+from sockserve.framing.dle import Dle
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.escapes import unescape
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.form import need
 from sockserve.framing.integer import Integer
+from sockserve.framing.lines import Lines
+from sockserve.framing.mllp import Mllp
 from sockserve.framing.raw import Raw
+from sockserve.framing.slip import Slip
 from sockserve.framing.varint import Varint
 
 Make = Callable[..., Framing]
@@ -77,11 +83,20 @@ def _integer(size: int) -> Kind:
     return Kind((name, f"{name}:little"), partial(Integer, size), argument)
 
 
+def _lines(text: str) -> Make:
+    if text != "lf":
+        raise ValueError(f"unexpected {text!r}")
+    return partial(Lines, True)
+
+
 def _envelope(text: str) -> Make:
-    start, colon, end = text.partition(":")
-    if not colon or ":" in end:
-        raise ValueError("START and END are separated by one colon; write a colon in them as \\x3a")
-    return partial(Envelope, unescape(start), unescape(end))
+    start, *rest = text.split(":")
+    match rest:
+        case [end]:
+            return partial(Envelope, unescape(start), unescape(end))
+        case [end, check]:
+            return partial(CheckedEnvelope, unescape(start), unescape(end), check)
+    raise ValueError("START, END and CHECK are separated by one colon each; write a colon in them as \\x3a")
 
 
 TABLE = {
@@ -95,7 +110,12 @@ TABLE = {
     "netstring": Kind(("netstring",), Netstring),
     "varint": Kind(("varint",), Varint),
     "fixed": Kind(("fixed:N",), None, _sized(Fixed)),
-    "envelope": Kind(("envelope:START:END",), None, _envelope),
+    "envelope": Kind(("envelope:START:END", "envelope:START:END:CHECK"), None, _envelope),
+    "lines": Kind(("lines", "lines:lf"), Lines, _lines),
+    "mllp": Kind(("mllp",), Mllp),
+    "dle": Kind(("dle",), Dle),
+    "slip": Kind(("slip",), Slip),
+    "cobs": Kind(("cobs",), Cobs),
 }
 """Every kind of framing that this package has."""
 
@@ -103,7 +123,7 @@ KINDS = tuple(TABLE)
 
 NAMES = tuple(form for kind in TABLE.values() for form in kind.forms)
 """The names of this package's framings. N is a number of bytes; DELIM, START and END are bytes, written with Python's
-escapes."""
+escapes; CHECK is the name of a checksum, see `sockserve.framing.checks`."""
 
 ACCEPTED = (*NAMES, "MODULE:NAME")
 """What `parse` accepts. MODULE:NAME is a framing of your own: a Framing, or a callable that returns one."""

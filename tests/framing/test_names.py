@@ -5,15 +5,22 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
+from sockserve.framing.checked import CheckedEnvelope
+from sockserve.framing.checks import ACCEPTED as CHECK_NAMES
+from sockserve.framing.cobs import Cobs
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Buffered, Standard
+from sockserve.framing.dle import Dle
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
+from sockserve.framing.lines import Lines
+from sockserve.framing.mllp import Mllp
 from sockserve.framing.raw import Raw
+from sockserve.framing.slip import Slip
 from sockserve.framing.varint import Varint
+from tests.support import tolerant
 from tests.support.cases import EXAMPLES
-from tests.support.tolerant import Lines
 
 VALUES: dict[str, Framing] = {
     "raw": Raw(),
@@ -37,7 +44,17 @@ VALUES: dict[str, Framing] = {
     "envelope:\\x02:\\x03": Envelope(b"\x02", b"\x03"),
     "envelope:\\x0b:\\x1c\\r": Envelope(b"\x0b", b"\x1c\r"),
     "envelope:\\x3a:\\x3a": Envelope(b":", b":"),
+    "envelope:\\x02:\\x03:astm": CheckedEnvelope(b"\x02", b"\x03", "astm"),
+    "envelope:\\x3a:;:crc16-modbus": CheckedEnvelope(b":", b";", "crc16-modbus"),
+    "lines": Lines(),
+    "lines:lf": Lines(lf_only=True),
+    "mllp": Mllp(),
+    "dle": Dle(),
+    "slip": Slip(),
+    "cobs": Cobs(),
 }
+ENVELOPES = "envelope:START:END, envelope:START:END:CHECK"
+COLONS = "START, END and CHECK are separated by one colon each; write a colon in them as \\x3a"
 WRONG = (
     ("fixed", "incomplete", "fixed:N"),
     ("fixed:", "N is a number of bytes, not ''", "fixed:N"),
@@ -55,10 +72,26 @@ WRONG = (
     ("standard:", "a delimiter must have at least one byte", "standard, standard:DELIM"),
     ("buffered:", "a delimiter must have at least one byte", "buffered, buffered:DELIM"),
     ("standard:\\q", "bad escape '\\\\q': use \\r \\n \\t \\xNN, octal \\NNN or \\\\", "standard, standard:DELIM"),
-    ("envelope", "incomplete", "envelope:START:END"),
-    ("envelope:<", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
-    ("envelope:<:>:", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
-    ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
+    ("envelope", "incomplete", ENVELOPES),
+    ("envelope:<", COLONS, ENVELOPES),
+    ("envelope:<:>:lrc:", COLONS, ENVELOPES),
+    ("envelope::>", "the start and the end of an envelope must have at least one byte each", ENVELOPES),
+    ("envelope:<::lrc", "the start and the end of an envelope must have at least one byte each", ENVELOPES),
+    ("envelope:<:>:", f"unknown CHECK '': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:crc17", f"unknown CHECK 'crc17': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:LRC", f"unknown CHECK 'LRC': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:astm-hex", f"unknown CHECK 'astm-hex': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:lrc-big", f"unknown CHECK 'lrc-big': use {CHECK_NAMES}", ENVELOPES),
+    (
+        "envelope:|:|:lrc",
+        "START and END of an envelope with a CHECK must differ, to be told apart after a bad frame",
+        ENVELOPES,
+    ),
+    ("lines:crlf", "unexpected 'crlf'", "lines, lines:lf"),
+    ("mllp:", "unexpected ''", "mllp"),
+    ("dle:x", "unexpected 'x'", "dle"),
+    ("slip:both", "unexpected 'both'", "slip"),
+    ("cobs:0", "unexpected '0'", "cobs"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
 
@@ -88,6 +121,7 @@ class NameTests(SynchronousTestCase):
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
         kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope"
+        kinds += " lines mllp dle slip cobs"
         self.assertEqual(KINDS, tuple(kinds.split()))
 
 
@@ -137,7 +171,7 @@ class OwnFramingTests(SynchronousTestCase):
 
     def test_a_value_a_class_and_a_function_give_a_framing(self) -> None:
         self.assertIs(parse(f"{HERE}:OWN"), OWN)
-        self.assertEqual(parse("tests.support.tolerant:Lines"), Lines())
+        self.assertEqual(parse("tests.support.tolerant:Lines"), tolerant.Lines())
         self.assertEqual(parse("sockserve.framing.decimal:Netstring"), Netstring())
 
     def test_what_gives_none_is_one_line_that_says_why(self) -> None:

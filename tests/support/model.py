@@ -25,7 +25,10 @@ from tests.support.tolerant import TOLERANT
 if TYPE_CHECKING:
     from tests.support.wire import Event
 
-NAMES = ("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>")
+NAMES = (
+    *("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>"),
+    *("lines", "lines:lf", "mllp", "envelope:<:>:sum", "dle", "slip", "cobs"),
+)
 POLICIES: tuple[OnBadFrame, ...] = ("close", "skip")
 FRAMINGS: tuple[Framing, ...] = (
     *(parse(name, max_length=9, on_bad_frame=policy) for name in NAMES for policy in POLICIES),

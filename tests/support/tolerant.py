@@ -13,6 +13,7 @@ from sockserve.framing.bounds import OnBadFrame
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
 
 if TYPE_CHECKING:
+    from sockserve.framing import Framing
     from sockserve.framing.decoder import FrameDecoder, State
 else:
     # Nothing can inherit from a compiled class: here is the same one, not compiled.
@@ -191,3 +192,10 @@ class SpacedDecoder(FrameDecoder):
 
 
 TOLERANT = (Lines, Spaced)
+
+TOLERANT_KINDS = ("lines", "mllp", "slip", "cobs")
+"""Of the framings that have names, those that are tolerant."""
+
+
+def is_tolerant(framing: Framing) -> bool:
+    return isinstance(framing, TOLERANT) or str(framing).partition(":")[0] in TOLERANT_KINDS

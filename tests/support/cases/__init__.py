@@ -7,6 +7,7 @@ from tests.support.cases.case import Case
 from tests.support.cases.decimal import NETSTRING, WINDEV
 from tests.support.cases.delimited import BUFFERED, STANDARD
 from tests.support.cases.enveloped import ENVELOPE
+from tests.support.cases.marks import MARKS
 
 __all__ = ["CASES", "EXAMPLES", "Case"]
 
@@ -29,8 +30,15 @@ EXAMPLES = {
     "varint": "varint",
     "fixed:N": "fixed:11",
     "envelope:START:END": "envelope:\\x02:\\x03",
+    "envelope:START:END:CHECK": "envelope:\\x02:\\x03:astm",
+    "lines": "lines",
+    "lines:lf": "lines:lf",
+    "mllp": "mllp",
+    "dle": "dle",
+    "slip": "slip",
+    "cobs": "cobs",
 }
 """A framing of each form in `sockserve.framing.NAMES`."""
 
 
-CASES = (*BUFFERED, *STANDARD, *WINDEV, *NETSTRING, *INTEGER, *VARINT, *FIXED, *ENVELOPE)
+CASES = (*BUFFERED, *STANDARD, *WINDEV, *NETSTRING, *INTEGER, *VARINT, *FIXED, *ENVELOPE, *MARKS)
