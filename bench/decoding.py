@@ -27,7 +27,9 @@ from sockserve.framing import compiled, parse
 FRAMINGS = (
     *("raw", "windev", "standard", "buffered", "int8", "int16", "int32", "netstring", "varint"),
     *("fixed:{size}", "envelope:\\x02:\\x03"),
+    *(f"envelope:\\x02:\\x03:{check}" for check in ("lrc", "sum", "astm", "crc16", "crc16-kermit", "crc32")),
     *("octets", "syslog", "length:4", "length:3", "length:8", "mbap", "tpkt", "digits:4"),
+    *("eof", "lines", "mllp", "dle", "slip", "cobs", "content-length", "json"),
 )
 HEADERS: dict[str, Callable[[int], bytes]] = {
     "mbap": lambda size: b"\0\1\0\0" + (size - 6).to_bytes(2, "big"),
@@ -98,10 +100,10 @@ def main() -> None:
     if compiled:
         figures["pure"] = measure_pure([f"--size={options.size}", f"--rounds={options.rounds}"])
     print(f"CPU time in µs per message of {options.size} bytes, Python {platform.python_version()}")
-    print(" " * 22 + "".join(f"{name:<33}" for name in figures))
-    print(" " * 22 + "".join(f"{way:<11}" for _ in figures for way in WAYS))
+    print(" " * 30 + "".join(f"{name:<33}" for name in figures))
+    print(" " * 30 + "".join(f"{way:<11}" for _ in figures for way in WAYS))
     for framing in figures[form]:
-        print(f"{framing:22}" + "".join(f"{us:<11.4f}" for name in figures for us in figures[name][framing]))
+        print(f"{framing:30}" + "".join(f"{us:<11.4f}" for name in figures for us in figures[name][framing]))
 
 
 if __name__ == "__main__":

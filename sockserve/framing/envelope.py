@@ -1,7 +1,7 @@
 """envelope:START:END: every message is between a start mark and an end mark.
 
     \\x02Hello World\\x03          STX and ETX: scales, scanners
-    \\x0bHello World\\x1c\\r        MLLP, HL7 version 2 (its Transport Specification, appendix C)
+    \\x0bHello World\\x1c\\r        the marks of MLLP (`mllp` also ignores line ends between two frames)
 
 There must be nothing between two frames. The leftmost end mark ends the message; a start mark inside it is data.
 """
@@ -52,17 +52,22 @@ class Envelope(BoundedFraming):
         return b"".join([self.encode(message) for message in messages])
 
     def decoder(self) -> EnvelopeDecoder:
-        return EnvelopeDecoder(self)
+        return EnvelopeDecoder(self, self.start, self.end, overlaps=self.overlaps)
 
 
 class EnvelopeDecoder(DelimitedDecoder):
-    def __init__(self, framing: Envelope) -> None:
-        super().__init__(framing, framing.end, overlaps=framing.overlaps)
-        self._start = framing.start
+    """ignores_lines: CR and LF between two frames are ignored."""
+
+    def __init__(
+        self, framing: BoundedFraming, start: bytes, end: bytes, *, overlaps: bool, ignores_lines: bool = False
+    ) -> None:
+        super().__init__(framing, end, overlaps=overlaps)
+        self._start = start
+        self._ignores_lines = ignores_lines
         # What is between two messages. All of them can be found by it at once, unless an end mark can be somewhere else
         # in the marks themselves.
-        self._between = framing.end + framing.start
-        self._splits = not framing.overlaps and framing.end not in framing.start
+        self._between = end + start
+        self._splits = not overlaps and end not in start
         # Skipping garbage between two frames, up to the next start mark.
         self._in_garbage = False
 
@@ -82,6 +87,12 @@ class EnvelopeDecoder(DelimitedDecoder):
         count = 0
         start = 0
         while start < size:
+            if self._ignores_lines:
+                # CR and LF.
+                while start < size and (data[start] == 13 or data[start] == 10):
+                    start += 1
+                if start == size:
+                    break
             payload = start + width
             if not data.startswith(self._start, start):
                 self._error = self._malformed(data[start:payload])

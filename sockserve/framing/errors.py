@@ -3,6 +3,8 @@
 FramingError
  +-- MessageTooLong     longer than the framing's limit, received or to be sent
  +-- MalformedHeader    bytes that cannot be a header, or the mark after a payload
+ +-- MalformedPayload   bytes between these that cannot be what was sent: an escape, a code
+ +-- WrongCheck         a checksum that the bytes before it do not give
  +-- TruncatedMessage   the peer ended its stream inside a frame
  +-- InvalidMessage     a message that this framing cannot put on the wire
 
@@ -48,6 +50,39 @@ class MalformedHeader(FramingError):
 
     def __str__(self) -> str:
         return f"malformed header {self.header!r}: {self.rule}"
+
+
+class MalformedPayload(FramingError):
+    """The bytes of a frame cannot be those of a message: an escape, or a code, that its framing does not have.
+
+    found: the bytes that break the rule.
+    rule: the rule, in words.
+    """
+
+    def __init__(self, found: bytes, rule: str) -> None:
+        super().__init__(found, rule)
+        self.found = found
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"malformed payload {self.found!r}: {self.rule}"
+
+
+class WrongCheck(FramingError):
+    """A frame ends with another checksum than its bytes give.
+
+    check: the name of the checksum.
+    found: the checksum in the frame. expected: the one that its bytes give.
+    """
+
+    def __init__(self, check: str, found: bytes, expected: bytes) -> None:
+        super().__init__(check, found, expected)
+        self.check = check
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"wrong check {self.found!r}: the bytes of the frame give {self.expected!r} ({self.check})"
 
 
 class TruncatedMessage(FramingError):

@@ -10,11 +10,14 @@ from functools import lru_cache, partial
 from typing import Any, cast
 
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
+from sockserve.framing.checked import CheckedEnvelope
+from sockserve.framing.cobs import Cobs
 from sockserve.framing.content_length import ContentLength
 from sockserve.framing.contract import Framing
 from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.digits import Digits
+from sockserve.framing.dle import Dle
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.eof import Eof
 from sockserve.framing.escapes import unescape
@@ -23,7 +26,10 @@ from sockserve.framing.form import need
 from sockserve.framing.integer import Integer
 from sockserve.framing.json import Json
 from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
+from sockserve.framing.lines import Lines
+from sockserve.framing.mllp import Mllp
 from sockserve.framing.raw import Raw
+from sockserve.framing.slip import Slip
 from sockserve.framing.syslog import Syslog
 from sockserve.framing.varint import Varint
 
@@ -114,11 +120,20 @@ def _digits(text: str) -> Make:
     return partial(Digits, _number(number, "N is a number of digits"), bool(colon))
 
 
+def _lines(text: str) -> Make:
+    if text != "lf":
+        raise ValueError(f"unexpected {text!r}")
+    return partial(Lines, True)
+
+
 def _envelope(text: str) -> Make:
-    start, colon, end = text.partition(":")
-    if not colon or ":" in end:
-        raise ValueError("START and END are separated by one colon; write a colon in them as \\x3a")
-    return partial(Envelope, unescape(start), unescape(end))
+    start, *rest = text.split(":")
+    match rest:
+        case [end]:
+            return partial(Envelope, unescape(start), unescape(end))
+        case [end, check]:
+            return partial(CheckedEnvelope, unescape(start), unescape(end), check)
+    raise ValueError("START, END and CHECK are separated by one colon each; write a colon in them as \\x3a")
 
 
 TABLE = {
@@ -132,7 +147,7 @@ TABLE = {
     "netstring": Kind(("netstring",), Netstring),
     "varint": Kind(("varint",), Varint),
     "fixed": Kind(("fixed:N",), None, _sized(Fixed)),
-    "envelope": Kind(("envelope:START:END",), None, _envelope),
+    "envelope": Kind(("envelope:START:END", "envelope:START:END:CHECK"), None, _envelope),
     "octets": Kind(("octets",), Octets),
     "syslog": Kind(("syslog",), Syslog),
     "length": Kind(("length:W[:little][:inclusive][:at=N][:add=N]",), None, _length),
@@ -140,6 +155,11 @@ TABLE = {
     "tpkt": Kind(("tpkt",), Tpkt),
     "digits": Kind(("digits:N", "digits:N:inclusive"), None, _digits),
     "eof": Kind(("eof",), Eof),
+    "lines": Kind(("lines", "lines:lf"), Lines, _lines),
+    "mllp": Kind(("mllp",), Mllp),
+    "dle": Kind(("dle",), Dle),
+    "slip": Kind(("slip",), Slip),
+    "cobs": Kind(("cobs",), Cobs),
     "content-length": Kind(("content-length",), ContentLength),
     "json": Kind(("json",), Json),
 }
@@ -149,7 +169,8 @@ KINDS = tuple(TABLE)
 
 NAMES = tuple(form for kind in TABLE.values() for form in kind.forms)
 """The names of this package's framings. N is a number of bytes, or of digits; W is 1, 2, 3, 4 or 8, and what stands in
-brackets may be left out; DELIM, START and END are bytes, written with Python's escapes."""
+brackets may be left out; DELIM, START and END are bytes, written with Python's escapes; CHECK is the name of a
+checksum, see `sockserve.framing.checks`."""
 
 ACCEPTED = (*NAMES, "MODULE:NAME")
 """What `parse` accepts. MODULE:NAME is a framing of your own: a Framing, or a callable that returns one."""

@@ -31,6 +31,7 @@ MESSAGES = (b"", b"a", b"abc", b"nine byte", b"much too long", b"a\n", b"[1]")
 pieces = st.sampled_from((
     *(b"2\r\nok", b"2:ok,", b"2,ok", b"\x02ok", b"ok\n", b"ok\r\n", b"ok<EOF>", b"<ok>"),
     *(b"Content-Length: 2\r\n\r\nok", b"content-length:1\r\nA: b\r\n\r\nx", b"[1]", b' {"a":"]"}', b"[[[0]]", b'["'),
+    *(b"\x0bok\x1c\r", b"<ok>\x18", b"\x10\x02o\x10\x10k\x10\x03", b"o\xdb\xddk\xc0", b"\x03ok\0", b"\xdb", b"\x10"),
     *(b"abc", b"\n", b"\r", b" ", b"9", b"\xff"),
 ))  # fmt: skip
 reads = st.lists(pieces | st.binary(max_size=4), max_size=12).map(b"".join)

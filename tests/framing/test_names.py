@@ -5,21 +5,28 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import ACCEPTED, KINDS, NAMES, Framing, as_framing, parse
+from sockserve.framing.checked import CheckedEnvelope
+from sockserve.framing.checks import ACCEPTED as CHECK_NAMES
+from sockserve.framing.cobs import Cobs
 from sockserve.framing.content_length import ContentLength
 from sockserve.framing.decimal import Netstring, Octets, Windev
 from sockserve.framing.delimited import Buffered, Standard
 from sockserve.framing.digits import Digits
+from sockserve.framing.dle import Dle
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.eof import Eof
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.json import Json
 from sockserve.framing.length import Length, LengthAt, Mbap, Tpkt
+from sockserve.framing.lines import Lines
+from sockserve.framing.mllp import Mllp
 from sockserve.framing.raw import Raw
+from sockserve.framing.slip import Slip
 from sockserve.framing.syslog import Syslog
 from sockserve.framing.varint import Varint
+from tests.support import tolerant
 from tests.support.cases import EXAMPLES
-from tests.support.tolerant import Lines
 
 VALUES: dict[str, Framing] = {
     "raw": Raw(),
@@ -59,8 +66,18 @@ VALUES: dict[str, Framing] = {
     "eof": Eof(),
     "content-length": ContentLength(),
     "json": Json(),
+    "envelope:\\x02:\\x03:astm": CheckedEnvelope(b"\x02", b"\x03", "astm"),
+    "envelope:\\x3a:;:crc16-modbus": CheckedEnvelope(b":", b";", "crc16-modbus"),
+    "lines": Lines(),
+    "lines:lf": Lines(lf_only=True),
+    "mllp": Mllp(),
+    "dle": Dle(),
+    "slip": Slip(),
+    "cobs": Cobs(),
 }
 LENGTH = "length:W[:little][:inclusive][:at=N][:add=N]"
+ENVELOPES = "envelope:START:END, envelope:START:END:CHECK"
+COLONS = "START, END and CHECK are separated by one colon each; write a colon in them as \\x3a"
 WRONG = (
     ("fixed", "incomplete", "fixed:N"),
     ("fixed:", "N is a number of bytes, not ''", "fixed:N"),
@@ -78,9 +95,6 @@ WRONG = (
     ("standard:", "a delimiter must have at least one byte", "standard, standard:DELIM"),
     ("buffered:", "a delimiter must have at least one byte", "buffered, buffered:DELIM"),
     ("standard:\\q", "bad escape '\\\\q': use \\r \\n \\t \\xNN, octal \\NNN or \\\\", "standard, standard:DELIM"),
-    ("envelope", "incomplete", "envelope:START:END"),
-    ("envelope:<", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
-    ("envelope:<:>:", "START and END are separated by one colon; write a colon in them as \\x3a", "envelope:START:END"),
     ("length", "incomplete", LENGTH),
     ("length:", "W is 1, 2, 3, 4 or 8, not ''", LENGTH),
     ("length:x", "W is 1, 2, 3, 4 or 8, not 'x'", LENGTH),
@@ -113,7 +127,59 @@ WRONG = (
     ("eof:", "unexpected ''", "eof"),
     ("content-length:5", "unexpected '5'", "content-length"),
     ("json:lines", "unexpected 'lines'", "json"),
-    ("envelope::>", "the start and the end of an envelope must have at least one byte each", "envelope:START:END"),
+
+    ("envelope", "incomplete", ENVELOPES),
+    ("envelope:<", COLONS, ENVELOPES),
+    ("envelope:<:>:lrc:", COLONS, ENVELOPES),
+    ("envelope::>", "the start and the end of an envelope must have at least one byte each", ENVELOPES),
+    ("envelope:<::lrc", "the start and the end of an envelope must have at least one byte each", ENVELOPES),
+    ("envelope:<:>:", f"unknown CHECK '': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:crc17", f"unknown CHECK 'crc17': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:LRC", f"unknown CHECK 'LRC': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:astm-hex", f"unknown CHECK 'astm-hex': use {CHECK_NAMES}", ENVELOPES),
+    ("envelope:<:>:lrc-big", f"unknown CHECK 'lrc-big': use {CHECK_NAMES}", ENVELOPES),
+    (
+        "envelope:|:|:lrc",
+        "START and END of an envelope with a CHECK must differ, to be told apart after a bad frame",
+        ENVELOPES,
+    ),
+    ("length", "incomplete", LENGTH),
+    ("length:", "W is 1, 2, 3, 4 or 8, not ''", LENGTH),
+    ("length:x", "W is 1, 2, 3, 4 or 8, not 'x'", LENGTH),
+    ("length:5", "a length field has 1, 2, 3, 4 or 8 bytes, not 5", LENGTH),
+    ("length:0", "a length field has 1, 2, 3, 4 or 8 bytes, not 0", LENGTH),
+    ("length:4:at=-1", "N in at=N is a number of bytes, not '-1'", LENGTH),
+    ("length:4:at=", "N in at=N is a number of bytes, not ''", LENGTH),
+    ("length:4:at", "unexpected 'at'", LENGTH),
+    ("length:4:big", "unexpected 'big'", LENGTH),
+    ("length:4:little=1", "unexpected 'little=1'", LENGTH),
+    ("length:4:", "unexpected ''", LENGTH),
+    ("length:4:add=+1", "N in add=N is a number of bytes, perhaps with a minus, not '+1'", LENGTH),
+    ("length:4:add=--1", "N in add=N is a number of bytes, perhaps with a minus, not '-1'", LENGTH),
+    ("length:4:little:little", "'little' is one too many", LENGTH),
+    ("length:4:at=1:add=1:at=2", "'at=2' is one too many", LENGTH),
+    ("length:1:add=-255", "a message would have at least 1 bytes, and at most 0", LENGTH),
+    ("length:1:at=2:add=-300", "a message would have at least 3 bytes, and at most -42", LENGTH),
+    ("length:1:add=101", "a message would have at least 101 bytes, and at most 100", LENGTH),
+    ("length:8:at=93", "a message would have at least 101 bytes, and at most 100", LENGTH),
+    ("mbap:1", "unexpected '1'", "mbap"),
+    ("tpkt:", "unexpected ''", "tpkt"),
+    ("octets:5", "unexpected '5'", "octets"),
+    ("syslog:lines", "unexpected 'lines'", "syslog"),
+    ("digits", "incomplete", "digits:N, digits:N:inclusive"),
+    ("digits:0", "a length has 1 to 18 digits, not 0", "digits:N, digits:N:inclusive"),
+    ("digits:19", "a length has 1 to 18 digits, not 19", "digits:N, digits:N:inclusive"),
+    ("digits:-1", "N is a number of digits, not '-1'", "digits:N, digits:N:inclusive"),
+    ("digits:4:", "unexpected ''", "digits:N, digits:N:inclusive"),
+    ("digits:4:inclusive:inclusive", "unexpected 'inclusive:inclusive'", "digits:N, digits:N:inclusive"),
+    ("eof:", "unexpected ''", "eof"),
+    ("content-length:5", "unexpected '5'", "content-length"),
+    ("json:lines", "unexpected 'lines'", "json"),
+    ("lines:crlf", "unexpected 'crlf'", "lines, lines:lf"),
+    ("mllp:", "unexpected ''", "mllp"),
+    ("dle:x", "unexpected 'x'", "dle"),
+    ("slip:both", "unexpected 'both'", "slip"),
+    ("cobs:0", "unexpected '0'", "cobs"),
 )
 UNKNOWN = ("", ":", "Windev", "crlf", "int64", "line\nfeed", "wind\u00e9v", "standard<EOF>", " raw")
 
@@ -146,8 +212,10 @@ class NameTests(SynchronousTestCase):
             self.assertEqual((framing.max_length, framing.on_bad_frame), (20, "skip"))
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
-        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope "
-        kinds += "octets syslog length mbap tpkt digits eof content-length json"
+        kinds = (
+            "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope octets syslog length "
+        )
+        kinds += "mbap tpkt digits eof lines mllp dle slip cobs content-length json"
         self.assertEqual(KINDS, tuple(kinds.split()))
 
 
@@ -197,7 +265,7 @@ class OwnFramingTests(SynchronousTestCase):
 
     def test_a_value_a_class_and_a_function_give_a_framing(self) -> None:
         self.assertIs(parse(f"{HERE}:OWN"), OWN)
-        self.assertEqual(parse("tests.support.tolerant:Lines"), Lines())
+        self.assertEqual(parse("tests.support.tolerant:Lines"), tolerant.Lines())
         self.assertEqual(parse("sockserve.framing.decimal:Netstring"), Netstring())
 
     def test_what_gives_none_is_one_line_that_says_why(self) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NAMES = (
     *("windev", "standard", "standard:\\n", "int8", "netstring", "varint", "fixed:1", "fixed:3", "envelope:<:>"),
     *("eof", "content-length", "json"),
+    *("lines", "lines:lf", "mllp", "envelope:<:>:sum", "dle", "slip", "cobs"),
 )
 POLICIES: tuple[OnBadFrame, ...] = ("close", "skip")
 FRAMINGS: tuple[Framing, ...] = (

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import sockserve.framing
 from sockserve.framing.bounds import OnBadFrame
-from sockserve.framing.content_length import ContentLength
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
-from sockserve.framing.json import Json
-from sockserve.framing.syslog import Syslog
 
 if TYPE_CHECKING:
+    from sockserve.framing import Framing
     from sockserve.framing.decoder import FrameDecoder, State
 else:
     # Nothing can inherit from a compiled class: here is the same one, not compiled.
@@ -193,5 +191,11 @@ class SpacedDecoder(FrameDecoder):
         return TruncatedMessage(int(held[:1]), len(held) - 1)
 
 
-TOLERANT = (Lines, Spaced, Syslog, ContentLength, Json)
-"""All framings that understand several wire forms of a message."""
+TOLERANT = (Lines, Spaced)
+
+TOLERANT_KINDS = ("syslog", "lines", "mllp", "slip", "cobs", "content-length", "json")
+"""Of the framings that have names, those that are tolerant."""
+
+
+def is_tolerant(framing: Framing) -> bool:
+    return isinstance(framing, TOLERANT) or str(framing).partition(":")[0] in TOLERANT_KINDS

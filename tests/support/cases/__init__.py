@@ -9,6 +9,7 @@ from tests.support.cases.delimited import BUFFERED, STANDARD
 from tests.support.cases.enveloped import ENVELOPE
 from tests.support.cases.eof import EOF
 from tests.support.cases.lengths import DIGITS, LENGTH, MBAP, OCTETS, SYSLOG, TPKT
+from tests.support.cases.marks import MARKS
 from tests.support.cases.texts import CONTENT_LENGTH, JSON
 
 __all__ = ["CASES", "EXAMPLES", "FREE", "MANY", "Case", "message_of"]
@@ -32,6 +33,7 @@ EXAMPLES = {
     "varint": "varint",
     "fixed:N": "fixed:11",
     "envelope:START:END": "envelope:\\x02:\\x03",
+    "envelope:START:END:CHECK": "envelope:\\x02:\\x03:astm",
     "octets": "octets",
     "syslog": "syslog",
     "length:W[:little][:inclusive][:at=N][:add=N]": "length:3:little:inclusive",
@@ -40,6 +42,12 @@ EXAMPLES = {
     "digits:N": "digits:5",
     "digits:N:inclusive": "digits:6:inclusive",
     "eof": "eof",
+    "lines": "lines",
+    "lines:lf": "lines:lf",
+    "mllp": "mllp",
+    "dle": "dle",
+    "slip": "slip",
+    "cobs": "cobs",
     "content-length": "content-length",
     "json": "json",
 }
@@ -67,5 +75,5 @@ def message_of(name: str, length: int = 11) -> bytes:
 CASES = (
     *(*BUFFERED, *STANDARD, *WINDEV, *NETSTRING, *INTEGER, *VARINT, *FIXED, *ENVELOPE),
     *(*OCTETS, *SYSLOG, *LENGTH, *MBAP, *TPKT, *DIGITS),
-    *(*EOF, *CONTENT_LENGTH, *JSON),
+    *(*EOF, *MARKS, *CONTENT_LENGTH, *JSON),
 )
