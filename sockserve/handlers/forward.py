@@ -135,8 +135,17 @@ class Client(Bridged):
 
     def _target(self) -> Target:
         target = Target()
-        # These limits on time, and those on connections, are for clients.
-        target.options = replace(self.options, idle_timeout=None, frame_timeout=None, gate=None)
+        # These limits on time, those on connections, and what the socket says and ignores by itself are for clients.
+        target.options = replace(
+            self.options,
+            idle_timeout=None,
+            frame_timeout=None,
+            gate=None,
+            greeting=None,
+            heartbeat=None,
+            heartbeat_every=None,
+            ignore=(),
+        )
         return target
 
     def _connected(self, target: IProtocol) -> None:
