@@ -31,7 +31,9 @@ class or function that returns one when it is called without arguments; it has i
 subclass brings the framing of its class, unless `framing` is set. A conversation is a coroutine function of (channel).
 
 A setting that would have no effect is refused too: `when_full` without `max_connections`, `proxy_from` without
-`proxy_protocol`, `threads` or `max_pending` where no function is called, `handshake_timeout` without a handshake.
+`proxy_protocol`, `threads` or `max_pending` where no function is called, `handshake_timeout` without a handshake,
+`heartbeat` without `heartbeat_every`. What `connect` accepts, and what does not go with it, is in
+[Connecting](operating.md#connecting).
 """
 
 LISTEN = """\

@@ -96,13 +96,13 @@ def check_heartbeat(heartbeat: object, every: object) -> None:
 
 
 MESSAGE = Value(
-    "text with the escapes of Python's bytes, such as HELLO or \x05\r\n (in Python, bytes too)",
+    "text with the escapes of Python's bytes, such as HELLO or \\x05 (in Python, bytes too)",
     _message,
     "TEXT",
     written=escape,
 )
 MESSAGES = Value(
-    "a message, such as PING or \x00, or a list of these",
+    "a message, such as PING or \\x00, or a list of these",
     _messages,
     "TEXT",
     lambda text: [text],
