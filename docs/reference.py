@@ -32,7 +32,8 @@ subclass brings the framing of its class, unless `framing` is set. A conversatio
 
 A setting that would have no effect is refused too: `when_full` without `max_connections`, `proxy_from` without
 `proxy_protocol`, `threads` or `max_pending` where no function is called, `answer_timeout` without a `share`,
-`handshake_timeout` without a handshake.
+`handshake_timeout` without a handshake, `heartbeat` without `heartbeat_every`. What `connect` accepts, and what does not
+go with it, is in [Connecting](operating.md#connecting).
 """
 
 LISTEN = """\

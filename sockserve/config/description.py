@@ -25,7 +25,8 @@ def describe(config: Config) -> list[str]:
 
 
 def _parts(socket: SocketSettings) -> Iterator[str]:
-    yield "listens on " + " and ".join(endpoints(socket))
+    verb = "listens on" if socket.connect is None else "connects to"
+    yield f"{verb} {' and '.join(endpoints(socket))}"
     yield f"framing {socket.framing}"
     yield answers(socket)
     for name, value in values(socket).items():

@@ -20,6 +20,8 @@ from sockserve.connection import transports
 from sockserve.connection.closing import Closing
 from sockserve.connection.failures import QueueFull, Refused, users_failure
 from sockserve.connection.handover import Carried
+from sockserve.connection.heartbeat import Heartbeat
+from sockserve.connection.ignoring import Ignoring
 from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
@@ -111,6 +113,7 @@ class Engine:
     __slots__ = (
         "_closing",
         "_cut",
+        "_heartbeat",
         "_holds",
         "_local",
         "_reading",
@@ -157,12 +160,17 @@ class Engine:
         self.early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
-        self.receiving = Receiving(framing, receiver, transport, self.bad_frame)
+        self.receiving = (
+            Ignoring(framing, receiver, transport, self.bad_frame, options.ignore)
+            if options.ignore
+            else Receiving(framing, receiver, transport, self.bad_frame)
+        )
         self.encoder = Encoder(framing, self)
         self.sending = Sending(transport, self, receiver)
         self._closing: Closing | None = None
         # The peer's stream has no end, as far as we know: the connection was lost first.
         self._cut = False
+        self._heartbeat: Heartbeat | None = None
 
     # What is known.
 
@@ -211,7 +219,7 @@ class Engine:
     @property
     def traffic(self) -> Traffic:
         """What it has moved so far."""
-        sums = [0] * 5
+        sums = [0] * len(Traffic._fields)
         self.add_traffic(sums)
         return Traffic(*sums)
 
@@ -222,6 +230,7 @@ class Engine:
         sums[2] += sign * self.bytes_received
         sums[3] += sign * self.bytes_sent
         sums[4] += sign * self.pauses
+        sums[5] += sign * self.receiving.ignored
 
     @property
     def holds(self) -> frozenset[str]:
@@ -297,7 +306,7 @@ class Engine:
             if carried.started:
                 if gate is not None:
                     gate.take(self)
-                self.start()
+                self.start(again=True)
                 return
         if gate is None or gate.enter(self):
             self.start()
@@ -336,8 +345,11 @@ class Engine:
         self.limit = self.limit or "drain"
         self.transport.loseConnection()
 
-    def start(self) -> None:
-        """Start: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting."""
+    def start(self, *, again: bool = False) -> None:
+        """Start: `connectionMade`, then messages. Called by `connect`, or by the gate that kept it waiting.
+
+        again: it has started elsewhere before, and goes on here.
+        """
         options = self.options
         self.state.start()
         if not self._reading and not self._holds:
@@ -349,6 +361,13 @@ class Engine:
             self._watch()
         if options.tcp_keepalive or options.tcp_user_timeout:
             transports.watch_line(self.transport, options.tcp_keepalive, options.tcp_user_timeout)
+        if options.greeting is not None and not again:
+            self.encoder.send(options.greeting)
+        if options.heartbeat is not None and options.heartbeat_every is not None:
+            self._heartbeat = Heartbeat(self, options.heartbeat, options.heartbeat_every)
+            if again:
+                # The time since the last one is not known.
+                self._heartbeat.beat()
         self._call(self.receiver._connectionStarted)
         if self.early:
             early, self.early = self.early, b""
@@ -779,8 +798,15 @@ class Engine:
         self._watched = True
         watch_of(self.options.clock).join(self)
 
+    @property
+    def beaten(self) -> int:
+        """Bytes of the heartbeats that were sent: they do not keep an idle connection."""
+        return 0 if self._heartbeat is None else self._heartbeat.sent
+
     def unwatch(self) -> None:
-        """Let no sweep watch it any more."""
+        """Let no sweep watch it any more, and send no more heartbeats."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         if self._watched:
             self._watched = False
             watch_of(self.options.clock).leave(self)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from sockserve.fields import BOOLEAN, DURATION_OR_NEVER, DURATION_VALUE, SIZE_VALUE, check_fields, setting
+from sockserve.fields import (
+    BOOLEAN,
+    DURATION_OR_NEVER,
+    DURATION_VALUE,
+    SIZE_VALUE,
+    SettingError,
+    Value,
+    check_fields,
+    setting,
+)
+from sockserve.framing.escapes import escape, unescape
 from sockserve.limits.events import Events
-from sockserve.text import shown
+from sockserve.text import described, shown
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -52,6 +63,52 @@ def _user_timeout(value: object) -> object:
         raise ValueError("this system has none; accepted: on Linux")
     return seconds
 
+
+def _message(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise TypeError
+    try:
+        return unescape(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; accepted: {MESSAGE.accepted}") from None
+
+
+def _messages(value: object) -> tuple[bytes, ...]:
+    if isinstance(value, str | bytes):
+        value = [value]
+    if not isinstance(value, Iterable) or isinstance(value, bytearray | Mapping):
+        raise TypeError
+    messages = list(value)
+    for message in messages:
+        if not isinstance(message, str | bytes):
+            raise ValueError(f"found {described(message)} in a list; accepted: {MESSAGES.accepted}")
+    return tuple(map(_message, messages))
+
+
+def check_heartbeat(heartbeat: object, every: object) -> None:
+    """One is of no use without the other. Raises SettingError."""
+    if heartbeat is not None and every is None:
+        raise SettingError("heartbeat", "heartbeat_every is not set; accepted: both of them")
+    if every is not None and heartbeat is None:
+        raise SettingError("heartbeat_every", "heartbeat is not set; accepted: both of them")
+
+
+MESSAGE = Value(
+    "text with the escapes of Python's bytes, such as HELLO or \\x05 (in Python, bytes too)",
+    _message,
+    "TEXT",
+    written=escape,
+)
+MESSAGES = Value(
+    "a message, such as PING or \\x00, or a list of these",
+    _messages,
+    "TEXT",
+    lambda text: [text],
+    written=escape,
+    repeatable=True,
+)
 
 # What the kernel accepts.
 _LONGEST_KEEPALIVE = 32767
@@ -133,6 +190,26 @@ class ConnectionOptions:
         "How many bytes may wait for a client that does not read; what a program pushes beyond them is refused.",
         DEFAULT_MAX_QUEUED,
     )
+    greeting: bytes | None = setting(
+        MESSAGE, "Messages", "A message that is sent first on each connection.", None, none="none"
+    )
+    heartbeat: bytes | None = setting(
+        MESSAGE,
+        "Messages",
+        "A message that is sent on each connection every heartbeat_every, whatever else is sent.",
+        None,
+        none="none",
+    )
+    heartbeat_every: float | None = setting(
+        DURATION_VALUE, "Messages", "How often heartbeat is sent.", None, none="never"
+    )
+    ignore: tuple[bytes, ...] = setting(
+        MESSAGES,
+        "Messages",
+        "Messages, such as the heartbeats of a peer, that are counted and not delivered.",
+        (),
+        none="none",
+    )
     log_traffic: bool = setting(
         BOOLEAN,
         "Program",
@@ -148,6 +225,24 @@ class ConnectionOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_heartbeat(self.heartbeat, self.heartbeat_every)
+
+    def for_target(self) -> ConnectionOptions:
+        """Those of a connection that is made for clients: without the limits on them, and without what is said to them.
+
+        The other limits are the same, and it counts towards the same memory budget.
+        """
+        return replace(
+            self,
+            idle_timeout=None,
+            frame_timeout=None,
+            max_connection_age=None,
+            gate=None,
+            greeting=None,
+            heartbeat=None,
+            heartbeat_every=None,
+            ignore=(),
+        )
 
     @property
     def clock(self) -> IReactorTime:

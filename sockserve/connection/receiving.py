@@ -64,7 +64,7 @@ class Receiving:
     framing: that of the bytes after the last delivered message.
     bad_frame: called with the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the
         receiver is.
-    count: messages passed to the receiver.
+    count: messages passed to the receiver. ignored: those of them that were ignored; see sockserve.connection.ignoring.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
     in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
     failed: whether a bad frame has ended it.
@@ -136,6 +136,10 @@ class Receiving:
         # The number of the last message that the receiver could have in parts; and the decoder, while it takes one.
         self._offered = -1
         self._opened: FrameDecoder | None = None
+
+    @property
+    def ignored(self) -> int:
+        return 0
 
     @property
     def failed(self) -> bool:

@@ -29,11 +29,12 @@ from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableDescriptor,
     IProcessTransport,
+    IProtocol,
     ISSLTransport,
 )
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Connection, Server
+from twisted.internet.tcp import BaseClient, Connection, Server
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -224,8 +225,14 @@ def close_now(transport: Any) -> bool:  # noqa: ANN401
 
 
 def is_plain(transport: object, protocol: object) -> bool:
-    """Whether it is a plain socket, accepted by a port, with nothing between it and the protocol."""
-    return isinstance(transport, Server) and not transport.TLS and transport.protocol is protocol
+    """Whether it is a plain socket, with nothing between it and the protocol."""
+    return isinstance(transport, Server | BaseClient) and not transport.TLS and transport.protocol is protocol
+
+
+def unwrap(transport: object, protocol: object) -> None:
+    """Let a plain socket that Twisted's endpoints have connected call the protocol itself, not what they wrap it in."""
+    if isinstance(transport, BaseClient) and getattr(transport.protocol, "_wrappedProtocol", None) is protocol:
+        transport.protocol = cast("IProtocol", protocol)
 
 
 def can_move(transport: Any) -> bool:  # noqa: ANN401

@@ -48,12 +48,14 @@ class Encoder:
     writer: its `write` is called with the frames.
     batch: how many bytes may wait for `flush`; with more, all are written at once.
     size: how many bytes wait, approximately. count: messages sent so far.
+    is_open: whether a message is being sent in parts; see `open`.
     """
 
     def __init__(self, framing: Framing, writer: Writer) -> None:
         self.batch = 0
         self.size = 0
         self.count = 0
+        self.is_open = False
         self._writer = writer
         self._closed = False
         # It is closed because the framing had one message to send, and has sent it.
@@ -181,12 +183,15 @@ class Encoder:
         if around is None:
             return False
         header, self._tail = around
+        self.is_open = True
         self._add([header], 1)
         return True
 
     def add(self, part: bytes, *, last: bool) -> None:
         """Send the next bytes of the message that is open. last: it ends with them."""
         need_bytes(part, "a part")
+        if last:
+            self.is_open = False
         self._add([part, self._tail] if last and self._tail else [part], 0)
 
     def send_frames(self, frames: bytes, count: int) -> None:

@@ -61,14 +61,7 @@ class Device:
     ) -> None:
         self.description = description
         self._endpoint = endpoint
-        self._options = replace(
-            options,
-            idle_timeout=None,
-            frame_timeout=None,
-            max_connection_age=None,
-            close_timeout=min(options.close_timeout, _CLOSE_TIMEOUT),
-            gate=None,
-        )
+        self._options = replace(options.for_target(), close_timeout=min(options.close_timeout, _CLOSE_TIMEOUT))
         self._factory = MessageFactory(framing, self._protocol)
         self._listener = listener
         self._wanted = False

@@ -13,3 +13,6 @@ class Discard(MessageProtocol):
 
     def framesReceived(self, frames: bytes, count: int) -> None:
         pass
+
+    def messagesReceived(self, messages: list[bytes]) -> None:
+        pass

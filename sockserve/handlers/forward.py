@@ -9,7 +9,6 @@ can send a header for it without having seen all of it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -135,8 +134,7 @@ class Client(Bridged):
 
     def _target(self) -> Target:
         target = Target()
-        # These limits on time, and those on connections, are for clients.
-        target.options = replace(self.options, idle_timeout=None, frame_timeout=None, gate=None)
+        target.options = self.options.for_target()
         return target
 
     def _connected(self, target: IProtocol) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sockserve.handlers.durations import Durations
     from sockserve.handlers.threads import Threads
 
-FRAMING = r"envelope:\x0b:\x1c\r"
+FRAMING = "mllp"
 """That of a socket that is given none: MLLP."""
 
 Answers = tuple[bytes, ...]

@@ -49,6 +49,10 @@ class Watched(Protocol):
         """How many of the bytes sent the peer has taken. It may go down: TLS sends bytes of its own."""
 
     @property
+    def beaten(self) -> int:
+        """How many of the bytes sent were heartbeats, which do not keep an idle connection."""
+
+    @property
     def unfinished(self) -> int | None:
         """The number of the frame that is partly received; None: there is none, or the delay is not the peer's."""
 
@@ -61,7 +65,7 @@ class Watched(Protocol):
 class _Clock:
     """When data of one connection last moved, in seconds of the sweep's own time."""
 
-    __slots__ = ("end", "frame", "received", "since_frame", "since_moved", "since_taken", "taken")
+    __slots__ = ("end", "frame", "moved", "received", "since_frame", "since_moved", "since_taken", "taken")
 
     def __init__(self, now: float, connection: Watched) -> None:
         age = connection.max_connection_age
@@ -69,6 +73,7 @@ class _Clock:
         self.end = inf if age is None else now + age * uniform(1 - _SPREAD, 1)  # noqa: S311 - no secret
         self.received = connection.bytes_received
         self.taken = connection.taken
+        self.moved = self.taken - connection.beaten
         self.frame: int | None = None
         self.since_moved = self.since_frame = self.since_taken = now
 
@@ -149,8 +154,10 @@ class Watch:
         """The limit that it exceeds now, if any. "done": there is nothing left to watch."""
         now = self._now
         received, sent, taken = connection.bytes_received, connection.bytes_sent, connection.taken
-        if received != clock.received or taken > clock.taken:
+        moved = taken - connection.beaten
+        if received != clock.received or moved > clock.moved:
             clock.since_moved = now
+            clock.moved = max(moved, clock.moved)
         if taken > clock.taken or taken >= sent:
             clock.since_taken = now
         clock.received, clock.taken = received, max(taken, clock.taken)

@@ -19,13 +19,17 @@ _APART = 0.05
 
 
 class Traffic(NamedTuple):
-    """What a connection, or several, have received and sent, and how often reading from them was paused."""
+    """What a connection, or several, have received and sent, and how often reading from them was paused.
+
+    messages_ignored: those of the received ones that were ignored (`ignore`).
+    """
 
     messages_received: int = 0
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
     pauses: int = 0
+    messages_ignored: int = 0
 
 
 class Connection(typing.Protocol):

@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sockserve.addresses import endpoint_parts
 from sockserve.client.endpoints import KINDS as CLIENT_KINDS
+from sockserve.connection.options import check_heartbeat
 from sockserve.fields import SettingError, settings_of
+from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.handlers.names import is_coroutine_handler
 from sockserve.redis.commands import LONGEST
+from sockserve.text import printable
 
 if TYPE_CHECKING:
+    from sockserve.framing import Framing
     from sockserve.server.settings import SocketSettings
 
 NO_FUNCTION = "no function is called; accepted: with a handler that is a function of (message, channel)"
@@ -23,12 +27,32 @@ NO_ANSWERS = f"{NO_FUNCTION}, or a share"
 NO_DEVICE = "no device is asked; accepted: with the handler share:ENDPOINT[,FRAMING]"
 
 _NO_BORDERS = "raw tells no answer from the next; accepted: a framing that does"
+_ONE_MESSAGE = "it carries one message in each direction; accepted: another framing"
+
+
+# What is about clients that come.
+_FOR_CLIENTS = (
+    "max_connections",
+    "when_full",
+    "max_connections_per_peer",
+    "allow",
+    "deny",
+    "handshake_timeout",
+    "proxy_protocol",
+    "proxy_from",
+)
 
 
 def check_together(settings: SocketSettings) -> None:
     """Raise SettingError for the first setting that does not go with the others."""
     given, answers = settings.given, settings.answers
     kinds = {each.opening.kind for each in settings.listens}
+    if settings.connect is None:
+        if "connect_timeout" in given:
+            raise SettingError("connect_timeout", "connect is not set; accepted: both of them")
+    else:
+        _check_connecting(settings)
+        kinds = {settings.connect.partition(":")[0].lower()} if isinstance(settings.connect, str) else set()
     udp = next((str(each.opening.endpoint) for each in settings.listens if each.opening.kind == "udp"), None)
     for name, useful, reason in (
         ("when_full", "max_connections" in given, "max_connections is not set; accepted: both of them"),
@@ -75,6 +99,46 @@ def check_together(settings: SocketSettings) -> None:
     check_circles([settings], lambda _: "handler")
 
 
+def _check_connecting(settings: SocketSettings) -> None:
+    """What does not go with `connect`."""
+    if settings.listen is not None:
+        raise SettingError("connect", "listen is set too; accepted: one of the two")
+    if settings.tls is not None:
+        raise SettingError(
+            "tls",
+            "it is for clients that come; accepted: with listen, or in connect an endpoint such as tls:HOST:PORT",
+        )
+    for name in _FOR_CLIENTS:
+        if name in settings.given:
+            raise SettingError(name, "with connect no clients come; accepted: with listen")
+
+
+def check_messages(settings: SocketSettings) -> None:
+    """Raise SettingError for a message of the settings that the framing does not have."""
+    check_heartbeat(settings.heartbeat, settings.heartbeat_every)
+    for name in ("greeting", "heartbeat"):
+        message = cast("bytes | None", getattr(settings, name))
+        for framing in settings.framings if message is not None else ():
+            if getattr(framing, "ends_stream", False):
+                raise SettingError(name, f"framing {framing}: {_ONE_MESSAGE}")
+            problem = _problem(framing, cast("bytes", message))
+            if problem:
+                raise SettingError(name, f"{problem}; accepted: a message that framing {framing} can carry")
+    for message in cast("tuple[bytes, ...]", settings.ignore):
+        problems = [_problem(framing, message) for framing in settings.framings]
+        if all(problems):
+            framings = " or ".join(dict.fromkeys(map(str, settings.framings)))
+            raise SettingError("ignore", f"{problems[0]}; accepted: messages that framing {framings} can carry")
+
+
+def _problem(framing: Framing, message: bytes) -> str:
+    """Why a framing cannot carry the message; "": it can."""
+    try:
+        return "" if framing.encode(message) else "an empty message would send nothing"
+    except FramingError as error:
+        return printable(error)
+
+
 def _check_relay(settings: SocketSettings) -> None:
     """What messages in Redis need."""
     if find_spec("txredisapi") is None:
@@ -89,7 +153,10 @@ def _check_share(settings: SocketSettings) -> None:
     """Requests and answers are told apart by the framings alone."""
     device = settings.answers.device
     assert device is not None
-    if isinstance(device.framing or settings.framing, Raw):
+    framing = device.framing or settings.framing
+    if getattr(framing, "ends_stream", False):
+        raise SettingError("handler", f"{settings.handler!r}: {framing} on the device's side: {_ONE_MESSAGE}")
+    if isinstance(framing, Raw):
         raise SettingError("handler", f"{settings.handler!r}: {_NO_BORDERS}, such as {settings.handler},int32")
     if any(isinstance(each.framing, Raw) and each.opening.kind != "udp" for each in settings.listens):
         raise SettingError("framing", f"the handler is a share: {_NO_BORDERS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, cast
 
 from sockserve.server.settings import SOCKET_SETTINGS, Listening
@@ -12,11 +13,16 @@ if TYPE_CHECKING:
     from sockserve.server.settings import SocketSettings
 
 # These have words of their own.
-_FIRST = ("listen", "framing", "handler", "conversation")
+_FIRST = ("listen", "connect", "framing", "handler", "conversation")
 
 
 def endpoints(socket: SocketSettings) -> list[str]:
-    """Its endpoints as they were written; each with its framing, if that is not the socket's."""
+    """Its endpoints as they were written; each with its framing, if that is not the socket's.
+
+    With `connect`: the one that it connects to.
+    """
+    if socket.connect is not None:
+        return [str(socket.connect)]
     return [_endpoint(each, socket) for each in socket.listens]
 
 
@@ -35,6 +41,12 @@ def values(socket: SocketSettings, *, given: bool = True) -> dict[str, str]:
     }
 
 
+def identity(socket: SocketSettings) -> str:
+    """All that it is: equal in two processes if, and only if, nothing that matters to a connection differs."""
+    texts = [answers(socket), str(socket.framing), *endpoints(socket)]
+    return json.dumps([*texts, values(socket), str(socket.drain_timeout)])
+
+
 def _endpoint(listening: Listening, socket: SocketSettings) -> str:
     endpoint = str(listening.opening.endpoint)
     return endpoint if listening.framing == socket.framing else f"{endpoint} (framing {listening.framing})"
@@ -49,4 +61,4 @@ def _written(value: object, about: Setting) -> str:
         return value.certificate
     if about.none and (value is None or value == about.default):
         return about.none
-    return " ".join(map(str, value)) if isinstance(value, tuple) else about.value.written(value)
+    return " ".join(map(about.value.written, value)) if isinstance(value, tuple) else about.value.written(value)

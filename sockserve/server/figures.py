@@ -103,6 +103,8 @@ def figures(socket: SocketServer) -> Figures:
         "bytes_received": moved.bytes_received + sum(each.bytes_received for each in datagrams),
         "bytes_sent": moved.bytes_sent + sum(each.bytes_sent for each in datagrams),
         "bad_frames": dict(socket.events.bad_frames),
+        "messages_ignored": moved.messages_ignored,
+        "connect_failures": 0 if socket.dialler is None else socket.dialler.failures,
         "datagrams_dropped": _added(each.dropped for each in datagrams),
         "reading_paused": moved.pauses,
         "handler_calls": dict(zip([*map(str, BOUNDS), "+Inf"], durations.counts, strict=True)),
@@ -135,6 +137,7 @@ def view(socket: SocketServer, most: int = MOST, worker: int = 0) -> Figures:
 def _about(socket: SocketServer) -> Figures:
     settings = socket.settings
     return {
+        "listens": settings.connect is None,
         "endpoints": description.endpoints(settings),
         "addresses": [format_address(port.getHost()) for port in socket.ports],
         "framing": str(settings.framing),

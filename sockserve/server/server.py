@@ -71,6 +71,10 @@ class Server(MultiService):
                 each.stopService()
             raise
         self.sockets = new
+        followed = [(each, self._followed_by(each, added)) for each in old]
+        for _, followers in followed:
+            for each in followers:
+                each.dials = False
         for each in old:
             # A parent has one child of a name.
             del self.namedServices[each.settings.name]
@@ -80,21 +84,33 @@ class Server(MultiService):
             each.setServiceParent(self)
             if any(other.settings.name == each.settings.name and other._ports.suspended for other in old):
                 each.suspend()
-        return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)
+        return DeferredList([self._leave(*each) for each in followed]).addCallback(lambda _: None)
 
-    def _leave(self, old: SocketServer) -> Deferred[None]:
+    def _followed_by(self, old: SocketServer, added: Iterable[SocketServer]) -> list[SocketServer]:
+        """Those that connect when this one has no connection any more: a device may accept one at a time only."""
+        if old.dialler is None:
+            return []
+        here = old.settings.name, old.settings.connect
+        return [each for each in added if each.settings.name == here[0] or each.settings.connect == here[1]]
+
+    def _leave(self, old: SocketServer, followers: Iterable[SocketServer]) -> Deferred[None]:
         """Let the connections of a socket that is not wanted any more move, and stop it."""
         new = self.sockets.get(old.settings.name)
-        endpoints = [] if new is None else [str(each.opening.endpoint) for each in new.settings.listens]
+        endpoints = [] if new is None else new.endpoints
 
         def give(parcel: Parcel, go: Callable[[], int]) -> None:
             # Perhaps that one has been replaced in the meantime.
             now = self.sockets.get(parcel.socket)
-            if now is None or parcel.endpoint not in now._endpoints.values():
+            if now is None or parcel.endpoint not in now.endpoints:
                 raise ConnectionError("its endpoint is not there any more")
             now.take(parcel, go())
 
-        return old.handOver(endpoints, give).addCallback(lambda _: maybeDeferred(old.disownServiceParent))
+        def over(_: object) -> None:
+            for each in followers:
+                each.dial()
+
+        left = old.handOver(endpoints, give).addCallback(lambda _: maybeDeferred(old.disownServiceParent))
+        return left.addCallback(over)
 
     def remove(self, name: str) -> Deferred[None]:
         """Stop and forget the socket with that name. Fires when it is drained. Raises KeyError."""

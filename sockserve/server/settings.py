@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from sockserve.addresses import Network
+from sockserve.client.endpoints import ClientEndpoint
 from sockserve.connection.conversation import Conversation
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
@@ -38,10 +39,11 @@ from sockserve.handlers.share import DEFAULT_ANSWER_TIMEOUT
 from sockserve.limits.admission import WhenFull
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
 from sockserve.redis.address import RedisAddress
-from sockserve.server.conflicts import check_together
+from sockserve.server.conflicts import check_messages, check_together
 from sockserve.server.endpoints import Opening, ServerEndpoint, opening
-from sockserve.server.values import CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, RELAY, TLS, Listen
+from sockserve.server.values import CONNECT, CONVERSATION, FRAMING, HANDLER, LISTEN, NAME, NETWORKS, RELAY, TLS, Listen
 from sockserve.tls.certificates import CertificateError, Certificates, TLSConfig
+from sockserve.tls.client import DEFAULT_TIMEOUT
 
 T = TypeVar("T")
 
@@ -75,11 +77,19 @@ class SocketSettings:
     """
 
     name: str = field(kw_only=False, metadata={"setting": Setting(NAME, "Listening", "Its name.", whole=True)})
-    listen: ServerEndpoint | Listen | Mapping[str, str] | Iterable[ServerEndpoint | Listen | Mapping[str, str]] = field(
+    listen: (
+        ServerEndpoint | Listen | Mapping[str, str] | Iterable[ServerEndpoint | Listen | Mapping[str, str]] | None
+    ) = field(
+        default=default(None),
         kw_only=False,
         metadata={
             "setting": Setting(
-                LISTEN, "Listening", "Where to listen; several endpoints share all settings.", short="l", datagrams=True
+                LISTEN,
+                "Listening",
+                "Where to listen; several endpoints share all settings.",
+                none="nowhere",
+                short="l",
+                datagrams=True,
             )
         },
     )
@@ -118,6 +128,23 @@ class SocketSettings:
         none="none",
         datagrams=True,
     )
+    connect: ClientEndpoint | None = setting(
+        CONNECT,
+        "Connecting",
+        "Instead of listening: where to connect to; the connection is kept, and made again when it is lost.",
+        None,
+        none="nowhere",
+    )
+    connect_timeout: Duration = setting(
+        DURATION_VALUE,
+        "Connecting",
+        "How long an attempt to connect may take: the name, all addresses and the TLS handshake.",
+        DEFAULT_TIMEOUT,
+    )
+    greeting: str | bytes | None = setting_of(ConnectionOptions, "greeting")
+    heartbeat: str | bytes | None = setting_of(ConnectionOptions, "heartbeat")
+    heartbeat_every: Duration | None = setting_of(ConnectionOptions, "heartbeat_every")
+    ignore: str | bytes | Iterable[str | bytes] = setting_of(ConnectionOptions, "ignore")
     relay: str | RedisAddress | None = setting(
         RELAY,
         "Messages",
@@ -223,7 +250,10 @@ class SocketSettings:
 
     def __post_init__(self) -> None:
         put = partial(object.__setattr__, self)
+        found = "None" if self.listen is None else "nothing"
         put("given", check_fields(self))
+        if self.listen is None and self.connect is None:
+            raise SettingError("listen", f"found {found}; accepted: {LISTEN.accepted}; or connect instead")
         put("answers", self._answers())
         own = self.answers.framing
         if "framing" not in self.given and own is not None:
@@ -231,8 +261,10 @@ class SocketSettings:
         else:
             put("framing", self._framed(self.framing, "framing"))
         put("listens", tuple(self._listening()))
-        put("listen", tuple(Listen(each.opening.endpoint, each.framing) for each in self.listens))
+        if self.listens:
+            put("listen", tuple(Listen(each.opening.endpoint, each.framing) for each in self.listens))
         check_together(self)
+        check_messages(self)
         # The PEM files are read last, and once.
         put("certificates", self._certificates())
 
@@ -244,7 +276,12 @@ class SocketSettings:
     @property
     def longest(self) -> int:
         """The length in bytes of the longest message that one of its endpoints accepts."""
-        return max(each.framing.max_length for each in self.listens)
+        return max(each.max_length for each in self.framings)
+
+    @property
+    def framings(self) -> tuple[Framing, ...]:
+        """Those that its connections begin with."""
+        return tuple(each.framing for each in self.listens) or (cast("Framing", self.framing),)
 
     def _if_given(self, name: str) -> Any:  # noqa: ANN401 - of the type that the setting has
         """The value of a setting; None: it has its default."""
@@ -269,7 +306,7 @@ class SocketSettings:
 
     def _listening(self) -> Iterable[Listening]:
         framing = cast("Framing", self.framing)
-        for where, entry in cast("tuple[tuple[str, Listen], ...]", self.listen):
+        for where, entry in cast("tuple[tuple[str, Listen], ...]", self.listen or ()):
             own = None if entry.framing is None else self._framed(entry.framing, f"{where}.framing")
             yield Listening(_tried(where, partial(opening, entry.endpoint, self.name)), own or framing)
 

@@ -36,6 +36,8 @@ from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.limits.places import Places, SharedAdmission
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.redis.commands import Unavailable
+from sockserve.server.description import identity
+from sockserve.server.dialling import Dialler
 from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
 from sockserve.server.listeners import Listener, Listeners
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
+    from sockserve.handlers.names import ProtocolFactory
     from sockserve.redis.address import RedisAddress
     from sockserve.tls.certificates import Certificates
 
@@ -95,6 +98,9 @@ class SocketServer(Service):
     """A named socket: listens on its endpoints from the start of the service to its stop.
 
     SocketServer(name, listen, framing="raw", handler="echo", *, memory=None, reactor=None, ...)
+    SocketServer(name, connect=endpoint, ...)
+
+    With `connect`, it connects instead, keeps that connection, and connects again when it is lost.
 
     The other arguments, all by keyword, are the keys that a [socket.NAME] table of a configuration file has, and
     drain_timeout: docs/settings.md describes each, and sockserve.server.settings defines them. They accept the same
@@ -116,7 +122,11 @@ class SocketServer(Service):
         under "handler", because the handler failed. Logged when the service has stopped.
     relay: what its clients share with those of other processes; None without that setting.
     share: the device that its clients share; None without that handler.
+    dialler: what makes its connection; None without `connect`.
+    dials: whether it connects when it starts; False, if another process or socket has the connection: see `dial`.
     """
+
+    dials = True
 
     @accepts(SocketArguments)
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - SocketArguments checks them
@@ -182,25 +192,41 @@ class SocketServer(Service):
         self._handover: Handover | None = None
         # The endpoint of each factory, as it was given.
         self._endpoints: dict[MessageFactory, str] = {}
-        options = settings.connection_options()
         for each in settings.listens:
             endpoint = each.opening.make(reactor)
             if isinstance(endpoint, DatagramEndpoint):
                 self._listen.add(Listener(each.opening, endpoint, self._datagrams(each.framing), None))
                 continue
-            factory = MessageFactory(
-                each.framing,
-                make,
-                **options,
-                reactor=self._reactor,
-                socket=name,
-                gate=self._admission,
-                memory=self._memory,
-                events=self.events,
-            )
+            factory = self._factory(each.framing, make)
             self._endpoints[factory] = str(each.opening.endpoint)
             certificates = each.opening.certificates or settings.certificates
             self._listen.add(Listener(each.opening, endpoint, factory, certificates))
+        self.dialler: Dialler | None = None
+        if settings.connect is not None:
+            factory = self._factory(cast("Framing", settings.framing), make)
+            # A connection that lasts as long as the program must not go on with what was set for it before.
+            self._endpoints[factory] = identity(settings)
+            self.dialler = Dialler(
+                name,
+                settings.connect,
+                factory,
+                self._reactor,
+                timeout=cast("float", settings.connect_timeout),
+                lines=self._lines,
+            )
+
+    def _factory(self, framing: Framing, make: ProtocolFactory) -> MessageFactory:
+        """Makes the protocols of one endpoint."""
+        return MessageFactory(
+            framing,
+            make,
+            **self.settings.connection_options(),
+            reactor=self._reactor,
+            socket=self.settings.name,
+            gate=self._admission,
+            memory=self._memory,
+            events=self.events,
+        )
 
     @property
     def state(self) -> State:
@@ -276,6 +302,20 @@ class SocketServer(Service):
         """
         self._listen.take([(other.settings.name, other._listen) for other in others], claimed)
 
+    @property
+    def endpoints(self) -> list[str]:
+        """Where its connections belong: those of another socket may go on here if they belong to one of these.
+
+        With `connect`: what stands for all of its settings.
+        """
+        return [*self._endpoints.values()]
+
+    def dial(self) -> None:
+        """Connect, and stay connected, if it is to connect, is running and not suspended."""
+        self.dials = True
+        if self.dialler is not None and self.running and not self._ports.suspended:
+            self.dialler.start()
+
     def handOver(self, endpoints: Collection[str], give: Give, coming: Sized = ()) -> Deferred[int]:
         """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
 
@@ -285,7 +325,7 @@ class SocketServer(Service):
         Fires, with the number of those that have moved, when no more can move, after drain_timeout at the latest. Then
         stop the service; if it is stopped sooner, nothing moves any more.
         """
-        self._ports.suspend(True)
+        self.suspend()
         self._admission.move()
         self._handover = handover = Handover(
             self.settings.name,
@@ -309,17 +349,26 @@ class SocketServer(Service):
         self._admission.taking(parcel.place)
         take(self._reactor, descriptor, parcel.family, factory, parcel.carried)
         self._admission.taking("")
+        if self.dialler is not None:
+            self.dialler.taken()
 
     def suspend(self) -> None:
-        """Accept neither connections nor datagrams for now: they wait with the kernel. Who is connected is served."""
+        """Accept neither connections nor datagrams for now: they wait with the kernel. Who is connected is served.
+
+        With `connect`: do not connect again.
+        """
         self._ports.suspend(True)
+        if self.dialler is not None:
+            self.dialler.stop()
 
     def resume(self) -> None:
-        """Accept connections again. Raises RuntimeError while connections are being drained."""
+        """Accept connections again, or connect. Raises RuntimeError while connections are being drained."""
         if self.state == "draining":
             raise RuntimeError(f"{self.settings.name} is still draining")
         self._admission.open()
         self._ports.suspend(False)
+        if self.dials:
+            self.dial()
 
     def drain(self) -> Deferred[None]:
         """Suspend it, and close its connections when all is sent that they are owed, as when it stops.
@@ -354,6 +403,8 @@ class SocketServer(Service):
             self.relay.start()
         if self.share is not None:
             self.share.start()
+        if self.dials:
+            self.dial()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, and drain: send what is owed, close, and abort what is left after drain_timeout seconds."""
@@ -361,6 +412,8 @@ class SocketServer(Service):
         if self._handover is not None:
             # What moved now would come to a socket that stops too.
             self._handover.stop()
+        if self.dialler is not None:
+            self.dialler.stop()
         return self._listen.close().addCallback(self._drain).addCallback(self._disconnect).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
@@ -407,6 +460,8 @@ class SocketServer(Service):
 
     def _ended(self, connection: Engine) -> None:
         """A connection is over: the log has a line of it, of all of them with log_traffic."""
+        if self.dialler is not None:
+            self.dialler.ended(connection)
         if connection.id in self._told:
             self._told.remove(connection.id)
             return

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from sockserve.addresses import Network, as_network
+from sockserve.client.endpoints import ACCEPTED as CLIENT_ENDPOINT
+from sockserve.client.endpoints import endpoint_factory
 from sockserve.fields import Setting, SettingError, Value, check_fields, from_table, of, setting, settings_of
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.framing import Framing
@@ -78,6 +80,14 @@ def _entry(item: object, where: str) -> Listen:
     return Listen(table.endpoint, table.framing)
 
 
+def _connect(value: object) -> object:
+    if not isinstance(value, str) and not IStreamClientEndpoint.providedBy(value):
+        raise TypeError
+    # Checked here, and made anew for each attempt, with the files that it names as they are then.
+    endpoint_factory(value)
+    return value
+
+
 def _handler(value: object) -> object:
     return value if isinstance(value, str) or callable(value) else of(str)(value)
 
@@ -115,6 +125,7 @@ LISTEN = Value(
     lambda text: [text],
     repeatable=True,
 )
+CONNECT = Value(CLIENT_ENDPOINT, _connect, "ENDPOINT")
 FRAMING = Value(f"one of {', '.join(FRAMINGS)}", _framing, "NAME")
 HANDLER = Value(", ".join(HANDLERS), _handler, "NAME")
 CONVERSATION = Value(TALK, _handler, "MODULE:CALLABLE")

@@ -202,7 +202,9 @@ class Options(usage.Options):
     def _from_options(self, given: dict[str, Any]) -> Config:
         """One named socket, named after its handler or conversation."""
         program, shared = check_program({name: given[name] for name in given if name in PROGRAM_SETTINGS}, _option)
-        table = {"listen": DEFAULT_LISTEN, **{name: given[name] for name in given if name in SOCKET_SETTINGS}}
+        table = {name: given[name] for name in given if name in SOCKET_SETTINGS}
+        if "connect" not in table:
+            table.setdefault("listen", DEFAULT_LISTEN)
         name = _last_name(given["conversation"]) if "conversation" in given else _name(given.get("handler", "echo"))
         socket = check_socket(name, table, _option, **shared)
         return check_sockets([socket], program, lambda _, key: _option(key), _option)

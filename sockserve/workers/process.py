@@ -76,6 +76,7 @@ class WorkerProcess(ProcessProtocol):
     line: what is wrong with what it was to load; "": nothing is.
     since: when it began to serve, in seconds of the reactor; 0.0: not yet.
     clean: it has drained, and nothing was aborted.
+    dials: whether it makes the connections of sockets that connect.
     over: fires when the process is over.
     """
 
@@ -89,6 +90,7 @@ class WorkerProcess(ProcessProtocol):
         self.line = ""
         self.since = 0.0
         self.clean = False
+        self.dials = False
         self._killed = False
         self.over: Deferred[None] = Deferred()
         self._asked: dict[int, Deferred[Message]] = {}
@@ -114,20 +116,33 @@ class WorkerProcess(ProcessProtocol):
     def __str__(self) -> str:
         return f"worker {self.pid}"
 
-    def serve(self, slots: list[list[int]], suspended: list[str]) -> None:
-        """Serve with these descriptors, some for each endpoint. suspended: the sockets that accept nobody yet."""
+    def serve(self, slots: list[list[int]], suspended: list[str], dials: bool) -> None:
+        """Serve with these descriptors, some for each endpoint. suspended: the sockets that accept nobody yet.
+
+        dials: whether it makes the connections of sockets that connect.
+        """
         self.standing = Standing.SERVING
+        self.dials = dials
         counts = [len(numbers) for numbers in slots]
-        message = {"do": "serve", "slots": counts, "suspended": suspended}
+        message = {"do": "serve", "slots": counts, "suspended": suspended, "dials": dials}
         self._link.send(message, [number for numbers in slots for number in numbers])
 
+    def dial(self) -> None:
+        """Make the connections of sockets that connect, from now on."""
+        self.dials = True
+        self._link.send({"do": "dial"})
+
     def give(self, to: WorkerProcess) -> None:
-        """Let the connections move to another worker that serves; then it ends."""
+        """Let the connections move to another worker that serves; then it ends.
+
+        The other one also makes the connections that this one has made, each when it is over here.
+        """
         self.standing = Standing.LEAVING
+        to.dials = to.dials or self.dials
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            to._link.send({"do": "take"}, (theirs.fileno(),))
-            self._link.send({"do": "give", "listens": to.listens}, (ours.fileno(),))
+            to._link.send({"do": "take", "dials": self.dials}, (theirs.fileno(),))
+            self._link.send({"do": "give", "endpoints": to.loaded["endpoints"]}, (ours.fileno(),))
 
     def stop(self) -> None:
         """Drain, and end."""

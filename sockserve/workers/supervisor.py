@@ -222,7 +222,7 @@ class Supervisor(Service):
             generation.others.append(WorkerProcess(self._reactor, self, self._command, generation.source))
 
     def _one_is_ready(self, generation: Generation, worker: WorkerProcess) -> None:
-        if not generation.listens:
+        if not generation.limits:
             generation.listens = worker.listens
             generation.limits = worker.loaded["limits"]
             generation.count = worker.loaded["workers"]
@@ -247,7 +247,10 @@ class Supervisor(Service):
     def _serve(self, generation: Generation, worker: WorkerProcess | None, number: int) -> None:
         if worker is not None:
             slots = self._ports.of_worker(generation.listens, number, generation.count)
-            worker.serve(slots, sorted(self._suspended))
+            # The first one makes the connections of sockets that connect. In a reload it does so when the first of
+            # those before it has them no more; see `_retire`.
+            dials = number == 0 and self._current in (None, generation)
+            worker.serve(slots, sorted(self._suspended), dials)
 
     def _take_over(self, generation: Generation) -> None:
         generation.cancel()
@@ -274,6 +277,8 @@ class Supervisor(Service):
             if worker is not None and taker is not None:
                 worker.give(taker)
                 self._watch(worker)
+            elif number == 0 and taker is not None:
+                taker.dial()
         for worker in old.workers:
             if worker.standing is not Standing.LEAVING:
                 self._dismiss(worker)

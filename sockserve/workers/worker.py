@@ -3,10 +3,13 @@
 From the supervisor, `do` says what is to be done:
 
 load      source: what to load. The answer is `is: ready`, with what it listens to, or `is: wrong`, with a line.
-serve     slots: how many descriptors there are for each endpoint; suspended: the sockets that accept nobody yet. The
-          answer is `is: serving`.
-give      listens: what the other worker listens to; with the descriptor of a link to it. It ends after that.
-take      with the descriptor of a link, over which connections come.
+serve     slots: how many descriptors there are for each endpoint; suspended: the sockets that accept nobody yet; dials:
+          whether it makes the connections of sockets that connect. The answer is `is: serving`.
+give      endpoints: where connections belong that can move to the other worker; with the descriptor of a link to it.
+          It ends after that.
+take      with the descriptor of a link, over which connections come. dials: whether to make the connections of sockets
+          that connect, when the other side has them no more: it says so with `over`, the name of a socket, or is gone.
+dial      Make the connections of sockets that connect.
 ask       request: see sockserve.server.figures. The answer is `answer`, with the same number.
 place     what became of a `place` that it has asked for.
 stop      Drain, and end.
@@ -80,11 +83,13 @@ class Worker:
             case "load":
                 self._told_to_load(message["source"])
             case "serve":
-                self._told_to_serve(message["slots"], message["suspended"], descriptors)
+                self._told_to_serve(message["slots"], message["suspended"], message["dials"], descriptors)
             case "give":
-                self._told_to_give(message["listens"], *descriptors)
+                self._told_to_give(message["endpoints"], *descriptors)
             case "take":
-                self._told_to_take(*descriptors)
+                self._told_to_take(*descriptors, dials=message["dials"])
+            case "dial":
+                self._dial()
             case "stop":
                 self.stop()
             case "ask":
@@ -111,6 +116,7 @@ class Worker:
                     "is": "ready",
                     "workers": config.workers,
                     "listens": listens,
+                    "endpoints": [(one.name, endpoint) for one in sockets for endpoint in one.endpoints],
                     "drain_timeout": patience,
                     "limits": limits,
                 }
@@ -122,17 +128,19 @@ class Worker:
         places = self._places[settings.name] = LinkedPlaces(self._link, settings.name)
         return places
 
-    def _told_to_serve(self, slots: list[int], suspended: list[str], descriptors: list[int]) -> None:
+    def _told_to_serve(self, slots: list[int], suspended: list[str], dials: bool, descriptors: list[int]) -> None:
         counts = iter(slots)
         rest = iter(descriptors)
         for one in self._server.sockets.values():
             one.inherit([[next(rest) for _ in range(next(counts))] for _ in one.settings.listens])
+            one.dials = dials and one.name not in suspended
         try:
             self._server.privilegedStartService()
             self._server.startService()
             for name in suspended:
                 if name in self._server.sockets:
                     self._server.sockets[name].suspend()
+                    self._server.sockets[name].dials = dials
         except Exception as error:
             self._link.send({"is": "wrong", "line": one_line(error)})
             return
@@ -141,12 +149,14 @@ class Worker:
                 os.close(each)
         self._link.send({"is": "serving"})
 
-    def _told_to_give(self, listens: list[tuple[str, str]], descriptor: int) -> None:
+    def _told_to_give(self, endpoints: list[tuple[str, str]], descriptor: int) -> None:
         taker = Link(self._reactor, socket.socket(fileno=descriptor), lambda *_: None)
         moving = []
         for one in self._server.sockets.values():
-            endpoints = [endpoint for name, endpoint in listens if name == one.name]
-            moving.append(one.handOver(endpoints, partial(_give, taker), self._givers))
+            theirs = [endpoint for name, endpoint in endpoints if name == one.name]
+            moving.append(one.handOver(theirs, partial(_give, taker), self._givers))
+            if one.dialler is not None:
+                one.admission.emptied().addCallback(self._over, taker, one.settings.name)
 
         def moved(counts: list[int]) -> None:
             count = sum(counts)
@@ -161,14 +171,33 @@ class Worker:
 
         gatherResults(moving).addCallback(moved)
 
-    def _told_to_take(self, descriptor: int) -> None:
-        link = Link(
-            self._reactor, socket.socket(fileno=descriptor), self._parcel_came, lambda: self._givers.discard(link)
-        )
+    def _over(self, _: object, taker: Link, name: str) -> None:
+        """A socket that connects has no connection any more: it has moved, or ended."""
+        # After its parcel, which is sent when the connection is gone from here.
+        self._reactor.callLater(0, taker.send, {"over": name})
+
+    def _told_to_take(self, descriptor: int, *, dials: bool = False) -> None:
+        def received(message: Message, descriptors: list[int]) -> None:
+            if "over" not in message:
+                self._parcel_came(message, *descriptors)
+            elif dials:
+                self._dial(message["over"])
+
+        def lost() -> None:
+            self._givers.discard(link)
+            if dials:
+                self._dial()
+
+        link = Link(self._reactor, socket.socket(fileno=descriptor), received, lost)
         self._givers.add(link)
 
-    def _parcel_came(self, message: Message, descriptors: list[int]) -> None:
-        (descriptor,) = descriptors
+    def _dial(self, only: str = "") -> None:
+        """Make the connections of sockets that connect; of the one with that name."""
+        for one in self._server.sockets.values():
+            if only in ("", one.name):
+                one.dial()
+
+    def _parcel_came(self, message: Message, descriptor: int) -> None:
         try:
             parcel: Parcel = pickle.loads(base64.b64decode(message["parcel"]))  # noqa: S301 - from another worker
         except Exception as error:

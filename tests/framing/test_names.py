@@ -127,7 +127,6 @@ WRONG = (
     ("eof:", "unexpected ''", "eof"),
     ("content-length:5", "unexpected '5'", "content-length"),
     ("json:lines", "unexpected 'lines'", "json"),
-
     ("envelope", "incomplete", ENVELOPES),
     ("envelope:<", COLONS, ENVELOPES),
     ("envelope:<:>:lrc:", COLONS, ENVELOPES),
@@ -212,9 +211,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual((framing.max_length, framing.on_bad_frame), (20, "skip"))
 
     def test_kinds_are_the_names_without_arguments(self) -> None:
-        kinds = (
-            "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope octets syslog length "
-        )
+        kinds = "raw windev standard buffered int8 int16 int32 netstring varint fixed envelope octets syslog length "
         kinds += "mbap tpkt digits eof lines mllp dle slip cobs content-length json"
         self.assertEqual(KINDS, tuple(kinds.split()))
 

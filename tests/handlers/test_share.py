@@ -611,6 +611,10 @@ class SettingTests(SynchronousTestCase):
         self.assertIn("handler: 'share:tcp:a:1': raw", self.refused(framing="raw", handler="share:tcp:a:1"))
         self.assertIn("framing: the handler is a share: raw", self.refused(framing="raw", handler="share:tcp:a:1,int8"))
 
+    def test_eof_has_one_answer_and_no_more(self) -> None:
+        line = "handler: 'share:tcp:a:1,eof': eof on the device's side: it carries one message in each direction"
+        self.assertIn(line, self.refused(framing="int8", handler="share:tcp:a:1,eof"))
+
     def test_a_share_that_leads_back_to_its_own_socket(self) -> None:
         self.assertIn("leads in a circle", self.refused(handler="share:tcp:localhost:7000"))
 

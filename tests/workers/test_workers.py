@@ -321,3 +321,40 @@ class StartTests(WorkerCase):
         (line,) = ended.stderr.splitlines()
         self.assertIn("--handler: 'shop:answer': cannot import shop: AssertionError", line)
         self.assertFalse((self.folder / "pid").exists())
+
+
+class DialOutTests(WorkerCase):
+    """A socket with `connect`, of which one process makes the connection."""
+
+    def scale(self, device: socket.socket) -> str:
+        host, port = device.getsockname()
+        handler = "tests.workers.test_workers:pid"
+        return f'[socket.scale]\nconnect = "tcp:{host}:{port}"\nframing = "int8"\nhandler = "{handler}"'
+
+    def talk(self, connection: socket.socket) -> int:
+        """The process that has the connection."""
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"\x01?")
+        return int(connection.recv(100)[1:])
+
+    def test_one_worker_connects_and_the_one_in_its_place_when_it_dies(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as device, ExitStack() as stack:
+            device.settimeout(PATIENCE)
+            server = self.start(self.scale(device), program='workers = 2\ndrain_timeout = "1s"', listen=0)
+            connection = stack.enter_context(device.accept()[0])
+            first = self.talk(connection)
+            os.kill(first, signal.SIGKILL)
+            connection = stack.enter_context(device.accept()[0])
+            second = self.talk(connection)
+            self.assertNotEqual(first, second)
+            # A reload: it goes on, in a new process.
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("from before the reload have ended")
+            self.assertNotEqual(self.talk(connection), second)
+            device.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                device.accept()
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(connection.recv(100), b"")
+            connection.close()
+            server.wait()

@@ -111,7 +111,7 @@ export class Socket {
       return port && !endpoint.includes(port) ? `${endpoint} (${about.addresses[at]})` : endpoint;
     });
     const rows = [
-      ["listens on", places.join(", ")],
+      [about.listens ? "listens on" : "connects to", places.join(", ")],
       ["framing", about.framing],
       ["answered by", about.answers],
       ...Object.entries(about.settings),
