@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sockserve.connection.factory import MessageFactory
     from sockserve.connection.failures import QueueFull, Refused
     from sockserve.connection.protocol import MessageProtocol
-    from sockserve.server.sockets import Server, SocketServer
+    from sockserve.server.server import Server
+    from sockserve.server.sockets import SocketServer
     from sockserve.service.running import run
 
 __version__ = "0.1.0"
@@ -60,7 +61,7 @@ _HOMES = {
     "MessageProtocol": "sockserve.connection.protocol",
     "QueueFull": "sockserve.connection.failures",
     "Refused": "sockserve.connection.failures",
-    "Server": "sockserve.server.sockets",
+    "Server": "sockserve.server.server",
     "SocketServer": "sockserve.server.sockets",
     "connect": "sockserve.client.connecting",
     "disconnect": "sockserve.client.connecting",

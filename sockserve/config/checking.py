@@ -28,8 +28,9 @@ from sockserve.limits.places import Places
 from sockserve.server.admin import ADMIN_ENDPOINT, TOKEN_FILE, Admin
 from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.endpoints import KINDS
+from sockserve.server.server import Server
 from sockserve.server.settings import SHARED_SETTINGS, SOCKET_SETTINGS, SocketSettings
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.sockets import SocketServer
 from sockserve.text import one_line, shown
 
 LogFormat = Literal["text", "json"]

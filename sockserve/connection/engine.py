@@ -32,7 +32,7 @@ from sockserve.limits.events import BadFrame, LimitEvent
 from sockserve.limits.memory import OBJECT
 from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.limits.totals import Traffic
-from sockserve.sockets import detach, read_now
+from sockserve.sockets import read_now
 from sockserve.text import printable, reason_of
 from sockserve.tls.foreign import agreed, handshaking, peer_certificate
 from sockserve.tls.starting import begin, session_for
@@ -104,19 +104,21 @@ class Engine:
     limit: the name of the first limit that has ended it; "": none has.
     pauses: how often reading was paused to hold the peer up.
     skipped: bad frames skipped in this read.
+    established: when its first message came, in seconds since the epoch; 0: it has not yet.
+    early: bytes that came before the start: a lower layer had read them together with its own.
     """
 
     __slots__ = (
         "_closing",
-        "_early",
-        "_established",
         "_holds",
         "_local",
         "_reading",
         "_watched",
         "bytes_received",
         "bytes_sent",
+        "early",
         "encoder",
+        "established",
         "id",
         "limit",
         "loss",
@@ -146,14 +148,12 @@ class Engine:
         self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
         self.since = time.time()
-        # 0: not yet.
-        self._established = 0.0
+        self.established = 0.0
         self._local = transports.local_of(transport)
         # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
         self._reading = True
-        # Bytes that came before the start: a lower layer had read them together with its own.
-        self._early = b""
+        self.early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
         self.receiving = Receiving(framing, receiver, transport, self.bad_frame)
@@ -269,7 +269,7 @@ class Engine:
             certificate=peer_certificate(transport),
             tls=agreed(transport),
             connected=datetime.fromtimestamp(self.since, UTC),
-            established=datetime.fromtimestamp(self._established, UTC) if self._established else None,
+            established=datetime.fromtimestamp(self.established, UTC) if self.established else None,
             messages_received=self.receiving.count,
             messages_sent=self.encoder.count,
             bytes_received=self.bytes_received,
@@ -299,8 +299,8 @@ class Engine:
             self.start()
 
     def _continue(self, carried: Carried) -> None:
-        self.since, self._established = carried.since, carried.established
-        self._early = carried.unread
+        self.since, self.established = carried.since, carried.established
+        self.early = carried.unread
         self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
         self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
         if carried.started:
@@ -346,8 +346,8 @@ class Engine:
         if options.tcp_keepalive or options.tcp_user_timeout:
             transports.watch_line(self.transport, options.tcp_keepalive, options.tcp_user_timeout)
         self._call(self.receiver._connectionStarted)
-        if self._early:
-            early, self._early = self._early, b""
+        if self.early:
+            early, self.early = self.early, b""
             self.data_received(early)
 
     # Events from the transport.
@@ -383,7 +383,7 @@ class Engine:
         if state.incoming is _ENDING:
             return False
         if state.incoming is Incoming.WAITING:
-            self._early += data
+            self.early += data
             return True
         self.bytes_received += len(data)
         state.discarded += len(data)
@@ -436,12 +436,29 @@ class Engine:
             if self._closing is not None:
                 self._closing.over()
             self.sending.wake()
-        if options.memory is not None:
-            options.memory.leave(self)
-        if started:
-            self._call(self.receiver._connectionOver)
+        self._leave(started)
         if options.gate is not None:
             options.gate.leave(self)
+
+    def moved(self) -> None:
+        """It goes on elsewhere: here it is over, and the program is not told. See sockserve.connection.handover."""
+        started = self.started
+        self.unwatch()
+        self.state.moved()
+        self.receiving.drop()
+        self.encoder.close()
+        self.sending.wake()
+        if self._closing is not None:
+            self._closing.over()
+        self._leave(started)
+        if self.options.gate is not None:
+            self.options.gate.go(self)
+
+    def _leave(self, started: bool) -> None:
+        if self.options.memory is not None:
+            self.options.memory.leave(self)
+        if started:
+            self._call(self.receiver._connectionOver)
 
     # Receiving.
 
@@ -481,7 +498,7 @@ class Engine:
 
     def establish(self) -> None:
         """The first message is about to be delivered."""
-        self._established = time.time()
+        self.established = time.time()
         if self.options.gate is not None:
             self.options.gate.established(self)
 
@@ -687,70 +704,6 @@ class Engine:
         self.sending.wake()
         self.unwatch()
 
-    # Going on elsewhere; see sockserve.connection.handover.
-
-    @property
-    def can_move(self) -> bool:
-        """Whether it can ever: neither its handler nor its transport keeps anything for it."""
-        kept = self.started and type(self.receiver).__dict__.get("keepsState", True)
-        return not kept and transports.is_plain(self.transport, self.receiver)
-
-    @property
-    def family(self) -> int:
-        """Of its socket's address."""
-        return int(self.transport.socket.family)
-
-    def give(self) -> Carried | None:
-        """What it takes along, when it goes on elsewhere; nothing has changed yet. None: that cannot be told now.
-
-        Hold its reading first: it moves between two messages, with nothing owed to the peer.
-        """
-        state, receiving = self.state, self.receiving
-        if state.wire is not Wire.OPEN or not transports.can_move(self.transport):
-            return None
-        if self.started:
-            if state.incoming is not _OPEN or state.sending_ended or receiving.running or not receiving.held:
-                return None
-            if self.queued or self.receiver.keptBytes or len(self._holds) > 1:
-                return None
-            unread = receiving.rewind()
-            if unread is None:
-                return None
-        else:
-            unread = self._early
-        return Carried(
-            started=self.started,
-            framing=receiving.framing,
-            sending=self.encoder.framing,
-            unread=unread,
-            since=self.since,
-            established=self._established,
-            messages_received=receiving.count,
-            messages_sent=self.encoder.count,
-            bytes_received=self.bytes_received - (len(unread) if self.started else 0),
-            bytes_sent=self.bytes_sent,
-            proxy=getattr(self.transport, "proxy", None),
-        )
-
-    def go(self) -> int:
-        """Give up the connection right after `give`; returns its descriptor. Here it is over, and nobody is told."""
-        descriptor = detach(self.transport)
-        started = self.started
-        self.unwatch()
-        self.state.moved()
-        self.receiving.drop()
-        self.encoder.close()
-        self.sending.wake()
-        if self._closing is not None:
-            self._closing.over()
-        if self.options.memory is not None:
-            self.options.memory.leave(self)
-        if started:
-            self._call(self.receiver._connectionOver)
-        if self.options.gate is not None:
-            self.options.gate.go(self)
-        return descriptor
-
     # What limits it; see sockserve.limits and sockserve.connection.closing.
 
     @property
@@ -782,7 +735,7 @@ class Engine:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
         footprint = transports.footprint(self.transport, shares=self.sending.shares)
         if not self.started:
-            return len(self._early) + footprint
+            return len(self.early) + footprint
         return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes
 
     def grow(self, count: int) -> None:
@@ -863,7 +816,7 @@ class Engine:
             self.abort()
             self._call(self.receiver._dropKept)
         else:
-            self._early = b""
+            self.early = b""
             transports.abort(self.transport)
 
     def warn(self, kind: str, text: str, event_name: str = "sockserve.frame.bad") -> None:

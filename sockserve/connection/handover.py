@@ -1,7 +1,7 @@
 """A connection that goes on elsewhere: in another process, or with another factory of this one.
 
 Between two messages, with nothing owed to the peer, a connection is a descriptor and what is written here.
-`Engine.give` takes it apart, and `take` puts it together again. The peer notices nothing.
+`give` and `go` take it apart, and `take` puts it together again. The peer notices nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory, Protocol
 
+from sockserve.connection import transports
+from sockserve.connection.state import Incoming, Wire
+from sockserve.sockets import detach
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory
 
+    from sockserve.connection.engine import Engine
     from sockserve.framing import Framing
     from sockserve.proxy.layer import ProxyInfo
 
@@ -43,6 +48,54 @@ class Carried:
     bytes_received: int
     bytes_sent: int
     proxy: ProxyInfo | None
+
+
+def can_move(connection: Engine) -> bool:
+    """Whether it can ever: neither its handler nor its transport keeps anything for it."""
+    receiver, transport = connection.receiver, connection.transport
+    kept = connection.started and type(receiver).__dict__.get("keepsState", True)
+    return not kept and transports.is_plain(transport, receiver)
+
+
+def give(connection: Engine) -> Carried | None:
+    """What it takes along, when it goes on elsewhere; nothing has changed yet. None: that cannot be told now.
+
+    Hold its reading first: it moves between two messages, with nothing owed to the peer.
+    """
+    state, receiving = connection.state, connection.receiving
+    if state.wire is not Wire.OPEN or not transports.can_move(connection.transport):
+        return None
+    started = connection.started
+    if started:
+        if state.incoming is not Incoming.OPEN or state.sending_ended or receiving.running or not receiving.held:
+            return None
+        if connection.owing or len(connection.holds) > 1:
+            return None
+        unread = receiving.rewind()
+        if unread is None:
+            return None
+    else:
+        unread = connection.early
+    return Carried(
+        started=started,
+        framing=receiving.framing,
+        sending=connection.encoder.framing,
+        unread=unread,
+        since=connection.since,
+        established=connection.established,
+        messages_received=receiving.count,
+        messages_sent=connection.encoder.count,
+        bytes_received=connection.bytes_received - (len(unread) if started else 0),
+        bytes_sent=connection.bytes_sent,
+        proxy=getattr(connection.transport, "proxy", None),
+    )
+
+
+def go(connection: Engine) -> int:
+    """Give up the connection right after `give`; returns its descriptor. Here it is over, and nobody is told."""
+    descriptor = detach(connection.transport)
+    connection.moved()
+    return descriptor
 
 
 def take(

@@ -34,7 +34,8 @@ from sockserve.handlers.function import Answering
 from sockserve.handlers.share import Asker
 from sockserve.limits.memory import budget_of
 from sockserve.server import description
-from sockserve.server.sockets import Server, SocketServer, State
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer, State
 from sockserve.tls.foreign import agreed
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from sockserve.connection.handover import Carried
+from sockserve.connection.handover import Carried, can_move, give, go
 from sockserve.connection.state import Incoming, Wire
 from sockserve.server.draining import QUIET
 
@@ -119,7 +120,7 @@ class Handover:
             del self._staying[connection]
         inside = set()
         for connection in here - self._staying.keys() - self._moving:
-            if connection.receiving.inside and connection.can_move:
+            if connection.receiving.inside and can_move(connection):
                 # It is read from, until that frame is over.
                 inside.add(connection)
             else:
@@ -145,7 +146,7 @@ class Handover:
             self._pause = min(2 * self._pause, _LONGEST_LOOK)
 
     def _meet(self, connection: Engine) -> None:
-        if connection.can_move and _factory(connection) in self._endpoints:
+        if can_move(connection) and _factory(connection) in self._endpoints:
             connection.hold_reading(_REASON)
             self._moving.add(connection)
         else:
@@ -174,13 +175,14 @@ class Handover:
             # It is ending by itself.
             self._stay(connection)
             return
-        carried = connection.give()
+        carried = give(connection)
         if carried is None:
             return
         endpoint, place = self._endpoints[_factory(connection)], self._admission.place_of(connection)
-        parcel = Parcel(self._name, endpoint, connection.family, carried, place)
+        family = int(connection.transport.socket.family)
+        parcel = Parcel(self._name, endpoint, family, carried, place)
         try:
-            self._give(parcel, connection.go)
+            self._give(parcel, partial(go, connection))
         except Exception as error:
             log.warn(
                 "{peer}: it cannot move: {error}",

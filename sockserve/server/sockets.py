@@ -1,4 +1,4 @@
-"""Named sockets as Twisted services, and the set of them."""
+"""Named sockets as Twisted services."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
 
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
-from twisted.internet.tcp import Port
 from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
 
 from sockserve.addresses import Network, address_attributes
 from sockserve.connection.channel import Channel
@@ -31,7 +29,6 @@ from sockserve.handlers.shared import SharedRelay
 from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
 from sockserve.limits.arrivals import Arrivals
-from sockserve.limits.descriptors import Ports
 from sockserve.limits.events import Events, LimitEvent
 from sockserve.limits.events import log as connection_log
 from sockserve.limits.flood import FloodGuard
@@ -39,11 +36,9 @@ from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.limits.places import Places, SharedAdmission
 from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.redis.commands import Unavailable
-from sockserve.server.conflicts import check_addresses, check_circles
 from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
-from sockserve.server.inherited import InheritedDatagramEndpoint, InheritedEndpoint, TakenEndpoint
-from sockserve.server.listening import log_listening
+from sockserve.server.listeners import Listener, Listeners
 from sockserve.server.settings import SocketSettings
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
@@ -57,10 +52,9 @@ if TYPE_CHECKING:
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
     from sockserve.redis.address import RedisAddress
-    from sockserve.server.endpoints import Opening
     from sockserve.tls.certificates import Certificates
 
-__all__ = ["Listen", "Server", "SocketServer"]
+__all__ = ["Listen", "SocketServer"]
 
 log = Logger()
 
@@ -160,7 +154,8 @@ class SocketServer(Service):
         self._reactor = cast("IReactorTime", reactor)
         self._memory = budget_of(reactor) if memory is None else memory
         self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
-        self._ports = Ports(name, self._reactor)
+        self._listen = Listeners(name, self._reactor, self._layers)
+        self._ports = self._listen.ports
         gate = Admission if places is None else partial(SharedAdmission, places=places, name=str(os.getpid()))
         self._admission: Admission[Engine] = gate(
             settings.max_connections,
@@ -173,7 +168,6 @@ class SocketServer(Service):
         self.events = Events(self._lines)
         self._arrivals = Arrivals(self._memory, self._admission.peers)
         self.closings = self.events.counts
-        self._opening: list[Deferred[None]] = []
         # The connections whose end is in the log although the peer has not closed them yet.
         self._told: set[int] = set()
         self.durations = Durations()
@@ -185,13 +179,6 @@ class SocketServer(Service):
             if shared is None
             else shared.client
         )
-        # Each endpoint, with its factory and the certificates of its TLS.
-        self._listen: list[tuple[Any, MessageFactory | DatagramSocket, Certificates | None]] = []
-        self._inherits = False
-        self._prepared = False
-        # The open port of each factory; and the factories of those that another socket has now.
-        self._openedBy: dict[object, IListeningPort] = {}
-        self._released: list[IProtocolFactory] = []
         self._handover: Handover | None = None
         # The endpoint of each factory, as it was given.
         self._endpoints: dict[MessageFactory, str] = {}
@@ -199,7 +186,7 @@ class SocketServer(Service):
         for each in settings.listens:
             endpoint = each.opening.make(reactor)
             if isinstance(endpoint, DatagramEndpoint):
-                self._listen.append((endpoint, self._datagrams(each.framing), None))
+                self._listen.add(Listener(each.opening, endpoint, self._datagrams(each.framing), None))
                 continue
             factory = MessageFactory(
                 each.framing,
@@ -212,7 +199,8 @@ class SocketServer(Service):
                 events=self.events,
             )
             self._endpoints[factory] = str(each.opening.endpoint)
-            self._listen.append((endpoint, factory, each.opening.certificates or settings.certificates))
+            certificates = each.opening.certificates or settings.certificates
+            self._listen.add(Listener(each.opening, endpoint, factory, certificates))
 
     @property
     def state(self) -> State:
@@ -233,7 +221,7 @@ class SocketServer(Service):
     @property
     def datagrams(self) -> list[DatagramSocket]:
         """Those of its endpoints that take datagrams."""
-        return [*{each: None for _, each, _ in self._listen if isinstance(each, DatagramSocket)}]
+        return [*{each.factory: None for each in self._listen if isinstance(each.factory, DatagramSocket)}]
 
     @property
     def memory(self) -> MemoryBudget:
@@ -249,7 +237,7 @@ class SocketServer(Service):
     @property
     def expires(self) -> float | None:
         """When the first of its certificates expires, in seconds since the epoch; None: it has none."""
-        ends = [each.expires for _, _, each in self._listen if each is not None]
+        ends = [each.certificates.expires for each in self._listen if each.certificates is not None]
         return min((end for end in ends if end is not None), default=None)
 
     @property
@@ -277,50 +265,16 @@ class SocketServer(Service):
 
         descriptors: any number for each endpoint, in the order of `settings.listens`. They stay open.
         """
-        listen = []
-        for numbers, (_, factory, certificates) in zip(descriptors, self._listen, strict=True):
-            datagrams = isinstance(factory, DatagramSocket)
-            for number in numbers:
-                endpoint = (InheritedDatagramEndpoint if datagrams else InheritedEndpoint)(self._reactor, number)
-                listen.append((endpoint, factory, certificates))
-        self._listen = listen
-        self._inherits = True
+        self._listen.inherit(descriptors)
 
-    def _takePorts(self, others: Iterable[SocketServer], claimed: set[IListeningPort]) -> None:
+    def takePorts(self, others: Iterable[SocketServer], claimed: set[IListeningPort]) -> None:
         """Listen, from the start, with the open ports of these sockets, where the address is the same.
 
         Those accept nothing there from then on. Let their connections move (`handOver`), and stop them.
 
         claimed: ports that are not to be taken; those that are, are added.
         """
-        for number, each in enumerate(self.settings.listens):
-            for other in others:
-                if each.opening.address is None and other.settings.name != self.settings.name:
-                    # Port 0: another one's is another port.
-                    continue
-                port = other._portAt(each.opening, claimed)
-                if port is not None:
-                    claimed.add(port)
-                    _, factory, certificates = self._listen[number]
-                    self._listen[number] = (TakenEndpoint(partial(other._release, port)), factory, certificates)
-                    break
-
-    def _portAt(self, opening: Opening, claimed: Collection[IListeningPort]) -> IListeningPort | None:
-        """The open port with that address, unless it is one of those."""
-        wanted = opening.address or opening.endpoint
-        for each, (_, factory, _) in zip(self.settings.listens, self._listen, strict=True):
-            port = self._openedBy.get(factory)
-            if (each.opening.address or each.opening.endpoint) == wanted and port is not None and port not in claimed:
-                return port
-        return None
-
-    def _release(self, port: IListeningPort) -> IListeningPort:
-        """Give up an open port."""
-        self._ports.release(port)
-        # Their PROXY headers and handshakes go on; see stopService.
-        if isinstance(port, Port):
-            self._released.append(cast("IProtocolFactory", port.factory))
-        return port
+        self._listen.take([(other.settings.name, other._listen) for other in others], claimed)
 
     def handOver(self, endpoints: Collection[str], give: Give, coming: Sized = ()) -> Deferred[int]:
         """Accept nothing more, and let the connections move to another socket that has taken the place of this one.
@@ -380,45 +334,20 @@ class SocketServer(Service):
         super().privilegedStartService()
         self._admission.open()
         self.closings.clear()
-        self._openPorts()
-        for entry in self._listen:
-            if isinstance(entry[0], TakenEndpoint):
-                self._open(*entry)
+        self.openPorts()
+        self._listen.open()
 
-    def _openPorts(self) -> None:
+    def openPorts(self) -> None:
         """Do what can fail, before the start: ask Redis, and open the endpoints.
 
         Those that are taken from other sockets are taken at the start.
         """
-        if self._prepared:
-            return
-        if self.relay is not None:
+        if self.relay is not None and not self._listen.prepared:
             self._begin(self.relay)
-        self._prepared = True
-        for entry in self._listen:
-            if not isinstance(entry[0], TakenEndpoint):
-                self._open(*entry)
-
-    def _open(
-        self,
-        endpoint: Any,  # noqa: ANN401 - of streams, or of datagrams
-        factory: MessageFactory | DatagramSocket,
-        certificates: Certificates | None,
-    ) -> None:
-        layered = self._layers(factory, certificates) if isinstance(factory, MessageFactory) else factory
-        opening: Deferred[IListeningPort] = endpoint.listen(layered)
-        if opening.called and isinstance(opening.result, Failure):
-            failure = opening.result
-            opening.addErrback(lambda _: None)
-            failure.raiseException()
-        self._opening.append(
-            opening.addCallbacks(
-                self._opened, self._failed, callbackArgs=(factory, isinstance(endpoint, TakenEndpoint))
-            )
-        )
+        self._listen.prepare()
 
     def startService(self) -> None:
-        if not self._opening:
+        if not self._listen.opened:
             self.privilegedStartService()
         super().startService()
         if self.relay is not None:
@@ -432,15 +361,7 @@ class SocketServer(Service):
         if self._handover is not None:
             # What moved now would come to a socket that stops too.
             self._handover.stop()
-        for opening in self._opening:
-            opening.cancel()
-        self._opening.clear()
-        self._prepared = False
-        closed = DeferredList([maybeDeferred(port.stopListening) for port in self._ports.close()])
-        self._openedBy.clear()
-        while self._released:
-            self._released.pop().doStop()
-        return closed.addCallback(self._drain).addCallback(self._disconnect).addCallback(self._stopped)
+        return self._listen.close().addCallback(self._drain).addCallback(self._disconnect).addCallback(self._stopped)
 
     def _drain(self, _: object) -> Deferred[None]:
         return Deferred.fromCoroutine(self._finish(cast("float", self.settings.drain_timeout)))
@@ -574,24 +495,6 @@ class SocketServer(Service):
         attributes = {"sockserve.socket": self.settings.name, **address_attributes(peer)}
         self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text, attributes))
 
-    def _opened(self, port: IListeningPort, factory: object, taken: bool) -> None:
-        self._ports.add(port)
-        self._openedBy[factory] = port
-        if self._inherits or taken:
-            # Whoever has opened it has said so.
-            return
-        log_listening(self.settings.name, port.getHost())
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            log.failure(
-                "{name} cannot listen",
-                failure,
-                name=self.settings.name,
-                event_name="sockserve.socket.failed",
-                attributes={"sockserve.socket": self.settings.name},
-            )
-
 
 SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
 """The names of SocketServer's arguments."""
@@ -601,87 +504,3 @@ SocketServer.__signature__ = signature(SocketArguments)  # type: ignore[attr-def
 
 def _channel(connection: Engine) -> Channel:
     return Channel(cast("MessageProtocol", connection.receiver))
-
-
-class Server(MultiService):
-    """Any number of named sockets.
-
-    sockets: by name. `name in server.sockets` is what SocketExist does in WINDEV.
-    before: those that others have replaced, whose counts go on; some may have connections still.
-    """
-
-    def __init__(self, sockets: Iterable[SocketServer] = ()) -> None:
-        super().__init__()
-        self.sockets: dict[str, SocketServer] = {}
-        self.before: list[SocketServer] = []
-        for socket in sockets:
-            self.add(socket)
-
-    @property
-    def clean(self) -> bool:
-        """Whether no connection was aborted because of drain_timeout."""
-        return all(socket.clean for socket in self.sockets.values())
-
-    def add(self, socket: SocketServer) -> None:
-        """Add one; it starts now if the server is running. Raises ValueError if its name or an address is taken."""
-        name = str(socket.name)
-        if name in self.sockets:
-            raise ValueError(f"there is already a socket named {name!r}")
-        together = [one.settings for one in (*self.sockets.values(), socket)]
-        check_addresses(together, lambda _: "listen")
-        check_circles(together, lambda _: "handler")
-        self.sockets[name] = socket
-        try:
-            socket.setServiceParent(self)
-        except Exception:
-            self.remove(name)
-            raise
-
-    def replace(self, sockets: Iterable[SocketServer]) -> Deferred[None]:
-        """Serve these from now on, in place of those that there are; one that is there already is not touched.
-
-        A port with the same address stays open, and connections that can move go on in the socket that has the name of
-        theirs. Raises what starting one raises, and then nothing has changed. Fires when nothing is left of the others.
-        """
-        new = {each.settings.name: each for each in sockets}
-        old = [each for each in self.sockets.values() if each is not new.get(each.settings.name)]
-        added = [each for each in new.values() if each not in self.sockets.values()]
-        claimed: set[IListeningPort] = set()
-        for each in added:
-            each._takePorts(old, claimed)
-        try:
-            for each in added:
-                each._openPorts()
-        except Exception:
-            for each in added:
-                each.stopService()
-            raise
-        self.sockets = new
-        for each in old:
-            # A parent has one child of a name.
-            del self.namedServices[each.settings.name]
-            each.name = None
-            self.before.append(each)
-        for each in added:
-            each.setServiceParent(self)
-            if any(other.settings.name == each.settings.name and other._ports.suspended for other in old):
-                each.suspend()
-        return DeferredList([self._leave(each) for each in old]).addCallback(lambda _: None)
-
-    def _leave(self, old: SocketServer) -> Deferred[None]:
-        """Let the connections of a socket that is not wanted any more move, and stop it."""
-        new = self.sockets.get(old.settings.name)
-        endpoints = [] if new is None else [str(each.opening.endpoint) for each in new.settings.listens]
-
-        def give(parcel: Parcel, go: Callable[[], int]) -> None:
-            # Perhaps that one has been replaced in the meantime.
-            now = self.sockets.get(parcel.socket)
-            if now is None or parcel.endpoint not in now._endpoints.values():
-                raise ConnectionError("its endpoint is not there any more")
-            now.take(parcel, go())
-
-        return old.handOver(endpoints, give).addCallback(lambda _: maybeDeferred(old.disownServiceParent))
-
-    def remove(self, name: str) -> Deferred[None]:
-        """Stop and forget the socket with that name. Fires when it is drained. Raises KeyError."""
-        return maybeDeferred(self.sockets.pop(name).disownServiceParent)

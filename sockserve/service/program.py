@@ -15,7 +15,7 @@ from twisted.python.components import Componentized
 from sockserve import __version__
 from sockserve.fields import SettingError
 from sockserve.framing import compiled
-from sockserve.server.sockets import Server
+from sockserve.server.server import Server
 from sockserve.service.failing import StartError, say
 from sockserve.service.signals import SignalHandler
 from sockserve.workers.ports import PortError

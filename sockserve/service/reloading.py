@@ -16,7 +16,8 @@ from twisted.logger import Logger
 
 from sockserve.config.checking import Config, ConfigError
 from sockserve.fields import SettingError
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from sockserve.text import one_line, typed_reason
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from twisted.logger import globalLogBeginner
 from sockserve.config.checking import PROGRAM_SETTINGS, LogFormat
 from sockserve.server.admin import Admin
 from sockserve.server.figures import answer
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from sockserve.service.clock import make_steady
 from sockserve.service.failing import say
 from sockserve.service.logs import observer

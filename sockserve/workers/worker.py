@@ -31,7 +31,7 @@ from zope.interface import implementer
 from sockserve.config.checking import Config, ConfigError
 from sockserve.server.figures import answer
 from sockserve.server.handover import Parcel
-from sockserve.server.sockets import Server
+from sockserve.server.server import Server
 from sockserve.text import one_line, typed_reason
 from sockserve.workers.events import to_message
 from sockserve.workers.link import Link, Message

@@ -24,7 +24,8 @@ from sockserve.connection.channel import Channel
 from sockserve.server.admin import Admin
 from sockserve.server.endpoints import opening
 from sockserve.server.figures import answer, merge
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
 TOKEN = "a-token-of-the-tests"

@@ -24,13 +24,16 @@ from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
+from sockserve.framing.errors import FramingError
 from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
+from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
+from tests.support.cases import EXAMPLES
 from tests.support.sockets import LOCAL, SocketCase, turn
 
 
@@ -210,6 +213,55 @@ class CannotCrossTests(SynchronousTestCase):
             self.assertEqual(bridge.far.value(), b"a\r\nb\r\n")
             self.assertEqual(len(lines), 1)
             self.assertFalse(bridge.near.disconnecting)
+
+
+# Something for each kind of framing: text, no bytes, bytes that are delimiters and marks elsewhere, and whole frames of
+# the framings whose header belongs to the message.
+MESSAGES = (
+    b"Hello World",
+    b"",
+    b"a\r\nb",
+    b"a\nb",
+    b"\x00<END><EOF>\x00",
+    b"\x02a\x03\x10\xc0\xdb\x0b\x1c\r",
+    b'{"weight": [1, 2]}',
+    b"\x00\x01\x00\x00\x00\x06\x11\x03\x00\x6b\x00\x03",
+    b"\x03\x00\x00\x08\x02\xf0\x80a",
+    bytes(range(256)) * 2,
+)
+
+
+def can_carry(framing: Framing, message: bytes) -> bool:
+    try:
+        framing.encode(message)
+    except FramingError:
+        return False
+    return True
+
+
+class PairTests(SynchronousTestCase):
+    """Every framing to every other: a message arrives as it was, or is refused with one line, and nothing beside.
+
+    From raw, a message is what a read brings.
+    """
+
+    def test_what_crosses_and_what_does_not(self) -> None:
+        for (source, target), message in itertools.product(itertools.product(EXAMPLES.values(), repeat=2), MESSAGES):
+            framing, to = parse(source, on_bad_frame="skip"), parse(target)
+            if not can_carry(framing, message) or source.startswith("raw"):
+                continue
+            case = f"{message!r} from {source} to {target}"
+            bridge = Bridge(framing, to).reach()
+            with capturedLogs() as events:
+                bridge.client.dataReceived(framing.encode(message))
+                bridge.client.readConnectionLost()
+            lines = [formatEvent(event) for event in events]
+            if can_carry(to, message):
+                self.assertEqual((bridge.far.value(), lines), (to.encode(message), []), case)
+            else:
+                (line,) = lines
+                self.assertEqual(bridge.far.value(), b"", case)
+                self.assertIn("cannot cross to scale 192.0.2.7:4711: ", line, case)
 
 
 LARGE = bytes(range(256)) * 1200
@@ -519,9 +571,9 @@ class SocketTests(SocketCase):
     async def test_a_drain_that_ends_while_the_target_is_being_connected_makes_no_noise(self) -> None:
         never = Memory()
         server = SocketServer("scale", LOCAL, "windev", drain_timeout=0.05)
-        for _, factory, _ in server._listen:
-            assert isinstance(factory, MessageFactory)
-            factory._make = Forward(never, None, "tcp:never:1").client
+        for listener in server._listen:
+            assert isinstance(listener.factory, MessageFactory)
+            listener.factory._make = Forward(never, None, "tcp:never:1").client
         self.serve(server)
         client = await self.client(server)
         while not server.channels:

@@ -24,8 +24,9 @@ from sockserve.handlers.durations import Durations
 from sockserve.handlers.names import as_handler
 from sockserve.handlers.share import Asker, Share
 from sockserve.limits.memory import MemoryBudget
+from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
-from sockserve.server.sockets import Listen, Server, SocketServer
+from sockserve.server.sockets import Listen, SocketServer
 from tests.support.authority import Authority
 from tests.support.processes import PIPE, Process
 from tests.support.sockets import LOCAL, Client, SocketCase, turn

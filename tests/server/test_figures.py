@@ -21,7 +21,8 @@ from sockserve.handlers.function import Answering
 from sockserve.limits.admission import Admission
 from sockserve.limits.events import Events
 from sockserve.server.figures import answer, merge, remains
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import Recorder
 from tests.support.authority import Authority
 from tests.support.sockets import LOCAL, Client, SocketCase, turn

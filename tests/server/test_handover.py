@@ -18,7 +18,8 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.handlers.echo import Echo
 from sockserve.server.handover import Parcel
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
 

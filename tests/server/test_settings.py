@@ -24,8 +24,9 @@ from sockserve.framing import parse
 from sockserve.framing.decimal import Windev
 from sockserve.framing.delimited import Standard
 from sockserve.limits.memory import MemoryBudget
+from sockserve.server.server import Server
 from sockserve.server.settings import SOCKET_SETTINGS, SocketSettings
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.sockets import SocketServer
 from sockserve.server.values import Listen
 from sockserve.service.options import SETTINGS, Options
 from sockserve.tls.certificates import TLSConfig

@@ -19,7 +19,8 @@ from zope.interface import implementer
 from sockserve.connection.channel import Channel, ChannelClosed
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.server.sockets import Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
 

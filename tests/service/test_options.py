@@ -22,8 +22,8 @@ from sockserve.connection.channel import Channel
 from sockserve.connection.factory import MessageFactory
 from sockserve.framing import NAMES, parse
 from sockserve.server.endpoints import DEFAULT_LISTEN
+from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
-from sockserve.server.sockets import Server
 from sockserve.service.options import Options, makeService
 from tests.support import twistd
 from tests.support.twistd import failing, running

@@ -38,7 +38,8 @@ from sockserve.handlers.echo import Echo
 from sockserve.proxy.header import ClientTLS, Header
 from sockserve.proxy.layer import ProxyInfo
 from sockserve.proxy.parsing import parse as parse_header
-from sockserve.server.sockets import Listen, Server, SocketServer
+from sockserve.server.server import Server
+from sockserve.server.sockets import Listen, SocketServer
 from sockserve.text import parse_duration, parse_size
 from sockserve.tls.x509 import Certificate
 

@@ -945,7 +945,8 @@ class ReloadTests(TLSCase):
         ):
             self.authority.issue("first", file)
             server = self.serve(SocketServer("orders", endpoint, tls=config))
-            [(_, _, certificates)] = server._listen
+            [listener] = server._listen
+            certificates = listener.certificates
             assert certificates is not None
             clock = Clock()
             certificates._seconds = clock.seconds
