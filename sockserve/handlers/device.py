@@ -65,6 +65,8 @@ class Device:
         self._factory = MessageFactory(framing, self._protocol)
         self._listener = listener
         self._wanted = False
+        # The protocol that the endpoint was given last.
+        self._made: DeviceProtocol
         # At most one of these three is there.
         self._connecting: Deferred[IProtocol] | None = None
         self._pause: IDelayedCall | None = None
@@ -110,7 +112,8 @@ class Device:
     def send(self, message: bytes) -> None:
         """Raises FramingError for a message that its framing cannot carry."""
         assert self._current is not None
-        self._current.sendMessage(message)
+        # Whatever waits there: the next one is sent when this one is answered.
+        self._current._engine.encoder.answer_all([message])
 
     def drop(self) -> None:
         """Abort the connection, so that nothing more comes from it, and make another."""
@@ -144,7 +147,7 @@ class Device:
         self._listener.lost(reason)
 
     def _protocol(self) -> DeviceProtocol:
-        protocol = DeviceProtocol(self)
+        self._made = protocol = DeviceProtocol(self)
         protocol.options = self._options
         return protocol
 
@@ -161,9 +164,10 @@ class Device:
         pause = min(_SHORTEST * 2.0 ** min(failed - 1, 10), _LONGEST) if failed > 0 else 0.0
         self._pause = self._options.clock.callLater(pause, self._dial)
 
-    def _connected(self, protocol: object) -> None:
+    def _connected(self, _: object) -> None:
+        # An endpoint may give a wrapper of it.
+        protocol = self._made
         self._connecting = None
-        assert isinstance(protocol, DeviceProtocol)
         if not self._wanted:
             # Some endpoints cannot be cancelled.
             protocol.abortConnection()

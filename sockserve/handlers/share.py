@@ -172,14 +172,16 @@ class Share:
             request = asker.take()
             if asker.waiting:
                 self._turns[asker] = self._clock.seconds()
+            # First: when memory is short, the client may leave while this is sent.
+            self._asked = _Asked(asker, clock())
             try:
                 self._device.send(request)
             except FramingError as error:
+                self._asked = None
                 asker.refuse(error)
                 continue
             self._durations.called += 1
             self._durations.waited += 1
-            self._asked = _Asked(asker, clock())
             self._deadline = self._clock.callLater(self._timeout, self._unanswered)
         self._choosing = False
 

@@ -27,6 +27,8 @@ from sockserve.limits.memory import MemoryBudget
 from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
 from sockserve.server.sockets import Listen, SocketServer
+from tests.connection.test_protocol import CountingTransport, connect
+from tests.handlers.test_forward import Memory
 from tests.support.authority import Authority
 from tests.support.processes import PIPE, Process
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
@@ -586,6 +588,26 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(pauses, [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0])
         share.stop()
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class WrappedTests(SynchronousTestCase):
+    def test_an_endpoint_may_give_a_wrapper(self) -> None:
+        endpoint = Memory()
+        options = ConnectionOptions(reactor=Clock(), socket="scale")
+        share = Share(
+            endpoint, parse("int8"), "tcp:a:1", options, max_pending=1, answer_timeout=1, durations=Durations()
+        )
+        share.start()
+        device, transport = endpoint.factory.buildProtocol(None), CountingTransport()
+        device.makeConnection(transport)
+        endpoint.connecting.callback(object())
+        asker = share.client()
+        asker.framing = "int8"
+        _, near = connect(asker)
+        asker.dataReceived(b"\x01a")
+        self.assertEqual(transport.value(), b"\x01a")
+        device.dataReceived(b"\x01A")
+        self.assertEqual(near.value(), b"\x01A")
 
 
 class SettingTests(SynchronousTestCase):

@@ -74,7 +74,7 @@ class Needy(MessageProtocol):
 OWN = Standard(b";", max_length=20)
 
 COUNTS = ("max_pending", "max_connections", "max_connections_per_peer")
-TIMES = ("close_timeout", "handshake_timeout", "drain_timeout")
+TIMES = ("close_timeout", "handshake_timeout", "answer_timeout", "drain_timeout")
 TIMES_OR_NEVER = ("idle_timeout", "frame_timeout")
 FLAGS = ("threads", "proxy_protocol", "log_traffic")
 NETWORKS = ("allow", "deny", "proxy_from")
