@@ -1,16 +1,10 @@
-"""One way to run a decoder over bytes, shared by all tests of the framings.
-
-`events` is what a user would see: each message, and each error as (its name, its text).
-"""
+"""What an Encoder has written; and, under the names that the tests know, how a decoder is run over bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from sockserve.testing.framings import Event, described, drain, events, splits
 
-from sockserve.framing import Decoder, Framing
-from sockserve.framing.decoder import State
-from sockserve.framing.errors import FramingError
-from tests.support.tolerant import TOLERANT
+__all__ = ["Event", "Written", "described", "drain", "events", "splits"]
 
 
 class Written(list[bytes]):
@@ -30,103 +24,3 @@ class Written(list[bytes]):
     def write_shared(self, frames: bytes) -> None:
         self.shared.append(frames)
         self.append(frames)
-
-
-Event = bytes | tuple[str, str]
-Scanned = tuple[bytes, int] | tuple[str, str]
-
-
-def events(framing: Framing, chunks: Iterable[bytes], *, end: bool = False) -> list[Event]:
-    """Everything that `chunks`, one read each, make a fresh decoder say; `end`: the peer has closed behind them."""
-    decoder = CheckedDecoder(framing)
-    seen: list[Event] = []
-    for chunk in chunks:
-        seen += drain(decoder, chunk)
-        if decoder.state == "failed":
-            return seen
-    if end:
-        try:
-            decoder.finish()
-        except FramingError as error:
-            seen.append(described(error))
-    return seen
-
-
-class CheckedDecoder:
-    """Decodes, and checks at each call that `scan` says the same, also where the two are mixed.
-
-    The frames are compared in the form that is sent; `scan` of a tolerant framing gives them as they came.
-    """
-
-    def __init__(self, framing: Framing) -> None:
-        self._framing = framing
-        self._decoder, self._scanner, self._mixed = framing.decoder(), framing.decoder(), framing.decoder()
-        self._calls = 0
-
-    @property
-    def state(self) -> State:
-        return self._decoder.state
-
-    def decode(self, data: bytes) -> list[bytes]:
-        try:
-            messages = self._decoder.decode(data)
-        except FramingError as error:
-            self._check(data, described(error))
-            raise
-        self._check(data, (self._framing.encode_all(messages), len(messages)))
-        return messages
-
-    def finish(self) -> None:
-        try:
-            self._decoder.finish()
-        finally:
-            assert self._scanner.take() == self._mixed.take() == self._decoder.take()
-
-    def _check(self, data: bytes, expected: Scanned) -> None:
-        self._calls += 1
-        for decoder, scans in ((self._scanner, True), (self._mixed, self._calls % 2 == 0)):
-            said = scan(self._framing, decoder, data, scans=scans)
-            assert (said, decoder.state) == (expected, self.state), f"{said} is not {expected}"
-            assert decoder.pending == self._decoder.pending
-
-
-def scan(framing: Framing, decoder: Decoder, data: bytes, *, scans: bool) -> Scanned:
-    """What `scan` says; without `scans`, what it should, by `decode`."""
-    try:
-        if scans and not isinstance(framing, TOLERANT):
-            return decoder.scan(data)
-        if scans:
-            frames, count = decoder.scan(data)
-            return framing.encode_all(framing.decoder().decode(frames)), count
-        messages = decoder.decode(data)
-    except FramingError as error:
-        return described(error)
-    return framing.encode_all(messages), len(messages)
-
-
-def drain(decoder: Decoder | CheckedDecoder, data: bytes) -> Iterator[Event]:
-    """Feed `data` and call again until the decoder has nothing more to say."""
-    while True:
-        try:
-            messages = decoder.decode(data)
-        except FramingError as error:
-            yield described(error)
-            if decoder.state == "failed":
-                return
-        else:
-            if not messages:
-                return
-            yield from messages
-        data = b""
-
-
-def described(error: FramingError) -> tuple[str, str]:
-    return type(error).__name__, str(error)
-
-
-def splits(data: bytes) -> Iterator[list[bytes]]:
-    """The same bytes whole, byte by byte, and at every two-way split."""
-    yield [data]
-    yield [data[at : at + 1] for at in range(len(data))]
-    for at in range(1, len(data)):
-        yield [data[:at], data[at:]]
