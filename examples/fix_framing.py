@@ -2,11 +2,11 @@ r"""FIX, the protocol of stock exchanges, as a framing of one's own: `--framing 
 
 A frame consists of fields TAG=VALUE, each ended by SOH, the byte 1, here written |:
 
-    8=FIX.4.4|9=12|35=0|112=abc|10=240|
+    8=FIX.4.4|9=13|35=0|112=abc|10=202|
     8: the version   9: the number of bytes up to 10=   10: their sum and that of all before them, modulo 256
 
-A message is what lies between: `35=0|112=abc|`. Run as a program, it answers each test request (35=1) with a heartbeat
-(35=0) that has the same identifier (112).
+A message is what lies between, without the last SOH: `35=0|112=abc`. Run as a program, it answers each test request
+(35=1) with a heartbeat (35=0) that has the same identifier (112).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from sockserve import Channel, SocketServer, run
 from sockserve.framing.bounds import OnBadFrame
 from sockserve.framing.decoder import State
-from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 
 SOH = b"\x01"
 TRAILER = len(b"10=000\x01")
@@ -43,9 +43,7 @@ class Fix:
             raise TypeError(f"a message must be bytes, not {type(message).__name__}")
         if len(message) > self.max_length:
             raise MessageTooLong(self.max_length, len(message))
-        if not message.endswith(SOH):
-            raise InvalidMessage("the last field must end with SOH")
-        frame = b"%b%d\x01%b" % (self.start, len(message), message)
+        frame = b"%b%d\x01%b\x01" % (self.start, len(message) + 1, message)
         return frame + checksum(frame)
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
@@ -66,7 +64,7 @@ class FixDecoder:
         self.state: State = "idle"
         self._framing = framing
         self._start = framing.start
-        self._digits = len(str(framing.max_length))
+        self._digits = len(str(framing.max_length + 1))
         self._held = bytearray()
         self._needed = 0
         # A bad frame that was found behind good ones: its error is raised by the next call.
@@ -114,7 +112,7 @@ class FixDecoder:
             header = re.match(rb"([0-9]+)\x01", self._held[len(self._start) :])
             if header is None:
                 raise TruncatedMessage(None, len(self._held), "the rest of the header")
-            length = int(header[1])
+            length = int(header[1]) - 1
             received = min(length, len(self._held) - len(self._start) - header.end())
             raise TruncatedMessage(length, received, "the checksum" if received == length else "")
 
@@ -154,11 +152,11 @@ class FixDecoder:
         if not 1 <= count <= self._digits or number[count : count + 1] != SOH:
             rule = f"the length is 1 to {self._digits} digits without leading zeros, then SOH"
             raise MalformedHeader(data[begin : after + min(count, self._digits) + 1], rule)
-        length = int(number[:count])
+        length = int(number[:count]) - 1
         if length > self._framing.max_length:
             raise MessageTooLong(self._framing.max_length, length)
         payload = after + count + 1
-        stop = payload + length
+        stop = payload + length + 1
         self._needed = stop + TRAILER - begin
         if len(data) < stop + TRAILER:
             return None
@@ -168,14 +166,14 @@ class FixDecoder:
         if data[stop - 1 : stop] != SOH:
             raise MalformedHeader(data[stop - 1 : stop], "the last field must end with SOH")
         self._needed = 0
-        return data[payload:stop], stop + TRAILER
+        return data[payload : stop - 1], stop + TRAILER
 
 
 def answer(message: bytes, channel: Channel) -> bytes | None:
-    fields = dict(field.split(b"=", 1) for field in message.split(SOH)[:-1])
+    fields = dict(field.split(b"=", 1) for field in message.split(SOH))
     if fields.get(b"35") != b"1":
         return None
-    return b"35=0\x01112=%b\x01" % fields.get(b"112", b"")
+    return b"35=0\x01112=%b" % fields.get(b"112", b"")
 
 
 if __name__ == "__main__":

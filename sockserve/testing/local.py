@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
+from sockserve import Server, SocketServer
 from sockserve.addresses import format_address
 from sockserve.config.loading import load
-from sockserve.server.sockets import Server, SocketServer
 from sockserve.service.records import text
 from sockserve.testing.configuration import LISTEN, configured
 from sockserve.testing.served import Served

@@ -30,8 +30,6 @@ READ_SIZE = 64 * 1024
 
 # Bytes that wait for the peer; with more, the producer is paused, as in Twisted.
 _FULL = 64 * 1024
-# More than any exchange of a test needs.
-_ROUNDS = 100_000
 
 
 @implementer(ITransport, IConsumer, IHalfCloseableDescriptor, IPushProducer)
@@ -239,12 +237,12 @@ class Pair:
         client_has = self.server_transport.deliver(self.client_transport, self._read_size)
         return server_has or client_has
 
-    def flush(self) -> None:
-        """Pump until nothing happens any more. Raises AssertionError if the two never stop."""
-        for _ in range(_ROUNDS):
+    def flush(self, rounds: int = 100_000) -> None:
+        """Pump until nothing happens any more. Raises AssertionError after so many rounds."""
+        for _ in range(rounds):
             if not self.pump():
                 return
-        raise AssertionError(f"after {_ROUNDS} rounds the two still talk to each other")
+        raise AssertionError(f"after {rounds} rounds the two still talk to each other")
 
     def advance(self, seconds: float) -> None:
         """Let this time pass, and flush, in tenths of a second: a whole that passes at once counts as a standstill."""

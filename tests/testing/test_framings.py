@@ -14,8 +14,8 @@ from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedM
 from sockserve.testing import assert_framing, assert_wire
 from tests.support.cases import EXAMPLES
 
-HEARTBEAT = b"35=0\x01"
-REQUEST = b"35=1\x01112=abc\x01"
+HEARTBEAT = b"35=0"
+REQUEST = b"35=1\x01112=abc"
 
 
 class OurFramingsTests(SynchronousTestCase):
@@ -101,12 +101,12 @@ class FaultTests(SynchronousTestCase):
         return str(self.assertRaises(AssertionError, assert_framing, framing, [HEARTBEAT, REQUEST]))
 
     def test_the_example_keeps_the_contract(self) -> None:
-        assert_framing(Fix(max_length=99), [HEARTBEAT, REQUEST, b"\x01", b"8=FIX.4.4\x019=1\x01"])
+        assert_framing(Fix(max_length=99), [HEARTBEAT, REQUEST, b"", b"\x01", b"8=FIX.4.4\x019=1\x01"])
         assert_wire(Fix(), b"8=FIX.4.4\x019=5\x0135=0\x0110=163\x01", [HEARTBEAT])
         for wrong, error in (
             (b"8=FIX.4.2\x01", MalformedHeader),
             (b"8=FIX.4.4\x019=05\x01", MalformedHeader),
-            (b"8=FIX.4.4\x019=65537\x01", MessageTooLong),
+            (b"8=FIX.4.4\x019=65538\x01", MessageTooLong),
             (b"8=FIX.4.4\x019=5\x0135=0\x0110=164\x01", MalformedHeader),
             (b"8=FIX.4.4\x019=5\x0135=0\x0110=163", TruncatedMessage),
         ):

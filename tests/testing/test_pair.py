@@ -168,7 +168,7 @@ class PairTests(SynchronousTestCase):
     def test_two_that_never_stop_are_noticed(self) -> None:
         pair = Pair(MessageFactory("int8", Echo), MessageFactory("int8", Echo))
         pair.client.sendMessage(b"ping")
-        self.assertIn("still talk", str(self.assertRaises(AssertionError, pair.flush)))
+        self.assertIn("still talk", str(self.assertRaises(AssertionError, pair.flush, 100)))
 
     def test_a_conversation(self) -> None:
         async def talk(channel: Channel) -> None:

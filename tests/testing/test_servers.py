@@ -199,3 +199,7 @@ class FixtureTests(SynchronousTestCase):
         self.assertIn("1 failed, 2 passed, 1 error", said, said)
         self.assertIn("log of the server", said)
         self.assertIn("no more paper", said)
+
+    def test_the_tests_of_the_page_pass(self) -> None:
+        self.folder = ROOT / "examples"
+        self.assertIn("6 passed", self.pytest("-c", os.devnull, "--rootdir", ".", "test_fix.py"))
