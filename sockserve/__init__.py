@@ -19,6 +19,7 @@ admin       metrics, health and the page, over HTTP
 config      files and command lines, checked as a whole
 service     programs that run named sockets: the twistd plugin and run; options, signals, clock
 commands    the command `sockserve`
+testing     for tests of programs that use all this; and pytest_plugin, its fixtures
 
 The names below are loaded when they are first used.
 """

@@ -41,6 +41,8 @@ FLOORS = {
     "service": 11,
     "commands": 11,
     "__main__": 12,
+    "testing": 12,
+    "pytest_plugin": 13,
 }
 """The floor of each module or package in sockserve/. A module imports from lower floors and from itself only.
 

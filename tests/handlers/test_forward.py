@@ -24,7 +24,6 @@ from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
-from sockserve.framing.errors import FramingError
 from sockserve.handlers.forward import Bridged, Forward, Target
 from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
@@ -33,7 +32,7 @@ from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import PEER, CountingTransport, connect, lose
-from tests.support.cases import EXAMPLES
+from tests.support.cases import EXAMPLES, can_carry
 from tests.support.sockets import LOCAL, SocketCase, turn
 
 
@@ -229,14 +228,6 @@ MESSAGES = (
     b"\x03\x00\x00\x08\x02\xf0\x80a",
     bytes(range(256)) * 2,
 )
-
-
-def can_carry(framing: Framing, message: bytes) -> bool:
-    try:
-        framing.encode(message)
-    except FramingError:
-        return False
-    return True
 
 
 class PairTests(SynchronousTestCase):

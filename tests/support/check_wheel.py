@@ -38,6 +38,8 @@ REQUIRED = (
     "sockserve/__init__.py",
     "sockserve/py.typed",
     "sockserve/framing/__init__.py",
+    "sockserve/testing/__init__.py",
+    "sockserve/pytest_plugin.py",
 )
 MODULES = {
     *(f"sockserve/framing/{path.stem}" for path in (ROOT / "sockserve/framing").glob("*.py")),
@@ -164,6 +166,9 @@ def make_suite(place: Path, wheel: Path, suite: Path) -> None:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, suite / name)
     # As they stand in a checkout, the tests would find the sources beside them.
     check_form("suite", place, compiled=True)
+    (suite.parent / "empty").mkdir()
+    if "sockserve_process" not in run(place / "bin/python", "-m", "pytest", "--fixtures", cwd=suite.parent / "empty"):
+        sys.exit("wheel: pytest does not have its fixtures")
 
 
 def check_suite(place: Path, suite: Path) -> None:

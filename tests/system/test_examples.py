@@ -315,6 +315,18 @@ class ApplicationTests(ProgramTestCase):
                     self.assertEqual(stream.read(), b"")
             self.assertEqual(scale.rest(), b"")
 
+    def test_weights_of_a_scale_are_lines_of_json(self) -> None:
+        program, port = self.server("scale_to_json.py", LOCAL)
+        scale, client = self.client(port), self.client(program.port())
+        client.send(b"?\n")
+        self.assertEqual(client.line(), b"null")
+        scale.send(b"\x02US,+0012.00kg\x03\x02ST,+0012.50kg\x03")
+        self.assertEqual(client.line(), b'{"stable": false, "weight": 12.0, "unit": "kg"}')
+        self.assertEqual(client.line(), b'{"stable": true, "weight": 12.5, "unit": "kg"}')
+        scale.send(b"\x02paper jam\x03")
+        self.assertEqual(scale.rest(), b"")
+        self.assertIn("refused: b'paper jam' is no weight; closing", program.line())
+
     def test_the_room_has_two_framings(self) -> None:
         program, port = self.server("chat.py", LOCAL)
         person, other, windev = self.client(port), self.client(port), self.client(program.port())

@@ -59,7 +59,8 @@ class Messages:
     frame: bytes of each frame. before, behind: its bytes that are not the message's.
 
     Raises FramingError when the framing cannot send messages of that size, and ValueError when its marks leave no
-    bytes for them.
+    bytes for them, or its frames are not made up of the same bytes and the message: then up to SMALL bytes, with frames
+    of one length.
     """
 
     def __init__(self, framing: Framing, size: int) -> None:
@@ -79,6 +80,17 @@ class Messages:
         self.frame = len(frame)
         self.before, self.behind = frame[:at], frame[at + size :]
         self._between: list[bytes] = []
+        # Of a framing with a checksum each frame is its own.
+        self._framing: Framing | None = None
+        first = self.message(1, 1)
+        if framing.encode(first) != self.before + first + self.behind:
+            self._framing = framing
+            if size > SMALL:
+                raise ValueError(f"its frames depend on the message; accepted: up to {SMALL} bytes")
+            if any(len(framing.encode(self.message(number, 0))) != self.frame for number in range(ROUND)):
+                raise ValueError(
+                    "the length of its frames depends on the message; accepted: a framing where it does not"
+                )
 
     def message(self, number: int, connection: int) -> bytes:
         return self.head(number, connection) + self._filler(number)
@@ -89,6 +101,8 @@ class Messages:
 
     def frames(self, count: int, connection: int) -> bytes:
         """The frames of the first `count` messages of a connection."""
+        if self._framing is not None:
+            return self._framing.encode_all([self.message(number, connection) for number in range(count)])
         if len(self._between) != count + 1:
             # All but the connection's number is the same for every connection.
             starts = [self.before + self._digits(number, self._number) for number in range(count)]

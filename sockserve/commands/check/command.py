@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from sockserve.client.connecting import connect, disconnect
 from sockserve.client.endpoints import ACCEPTED, as_endpoint
 from sockserve.commands.check import bad_frames, endings, messages, silence
+from sockserve.commands.check.frames import sample
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, count, summary
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
 from sockserve.commands.program import add_tls_options, checked, complain, named_framing, react, tls_of
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         error("the following arguments are required: ENDPOINT")
     try:
         framing = named_framing(arguments.framing, arguments.max_length)
+        sample(framing)
     except ValueError as problem:
         error(f"argument --framing: {problem}")
     trials = [trial for trial in TRIALS if not arguments.only or trial in arguments.only]

@@ -45,8 +45,12 @@ class NotApplicable(Exception):
 
 
 def sample(framing: Framing) -> bytes:
-    """One small message, 14 bytes where that is possible."""
-    return next(filter(None, (_fitted(framing, text) for text in (SAMPLE, b"0", b"x", b"\x80"))))
+    """One small message, 14 bytes where that is possible. Raises ValueError if the framing carries none of ours."""
+    fitted = filter(None, (_fitted(framing, text) for text in (SAMPLE, b"0", b"x", b"\x80")))
+    found = next(fitted, None)
+    if found is None:
+        raise ValueError(f"{framing} cannot carry {SAMPLE!r}, nor a single byte, which check sends")
+    return found
 
 
 def good_messages(framing: Framing) -> list[bytes]:

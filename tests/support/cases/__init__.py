@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sockserve.framing import Framing
+from sockserve.framing.errors import FramingError
 from tests.support.cases.binary import FIXED, INTEGER, VARINT
 from tests.support.cases.case import Case
 from tests.support.cases.decimal import NETSTRING, WINDEV
@@ -12,7 +14,7 @@ from tests.support.cases.lengths import DIGITS, LENGTH, MBAP, OCTETS, SYSLOG, TP
 from tests.support.cases.marks import MARKS
 from tests.support.cases.texts import CONTENT_LENGTH, JSON
 
-__all__ = ["CASES", "EXAMPLES", "FREE", "MANY", "Case", "message_of"]
+__all__ = ["CASES", "EXAMPLES", "FREE", "MANY", "Case", "can_carry", "message_of"]
 
 
 EXAMPLES = {
@@ -70,6 +72,14 @@ def message_of(name: str, length: int = 11) -> bytes:
     if name == "tpkt":
         return b"\3\0" + length.to_bytes(2) + text[4:]
     return text
+
+
+def can_carry(framing: Framing, message: bytes) -> bool:
+    try:
+        framing.encode(message)
+    except FramingError:
+        return False
+    return True
 
 
 CASES = (
