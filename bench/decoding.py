@@ -26,7 +26,7 @@ from sockserve.framing import compiled, parse
 
 FRAMINGS = (
     *("raw", "windev", "standard", "buffered", "int8", "int16", "int32", "netstring", "varint"),
-    *("fixed:{size}", "envelope:\\x02:\\x03"),
+    *("fixed:{size}", "envelope:\\x02:\\x03", "content-length", "json"),
 )
 READ = 64 * 1024
 WAYS = ("decode", "scan", "encode_all")
@@ -42,14 +42,24 @@ def best_of(rounds: int, run: Callable[[], object]) -> float:
     return best
 
 
+def json_message(size: int) -> bytes:
+    """An object of that size as programs send them, with short names, texts, numbers and lists; spaces fill it up."""
+    fields = [b'"id":1,"method":"set"', *(b'"p%d":[1,2.5,true,"x"]' % number for number in range(size // 20))]
+    text = b""
+    for field in fields:
+        if len(text) + len(field) + 3 <= size:
+            text += b"," + field
+    return b"{" + text[1:].ljust(size - 2) + b"}"
+
+
 def measure(size: int, rounds: int) -> dict[str, list[float]]:
     """Microseconds per message for each framing, in the order of WAYS. One read has the messages that fit in 64 KiB."""
-    message = b"x" * size
     figures = {}
     for form in FRAMINGS:
         framing = parse(form.format(size=size), max_length=max(size, 1024 * 1024))
         if size > framing.max_length:
             continue
+        message = json_message(size) if form == "json" else b"x" * size
         messages = [message] * max(1, READ // len(framing.encode(message)))
         wire = framing.encode_all(messages)
         decoder = framing.decoder()
