@@ -29,13 +29,8 @@ FRAMINGS = (
     *("fixed:{size}", "envelope:\\x02:\\x03"),
     *(f"envelope:\\x02:\\x03:{check}" for check in ("lrc", "sum", "astm", "crc16", "crc16-kermit", "crc32")),
     *("octets", "syslog", "length:4", "length:3", "length:8", "mbap", "tpkt", "digits:4"),
-    *("eof", "lines", "mllp", "dle", "slip", "cobs", "content-length", "json"),
+    *("lines", "mllp", "dle", "slip", "cobs", "content-length", "json"),
 )
-HEADERS: dict[str, Callable[[int], bytes]] = {
-    "mbap": lambda size: b"\0\1\0\0" + (size - 6).to_bytes(2, "big"),
-    "tpkt": lambda size: b"\3\0" + size.to_bytes(2, "big"),
-}
-"""What a message of that size starts with, where the framing wants it."""
 READ = 64 * 1024
 WAYS = ("decode", "scan", "encode_all")
 
@@ -50,6 +45,24 @@ def best_of(rounds: int, run: Callable[[], object]) -> float:
     return best
 
 
+def json_message(size: int) -> bytes:
+    """An object of that size as programs send them, with short names, texts, numbers and lists; spaces fill it up."""
+    fields = [b'"id":1,"method":"set"', *(b'"p%d":[1,2.5,true,"x"]' % number for number in range(size // 20))]
+    text = b""
+    for field in fields:
+        if len(text) + len(field) + 3 <= size:
+            text += b"," + field
+    return b"{" + text[1:].ljust(size - 2) + b"}"
+
+
+MESSAGES: dict[str, Callable[[int], bytes]] = {
+    "mbap": lambda size: b"\0\1\0\0" + (size - 6).to_bytes(2) + b"x" * (size - 6),
+    "tpkt": lambda size: b"\3\0" + size.to_bytes(2) + b"x" * (size - 4),
+    "json": json_message,
+}
+"""A message of that size, where not every one will do."""
+
+
 def measure(size: int, rounds: int) -> dict[str, list[float]]:
     """Microseconds per message for each framing, in the order of WAYS. One read has the messages that fit in 64 KiB."""
     figures = {}
@@ -57,8 +70,7 @@ def measure(size: int, rounds: int) -> dict[str, list[float]]:
         framing = parse(form.format(size=size), max_length=max(size, 1024 * 1024))
         if size > framing.max_length:
             continue
-        header = HEADERS.get(form, lambda _: b"")(size)
-        message = header + b"x" * (size - len(header))
+        message = MESSAGES.get(form, lambda size: b"x" * size)(size)
         messages = [message] * max(1, READ // len(framing.encode(message)))
         wire = framing.encode_all(messages)
         decoder = framing.decoder()

@@ -1,7 +1,8 @@
 """`sockserve send`: send messages over one connection, print the answers, and say whether all of them came.
 
 Without message arguments each line of standard input is a message, sent as soon as it has come. raw has no messages:
-there standard input is sent as it is, line ends included, and what is counted is bytes.
+there standard input is sent as it is, line ends included, and what is counted is bytes. eof carries one message: all of
+standard input.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="MESSAGE",
         nargs="*",
         default=[],
-        help="without any: each line of standard input, without its line end; with raw: all of standard input as it is",
+        help="without any: each line of standard input, without its line end; with raw and eof: all of "
+        "standard input as it is",
     )
     add("--framing", "-f", metavar="NAME", default="raw", help="how messages are told apart (default: raw)")
     add(
@@ -101,6 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
             framing.encode(messages[-1])
         except (ValueError, FramingError) as problem:
             error(f"argument MESSAGE: {os.fsdecode(_short(text))!r}: {problem}")
+    single = bool(getattr(framing, "ends_stream", False))
+    if single and max(len(messages), 1) * arguments.repeat > 1:
+        error(f"{framing} carries one message in each direction; accepted: one MESSAGE or none, without --repeat")
     if sys.__stdout__ is None:
         return 1
 
@@ -138,6 +143,8 @@ async def _exchange(
         pieces = _listed(messages)
     elif isinstance(framing, Raw) and not arguments.hex:
         pieces = _unchanged(source)
+    elif getattr(framing, "ends_stream", False):
+        pieces = _whole(source, framing.max_length, as_hex=arguments.hex)
     else:
         pieces = _lines(source, framing.max_length, as_hex=arguments.hex)
     exchange = _Exchange(reactor, channel, pieces, arguments.timeout, arguments.repeat, as_hex=arguments.hex)
@@ -291,6 +298,18 @@ async def _listed(messages: list[bytes]) -> AsyncIterator[bytes]:
 async def _unchanged(source: Input) -> AsyncIterator[bytes]:
     while piece := await source.read():
         yield piece
+
+
+async def _whole(source: Input, max_length: int, *, as_hex: bool) -> AsyncIterator[bytes]:
+    """All of it as one message; none when it is empty. Raises ValueError where it is none."""
+    longest = max_length * 3 + 2 if as_hex else max_length
+    held = bytearray()
+    while piece := await source.read():
+        held += piece
+        if len(held) > longest:
+            raise ValueError(f"standard input is longer than the limit of {max_length} bytes (max_length)")
+    if held:
+        yield _from_hex(bytes(held)) if as_hex else bytes(held)
 
 
 async def _lines(source: Input, max_length: int, *, as_hex: bool) -> AsyncIterator[bytes]:

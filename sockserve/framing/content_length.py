@@ -16,12 +16,17 @@ most MAX_HEADERS bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sockserve.framing.decimal import ZERO, DecimalFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
+from sockserve.framing.form import compiled
 from sockserve.framing.prefixed import SHORT
+
+if TYPE_CHECKING:
+    # An int for Python, a machine word where this is compiled.
+    from mypy_extensions import i64
 
 MAX_HEADERS: Final = 4096
 """Bytes."""
@@ -32,6 +37,7 @@ _MAX_DIGITS: Final = 18
 # Bytes of a wrong header that an error shows: the last ones.
 _SHOWN: Final = 64
 
+_NAME: Final = b"Content-Length: "
 _END: Final = b"\r\n\r\n"
 _TAB: Final = 0x09
 _LF: Final = 0x0A
@@ -52,19 +58,19 @@ class ContentLength(DecimalFraming):
         return "content-length"
 
     def _header(self, length: int) -> bytes:
-        return b"Content-Length: %d\r\n\r\n" % length
+        return b"%b%d%b" % (_NAME, length, _END)
 
     def decoder(self) -> ContentLengthDecoder:
         return ContentLengthDecoder(self)
 
 
 class ContentLengthDecoder(FrameDecoder):
-    """Most frames have the headers of one before, or such as we send: those are looked up. Others are read bytewise."""
+    """Headers as we send them are read at once, or looked up where that is faster. Others are read bytewise."""
 
     def __init__(self, framing: ContentLength) -> None:
         super().__init__(framing)
-        # Only of headers as we send them: a peer can think of any number of others.
-        self._lengths = framing.lengths
+        self._lengths = None if compiled else framing.lengths
+        self._width = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -80,26 +86,22 @@ class ContentLengthDecoder(FrameDecoder):
         self._begin()
         count = 0
         size = len(data)
-        lengths = self._lengths
         # Bytes of the headers before: the next ones are probably as long.
-        width = 0
+        self._width = 0
         start = 0
         while start < size:
-            payload = start + width
-            length = lengths.get(data[start:payload], -1) if width and payload <= size else -1
+            length = self._usual(data, start)
             if length < 0:
                 end = data.find(_END, start, start + MAX_HEADERS)
                 headers = data[start : end + len(_END) if end >= 0 else start + MAX_HEADERS]
-                length = lengths.get(headers, -1)
-                if length < 0 and not self._read(headers):
+                if not self._read(headers):
                     break
-                if length < 0:
-                    length = self._announced
-                    self._begin()
-                    if length < SHORT and headers == b"Content-Length: %d\r\n\r\n" % length:
-                        lengths[headers] = length
-                width = len(headers)
-                payload = start + width
+                length = self._announced
+                self._begin()
+                self._width = len(headers)
+                if self._lengths is not None and length < SHORT and headers == b"%b%d%b" % (_NAME, length, _END):
+                    self._lengths[headers] = length
+            payload = start + self._width
             stop = payload + length
             if length > self._limit:
                 self._error = MessageTooLong(self._limit, length)
@@ -113,6 +115,40 @@ class ContentLengthDecoder(FrameDecoder):
             count += 1
             start = stop
         return start, count
+
+    def _usual(self, data: bytes, start: int) -> int:
+        """The length in the headers at `start`, of which _width is set; -1: they are not as we send them."""
+        lengths = self._lengths
+        if lengths is not None:
+            end = start + self._width
+            return lengths.get(data[start:end], -1) if end <= len(data) else -1
+        size: i64 = len(data)
+        at: i64 = start
+        digits: i64 = at + len(_NAME)
+        if digits + 1 + len(_END) > size:
+            return -1
+        name: i64 = 0
+        while at < digits:
+            if data[at] != _NAME[name]:
+                return -1
+            at += 1
+            name += 1
+        length: i64 = 0
+        # More of them could be more than a word holds.
+        last: i64 = min(size, digits + _MAX_DIGITS)
+        while at < last:
+            digit: i64 = data[at] - ZERO
+            if digit < 0 or digit > 9:
+                break
+            length = length * 10 + digit
+            at += 1
+        width: i64 = at - digits
+        if width < 1 or at + len(_END) > size or (width > 1 and data[digits] == ZERO):
+            return -1
+        if data[at] != _CR or data[at + 1] != _LF or data[at + 2] != _CR or data[at + 3] != _LF:
+            return -1
+        self._width = at + len(_END) - start
+        return length
 
     def _read(self, headers: bytes) -> bool:
         """Read on in what has come of a frame's headers. True: they end there, and are right.

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import compiled
+
+if TYPE_CHECKING:
+    # An int for Python; a machine word where this is compiled, which makes the loops three times as fast.
+    from mypy_extensions import i64
 
 DEEPEST: Final = 512
 """Brackets inside each other. Many parsers give up at 1000 or so."""
@@ -27,16 +31,17 @@ DEEPEST: Final = 512
 # Bytes up to a wrong bracket that an error shows.
 _SHOWN: Final = 32
 
-# A short string is read bytewise where that is fast. To find the end of a long one is faster than that.
-_NEAR: Final = 16 if compiled else 0
-_FIND = None if compiled else re.compile(rb'["\[\]{}]').search
+# Where that is fast, bytes are looked at one by one; only the end of a long string is found faster otherwise.
+_NEAR: Final = 64 if compiled else 0
+# Elsewhere: everything up to the next bracket, over strings without escapes.
+_SKIP = None if compiled else re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+")*+').match
 
 _QUOTE: Final = 0x22
 _BACKSLASH: Final = 0x5C
 _OPEN_ARRAY: Final = 0x5B
-_CLOSE_ARRAY: Final = 0x5D
 _OPEN_OBJECT: Final = 0x7B
 _CLOSE_OBJECT: Final = 0x7D
+_BRACE: Final = 0x20
 # From an opening bracket to its closing one, of either kind.
 _TO_CLOSING: Final = 2
 
@@ -77,7 +82,9 @@ class Scanner:
 
     def __init__(self) -> None:
         self._near = _NEAR
-        self._find = _FIND
+        self._skip = _SKIP
+        # The closing brackets that are due.
+        self._due: list[int] = []
         self.begin()
 
     def begin(self, *, pairs: bool = True) -> None:
@@ -86,42 +93,59 @@ class Scanner:
         self.rule = ""
         self.at = 0
         self._depth = 0
-        # The closing brackets that are due.
-        self._due: list[int] = []
+        if self._due:
+            self._due.clear()
         self._in_string = False
         # The next byte is part of an escape.
         self._escaped = False
 
-    def scan(self, data: bytes, at: int, stop: int) -> int:
-        """Go on with data[at:stop]. The place after the last bracket; 0: it is not there; -1: something is wrong."""
-        find = self._find
+    def scan(self, data: bytes, start: int, stop: int) -> int:
+        """Go on with data[start:stop]. The place after the last bracket; 0: it is not there; -1: something is wrong."""
+        skip = self._skip
         due = self._due
+        at: i64 = start
+        end: i64 = stop
+        depth: i64 = self._depth
+        pairs = self.pairs
         if self._in_string:
-            at = self._string(data, at, stop)
-        while at < stop:
-            if find is not None:
-                match = find(data, at, stop)
-                if match is None:
+            at = self._string(data, start, stop)
+        while at < end:
+            if skip is not None:
+                match = skip(data, at, end)
+                assert match is not None
+                at = match.end()
+                if at == end:
                     break
-                at = match.start()
-            byte = data[at]
+            byte: i64 = data[at]
             at += 1
+            # The brackets of arrays and objects differ in this bit.
+            bracket: i64 = byte | _BRACE
             if byte == _QUOTE:
-                self._in_string = True
-                at = self._string(data, at, stop)
-            elif byte in (_OPEN_OBJECT, _OPEN_ARRAY):
-                self._depth += 1
-                if self.pairs:
-                    if self._depth > DEEPEST:
+                near: i64 = min(end, at + self._near)
+                while at < near:
+                    byte = data[at]
+                    if byte in (_QUOTE, _BACKSLASH):
+                        break
+                    at += 1
+                if at < near and byte == _QUOTE:
+                    at += 1
+                else:
+                    self._in_string = True
+                    at = self._string(data, at, stop)
+            elif bracket == _OPEN_OBJECT:
+                depth += 1
+                if pairs:
+                    if depth > DEEPEST:
                         return self._refuse(at - 1, f"more than {DEEPEST} brackets are inside each other")
                     due.append(byte + _TO_CLOSING)
-            elif byte in (_CLOSE_OBJECT, _CLOSE_ARRAY):
-                self._depth -= 1
-                if self.pairs and due.pop() != byte:
+            elif bracket == _CLOSE_OBJECT:
+                depth -= 1
+                if pairs and due.pop() != byte:
                     wanted = "]" if byte == _CLOSE_OBJECT else "}"
                     return self._refuse(at - 1, f"{chr(byte)} stands where {wanted} is due")
-                if not self._depth:
+                if depth == 0:
                     return at
+        self._depth = depth
         return 0
 
     def _string(self, data: bytes, at: int, stop: int) -> int:
@@ -129,12 +153,6 @@ class Scanner:
         if self._escaped and at < stop:
             self._escaped = False
             at += 1
-        near = min(stop, at + self._near)
-        while at < near and data[at] != _BACKSLASH:
-            at += 1
-            if data[at - 1] == _QUOTE:
-                self._in_string = False
-                return at
         while at < stop:
             quote = data.find(b'"', at, stop)
             end = stop if quote < 0 else quote
@@ -149,8 +167,8 @@ class Scanner:
             at = quote + 1
             if not escaped:
                 self._in_string = False
-                return at
-        return stop
+                break
+        return at
 
     def _refuse(self, at: int, rule: str) -> int:
         self.at = at

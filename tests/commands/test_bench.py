@@ -60,6 +60,8 @@ FRAMINGS = (
     "varint",
     "fixed:32",
     "envelope:\\x0b:\\x1c\\r",
+    "content-length",
+    "json",
 )
 KEYS = {
     "settings",
@@ -507,7 +509,7 @@ class StreamTests(SynchronousTestCase):
     def test_every_framing_and_size(self) -> None:
         for name in FRAMINGS:
             for size in (1, 2, 7, 8, 32, 255, SMALL + 1):
-                if name != "int8" or size < 256:
+                if (name != "int8" or size < 256) and (name != "json" or size > 6):
                     with self.subTest(name, size=size):
                         self.check(name.replace("fixed:32", f"fixed:{size}"), size)
 
@@ -720,6 +722,11 @@ class UsageTests(SynchronousTestCase):
             (("tcp:h:7", "-f", "windew"), "argument --framing: unknown framing 'windew' (did you mean 'windev'?)"),
             (("tcp:h:7", "-f", "int8", "-s", "256"), "argument --size: message of 256 bytes is longer than the limit"),
             (("tcp:h:7", "-f", "fixed:8"), "argument --size: a message of fixed:8 has 8 bytes, not 32"),
+            (
+                ("tcp:h:7", "-f", "eof"),
+                "eof carries one message in each direction, and a load needs many",
+            ),
+            (("tcp:h:7", "-f", "json", "-s", "4"), "argument --size: a message of json has at least 5 bytes here"),
             (("tcp:h:7", "-s", "0"), "argument --size/-s: '0' is not a size; accepted: "),
             (("tcp:h:7", "-c", "0"), "argument --connections/-c: '0' is not a number of connections; accepted: 1"),
             (("tcp:h:7", "-w", "x"), "argument --window/-w: 'x' is not a number of messages; accepted: 1 or more"),

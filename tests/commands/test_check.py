@@ -31,6 +31,7 @@ from sockserve.commands.check.frames import bad_headers, cuts, good_messages, lo
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, summary
 from sockserve.commands.check.trial import NotApplicable, Result, Target
 from sockserve.commands.main import main
+from sockserve.commands.program import many_messages
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.server.sockets import SocketServer
@@ -67,6 +68,8 @@ FRAMINGS = (
     "fixed:3000",
     "envelope:\\x02:\\x03",
     "envelope:\\x0b:\\x1c\\r",
+    "content-length",
+    "json",
 )
 
 
@@ -190,6 +193,7 @@ def without(framing: str) -> set[str]:
         "int8": {"long-header", "long-message", "bad-header"},
         "int16": {"long-header", "long-message", "bad-header"},
         "int32": {"bad-header"},
+        "json": {"long-header"},
     }
     return by_kind.get(kind, set())
 
@@ -215,6 +219,9 @@ class OwnServerTests(CheckCase):
     async def test_it_holds_with_a_length_in_front_or_none(self) -> None:
         lengths = ("windev", "netstring", "varint", "int8", "int16:little", "int32")
         await self.hold(*lengths, "fixed:100", "fixed:3000")
+
+    async def test_it_holds_with_headers_or_json(self) -> None:
+        await self.hold("content-length", "json")
 
     async def test_it_holds_with_delimiters_or_bytes_as_they_are(self) -> None:
         delimiters = ("standard", "standard:t", "buffered", "buffered:\\x00")
@@ -398,6 +405,11 @@ class CommandTests(CheckCase):
         for arguments, expected in (
             ((), "the following arguments are required: ENDPOINT"),
             (("tcp:h:7", "-f", "windew"), "unknown framing 'windew' (did you mean 'windev'?)"),
+            (
+                ("tcp:h:7", "-f", "eof"),
+                "eof carries one message in each direction, and a check needs many",
+            ),
+            (("tcp:h:7", "-f", "json", "--max-length", "4"), "of 4 is too short for json here; accepted: 5 or more"),
             (("tcp:h:7", "--only", "stal"), "unknown trial 'stal' (did you mean 'stall'?); accepted: whole, "),
             (("tcp:h:7", "--seed", "x"), "argument --seed: 'x' is not a seed; accepted: a whole number"),
         ):
@@ -456,7 +468,7 @@ class FrameTests(SynchronousTestCase):
 
 def fits(name: str, limit: int) -> bool:
     try:
-        parse(name, max_length=limit)
+        many_messages(name, limit, "a test")
     except ValueError:
         return False
     return True

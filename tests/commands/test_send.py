@@ -242,6 +242,26 @@ class RawTests(SendTestCase):
         self.assertEqual((output, line), (b"thi", "3 of 14 bytes came back before the peer closed"))
 
 
+class EofTests(SendTestCase):
+    """One message, which the end of the stream ends."""
+
+    async def test_an_argument_or_all_of_standard_input_is_the_message(self) -> None:
+        endpoint = await self.serve(framing="eof")
+        self.assertEqual(await self.complete(endpoint, "-f", "eof", "Hello World"), b"Hello World\n")
+        self.assertEqual(await self.complete(endpoint, "-f", "eof", stdin=b"two\nlines\0\n"), b"two\nlines\0\n\n")
+        self.assertEqual(await self.complete(endpoint, "-f", "eof", "--hex", stdin=b"00 ff\n41"), b"00ff41\n")
+        self.assertEqual(await self.complete(endpoint, "-f", "eof"), b"")
+
+    async def test_standard_input_that_is_no_message(self) -> None:
+        endpoint = await self.serve(framing="eof")
+        _, line = await self.incomplete(endpoint, "-f", "eof", "--max-length", "5", stdin=b"123456")
+        self.assertEqual(line, "standard input is longer than the limit of 5 bytes (max_length)")
+
+    async def test_no_answer(self) -> None:
+        _, line = await self.incomplete(await self.serve(silence, "eof"), "-f", "eof", "Hello")
+        self.assertEqual(line, "0 of 1 answers came before the peer closed")
+
+
 class MissingTests(SendTestCase):
     async def test_the_peer_closes_early(self) -> None:
         output, line = await self.incomplete(await self.serve(two_answers), "-f", "windev", "a", "b", "c")
@@ -413,6 +433,9 @@ class UsageTests(SynchronousTestCase):
             ),
             (("send", "tcp:h:7", "--hex", "0x00"), "argument MESSAGE: '0x00': '0x00' is not hexadecimal; accepted: "),
             (("send", "tcp:h:7", "-f", "fixed:3", "four"), "argument MESSAGE: 'four': "),
+            (("send", "tcp:h:7", "-f", "eof", "a", "b"), "eof carries one message in each direction; accepted: one "),
+            (("send", "tcp:h:7", "-f", "eof", "-n", "2"), "eof carries one message in each direction; accepted: one "),
+            (("send", "tcp:h:7", "-f", "eof", ""), "argument MESSAGE: '': an empty message over eof would be none"),
             (("send", "tcp:h:7", "--bogus", "x"), "unknown option '--bogus', see sockserve send --help"),
             (("send", "tcp:h:7", "--time", "1s"), "unknown option '--time', see sockserve send --help"),
         ):

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import parse
-from sockserve.framing.content_length import MAX_HEADERS
+from sockserve.framing import compiled, parse
+from sockserve.framing.content_length import MAX_HEADERS, ContentLengthDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedHeader, MessageTooLong
 from sockserve.framing.json import DEEPEST, JsonDecoder, Scanner
 from tests.framing.test_properties import cut
+from tests.support.cases.texts import CONTENT_LENGTH
 from tests.support.wire import described, drain, events
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
@@ -43,6 +44,9 @@ def longest() -> bytes:
     return LENGTH + b"X: " + b"x" * (MAX_HEADERS - len(LENGTH) - 7) + b"\r\n\r\n"
 
 
+SKIP = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+")*+').match
+
+
 class HeaderTests(SynchronousTestCase):
     def test_headers_are_bounded(self) -> None:
         framing = parse("content-length")
@@ -56,6 +60,17 @@ class HeaderTests(SynchronousTestCase):
             for size in (1, 2, 7, 1000, MAX_HEADERS - 1, MAX_HEADERS, MAX_HEADERS + 1, len(wire)):
                 reads = [wire[at : at + size] for at in range(0, len(wire), size)]
                 self.assertEqual(events(framing, reads, end=True), expected, size)
+
+    def test_usual_headers_read_at_once_are_the_same(self) -> None:
+        """The compiled form does not look them up."""
+        for case in CONTENT_LENGTH:
+            framing = parse("content-length", max_length=case.max_length, on_bad_frame=case.on_bad_frame)
+            seen = []
+            for looked_up in (False, True):
+                decoder = cast("ContentLengthDecoder", framing.decoder())
+                decoder._lengths = {} if looked_up else None
+                seen.append([*drain(decoder, case.data)])
+            self.assertEqual(seen[0], seen[1], case.name)
 
     def test_the_error_comes_with_the_byte_that_is_wrong(self) -> None:
         for wire in (b"hello world", LENGTH + b"\n", b"Content-Length: x\r\n", b"X: y\r\n\r\n", b"X" * 5000):
@@ -73,7 +88,7 @@ class HeaderTests(SynchronousTestCase):
         for number in range(50):
             self.assertEqual(decoder.decode(b"X: %d\r\n%b\r\na" % (number, LENGTH)), [b"a"])
         decoder.decode(framing.encode(b"a"))
-        self.assertEqual([*framing.lengths], [LENGTH + b"\r\n"])  # type: ignore[attr-defined]
+        self.assertEqual([*framing.lengths], [] if compiled else [LENGTH + b"\r\n"])  # type: ignore[attr-defined]
 
     @settings(max_examples=EXAMPLES)
     @given(
@@ -158,7 +173,7 @@ class JsonTests(SynchronousTestCase):
             for size in (1, 2, 3, 11, 200):
                 decoder = cast("JsonDecoder", framing.decoder())
                 decoder._scanner._near = near
-                decoder._scanner._find = None if near else re.compile(rb'["\[\]{}]').search
+                decoder._scanner._skip = None if near else SKIP
                 seen = [m for at in range(0, len(wire), size) for m in decoder.decode(wire[at : at + size])]
                 self.assertEqual(seen, expected)
 

@@ -27,7 +27,7 @@ from sockserve.commands.bench.pace import Closed, Open
 from sockserve.commands.bench.settings import Result, Settings
 from sockserve.commands.bench.stream import Messages
 from sockserve.commands.bench.wires import ReactorWires, SocketWires, Wire, Wires
-from sockserve.commands.program import named_framing
+from sockserve.commands.program import many_messages
 from sockserve.framing import Framing
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH
 from sockserve.text import reason_of
@@ -45,8 +45,8 @@ TELL = 250_000_000
 
 
 def make_framing(settings: Settings) -> Framing:
-    """Raises ValueError for a name that is none."""
-    return named_framing(settings.framing, settings.size if settings.size > DEFAULT_MAX_LENGTH else None)
+    """Raises ValueError for a name that is none, and for a framing that carries one message only."""
+    return many_messages(settings.framing, settings.size if settings.size > DEFAULT_MAX_LENGTH else None, "a load")
 
 
 def make_messages(settings: Settings) -> Messages:

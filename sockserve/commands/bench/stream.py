@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 
-from sockserve.commands.program import end_mark
+from sockserve.commands.program import around_text, not_in_text
 from sockserve.framing import Framing
 
 SMALL = 4096
@@ -64,7 +64,11 @@ class Messages:
     """
 
     def __init__(self, framing: Framing, size: int) -> None:
-        marks = end_mark(framing)
+        marks = not_in_text(framing)
+        self._start, self._end = start, end = around_text(framing)
+        size -= len(start + end)
+        if size < 1:
+            raise ValueError(f"a message of {framing} has at least {len(start + end) + 1} bytes here")
         self.alphabet = bytes(set(range(256)) - set(marks))
         if len(self.alphabet) < 2:
             raise ValueError("the delimiter leaves no bytes for messages")
@@ -75,7 +79,7 @@ class Messages:
         table = bytes(byte if byte not in marks else self.alphabet[byte % len(self.alphabet)] for byte in range(256))
         self.fillers = random.Random(27015).randbytes(self._rest + PLACES).translate(table)  # noqa: S311
         # The message stands where the frames of two that differ in each byte differ first.
-        frame, other = (framing.encode(self.alphabet[at : at + 1] * size) for at in (0, 1))
+        frame, other = (framing.encode(start + self.alphabet[at : at + 1] * size + end) for at in (0, 1))
         at = next(at for at in range(len(frame)) if frame[at] != other[at])
         self.frame = len(frame)
         self.before, self.behind = frame[:at], frame[at + size :]
@@ -93,7 +97,7 @@ class Messages:
                 )
 
     def message(self, number: int, connection: int) -> bytes:
-        return self.head(number, connection) + self._filler(number)
+        return self._start + self.head(number, connection) + self._filler(number) + self._end
 
     def head(self, number: int, connection: int) -> bytes:
         """Its running number and its connection, as far as the size allows."""

@@ -20,7 +20,7 @@ from sockserve.commands.check import bad_frames, endings, messages, silence
 from sockserve.commands.check.frames import sample
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, count, summary
 from sockserve.commands.check.trial import NoConnection, NotApplicable, Target, Trial
-from sockserve.commands.program import add_tls_options, checked, complain, named_framing, react, tls_of
+from sockserve.commands.program import add_tls_options, checked, complain, many_messages, react, tls_of
 from sockserve.framing import ACCEPTED as FRAMINGS
 from sockserve.text import parse_duration, parse_size, reason_of, suggestion
 
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.endpoint is None:
         error("the following arguments are required: ENDPOINT")
     try:
-        framing = named_framing(arguments.framing, arguments.max_length)
+        framing = many_messages(arguments.framing, arguments.max_length, "a check")
         sample(framing)
     except ValueError as problem:
         error(f"argument --framing: {problem}")

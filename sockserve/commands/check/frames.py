@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from itertools import count
 from random import Random
 
-from sockserve.commands.program import end_mark
+from sockserve.commands.program import around_text, end_mark, not_in_text
 from sockserve.framing import Framing
+from sockserve.framing.content_length import MAX_HEADERS, ContentLength
 from sockserve.framing.decimal import Netstring, Windev
 from sockserve.framing.delimited import Standard
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.errors import FramingError
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
+from sockserve.framing.json import DEEPEST, Json
 from sockserve.framing.raw import Raw
 from sockserve.framing.varint import Varint, encode_number
 
@@ -38,6 +40,8 @@ CANDIDATES = (
 )
 
 PIECE = 64 * 1024
+
+_LENGTH = b"Content-Length: %d\r\n\r\n"
 
 
 class NotApplicable(Exception):
@@ -70,12 +74,14 @@ def longest(framing: Framing) -> bytes:
 def pieces(framing: Framing) -> Iterator[bytes]:
     """Without end: pieces of about 64 KiB, each of whole frames, none like the one before."""
     size = framing.size if isinstance(framing, Fixed) else min(framing.max_length, PIECE // 4)
-    pool = _pattern(framing, 2 * max(size, PIECE // 4))
+    before, behind = around_text(framing)
+    size -= len(before + behind)
+    pool = _text(framing, 2 * max(size, PIECE // 4))
     # Most framings add a byte at least.
     messages = -(-PIECE // (size + 1))
     for number in count():
         starts = ((number * 7919 + at * size) % (len(pool) - size) for at in range(messages))
-        yield framing.encode_all([pool[start : start + size] for start in starts])
+        yield framing.encode_all([before + pool[start : start + size] + behind for start in starts])
 
 
 def cuts(framing: Framing) -> list[bytes]:
@@ -93,6 +99,8 @@ def long_headers(framing: Framing) -> list[bytes]:
     """Headers that announce more than the limit, or that are longer than any good one."""
     over = framing.max_length + 1
     match framing:
+        case ContentLength():
+            return [_LENGTH % over, _LENGTH % 10**17, _LENGTH % 10**20, b"X: " + b"x" * MAX_HEADERS]
         case Windev() | Netstring():
             mark = b"\r\n" if isinstance(framing, Windev) else b":"
             digits = len(str(framing.max_length))
@@ -116,6 +124,10 @@ def long_messages(framing: Framing) -> list[bytes]:
     match framing:
         case Raw() | Fixed():
             raise NotApplicable(f"{_kind(framing)} has no message that is too long")
+        case ContentLength():
+            return [_LENGTH % over + payload]
+        case Json():
+            return [payload, payload[:-2] + _text(framing, PIECE)]
         case Windev():
             return [b"%d\r\n%b" % (over, payload)]
         case Netstring():
@@ -136,6 +148,18 @@ def long_messages(framing: Framing) -> list[bytes]:
 def bad_headers(framing: Framing) -> list[bytes]:
     """Headers, and marks after a payload, that break a rule of the framing."""
     match framing:
+        case ContentLength():
+            lengths = (b"", b"+5", b"-5", b"05", b"5, 5", b"0x5", b"1_0", b"five", b"5\r\nContent-Length: 5")
+            bad = [b"Content-Length: %b\r\n\r\nhello" % length for length in lengths]
+            return [
+                *bad,
+                b"\r\nhello",
+                b"X: y\r\n\r\nhello",
+                b"Content-Length: 5\n\nhello",
+                b"Content-Length : 5\r\n\r\n",
+            ]
+        case Json():
+            return [b"5 ", b'"hello"', b"null", b"]", b"[}", b'{"a": 1]', b"[" * (DEEPEST + 1)]
         case Windev() | Netstring():
             mark = b"\r\n" if isinstance(framing, Windev) else b":"
             tail = b"" if isinstance(framing, Windev) else b","
@@ -156,8 +180,8 @@ def bad_headers(framing: Framing) -> list[bytes]:
 
 
 def garbage(random: Random) -> bytes:
-    """Up to 4 KiB of anything."""
-    return random.randbytes(random.randint(1, 4096))
+    """Up to 4 KiB of anything, but no white space first: a framing may ignore it, and an echo give it back."""
+    return random.randbytes(random.randint(1, 4096)).lstrip() or b"\x00"
 
 
 def _fitted(framing: Framing, text: bytes) -> bytes | None:
@@ -168,7 +192,10 @@ def _fitted(framing: Framing, text: bytes) -> bytes | None:
     mark = end_mark(framing)
     while mark and mark in text:
         text = text.replace(mark, b"")
-    text = text[: framing.max_length]
+    start, end = around_text(framing)
+    if start:
+        text = text.translate(None, not_in_text(framing))
+    text = start + text[: framing.max_length - len(start + end)] + end
     try:
         framing.encode(text)
     except FramingError:
@@ -177,8 +204,14 @@ def _fitted(framing: Framing, text: bytes) -> bytes | None:
 
 
 def _pattern(framing: Framing, length: int) -> bytes:
-    """This many bytes, with no mark in them, that hardly repeat."""
-    unit = Random(7).randbytes(8191).translate(None, end_mark(framing))  # noqa: S311 - any bytes will do
+    """A message of this many bytes, with no mark in them, that hardly repeat."""
+    start, end = around_text(framing)
+    return start + _text(framing, length - len(start + end)) + end
+
+
+def _text(framing: Framing, length: int) -> bytes:
+    """The same without what has to be around it."""
+    unit = Random(7).randbytes(8191).translate(None, not_in_text(framing))  # noqa: S311 - any bytes will do
     return (unit * (length // len(unit) + 1))[:length]
 
 

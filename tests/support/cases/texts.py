@@ -50,6 +50,8 @@ CONTENT_LENGTH = (
           ("underscore", b"1_0", DIGITS), ("hexadecimal", b"0x2", DIGITS), ("superscript", b"\xb2", DIGITS),
           ("leading_zero", b"02", "leading zero"), ("two_zeros", b"00", "leading zero"),
           ("endless_digits", b"9" * 19, "Content-Length has more than 18 digits"))),
+    Case("message_of_many_digits", "content-length", LENGTH + b"10\r\n\r\n0123456789" + LENGTH + b"1\r\n\r\n-",
+         (b"0123456789", b"-")),
     Case("message_at_the_limit", "content-length", LENGTH + b"3\r\n\r\nabc", (b"abc",), max_length=3),
     Case("message_over_the_limit", "content-length", LENGTH + b"1\r\n\r\na" + LENGTH + b"4\r\n\r\n",
          (b"a", MessageTooLong(3, 4)), max_length=3),
