@@ -173,7 +173,7 @@ class IntegerDecoder(FrameDecoder):
                 at = start + first
                 end = at + span
                 while at != end:
-                    length = length << 8 | data[at]
+                    length = length * 256 + data[at]
                     at += step
             if length < least or (
                 marked and (data[start + mark_at] != mark[0] or data[start + mark_at + len(mark) - 1] != mark[-1])
