@@ -97,12 +97,11 @@ class WholeFraming(BoundedFraming):
             raise InvalidMessage(
                 f"a message of {self} starts with a header of {width} bytes, and this one has {length}"
             )
-        fault = where.fault(message[:width])
-        if fault is not None:
-            raise InvalidMessage(fault.rule)
         said = where.value(message) + where.extra
-        if said != length:
-            raise InvalidMessage(f"the header says that the message has {said} bytes, and it has {length}")
+        if said != length or not message.startswith(where.mark, where.mark_at):
+            fault = where.fault(message[:width])
+            rule = f"the header says that the message has {said} bytes, and it has {length}"
+            raise InvalidMessage(rule if fault is None else fault.rule)
         return message
 
     def decoder(self) -> IntegerDecoder:
