@@ -76,7 +76,11 @@ class LengthField:
 
     def value(self, header: bytes) -> int:
         """What the field in these bytes says."""
-        return int.from_bytes(header[self.at : self.header()], "little" if self.byteorder == "little" else "big")
+        field = header[self.at : self.header()]
+        value = 0
+        for byte in field if self.byteorder == "big" else reversed(field):
+            value = value * 256 + byte
+        return value
 
     def fault(self, header: bytes) -> MalformedHeader | None:
         """What is wrong with a header, apart from a length over the limit."""
@@ -149,6 +153,7 @@ class IntegerDecoder(FrameDecoder):
         big = field.byteorder == "big"
         four = width == 4 and big
         two = width == 2 and big
+        eight = width == 8 and big
         mark = field.mark
         marked = len(mark) > 0
         mark_at = field.mark_at
@@ -168,12 +173,18 @@ class IntegerDecoder(FrameDecoder):
             elif two:
                 at = start + place
                 length = data[at] * 256 + data[at + 1]
+            elif eight:
+                at = start + place
+                high = ((data[at] * 256 + data[at + 1]) * 256 + data[at + 2]) * 256 + data[at + 3]
+                length = ((data[at + 4] * 256 + data[at + 5]) * 256 + data[at + 6]) * 256 + data[at + 7]
+                if high:
+                    length += high * 0x1_0000_0000
             else:
                 length = 0
                 at = start + first
                 end = at + span
                 while at != end:
-                    length = length << 8 | data[at]
+                    length = length * 256 + data[at]
                     at += step
             if length < least or (
                 marked and (data[start + mark_at] != mark[0] or data[start + mark_at + len(mark) - 1] != mark[-1])

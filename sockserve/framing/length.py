@@ -19,7 +19,7 @@ In these two, the protocol and the version are checked too, so that a peer that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sockserve.framing.bounds import BoundedFraming
@@ -78,31 +78,34 @@ class Length(PrefixedFraming):
 class WholeFraming(BoundedFraming):
     """Its messages are frames with their headers, which say their length."""
 
+    # Made once: every message that is sent is looked at with it.
+    length_field: LengthField = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
-        object.__setattr__(self, "max_length", self._field().bounded(self.max_length))
+        object.__setattr__(self, "length_field", self._field())
+        object.__setattr__(self, "max_length", self.length_field.bounded(self.max_length))
 
     def _field(self) -> LengthField:
         raise NotImplementedError
 
     def encode(self, message: bytes) -> bytes:
         length = self.check_length(message)
-        field = self._field()
-        width = field.header()
+        where = self.length_field
+        width = where.header()
         if length < width:
             raise InvalidMessage(
                 f"a message of {self} starts with a header of {width} bytes, and this one has {length}"
             )
-        fault = field.fault(message[:width])
-        if fault is not None:
-            raise InvalidMessage(fault.rule)
-        said = field.value(message) + field.extra
-        if said != length:
-            raise InvalidMessage(f"the header says that the message has {said} bytes, and it has {length}")
+        said = where.value(message) + where.extra
+        if said != length or not message.startswith(where.mark, where.mark_at):
+            fault = where.fault(message[:width])
+            rule = f"the header says that the message has {said} bytes, and it has {length}"
+            raise InvalidMessage(rule if fault is None else fault.rule)
         return message
 
     def decoder(self) -> IntegerDecoder:
-        return IntegerDecoder(self, self._field())
+        return IntegerDecoder(self, self.length_field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ class Options(usage.Options):
     longdesc = (
         "Serve messages over stream sockets. Without options it echoes: each client gets back everything it sends, "
         "even if it shuts down its sending side first. The options describe one named socket; a file given with "
-        f"--config describes any number. Framings: {', '.join(FRAMINGS)}. N is a number of bytes; DELIM, START and END "
+        f"--config describes any number. Framings: {', '.join(FRAMINGS)}. N is a number of bytes, or of "
+        "digits; W is 1, 2, 3, 4 or 8, and what is in brackets may be left out; DELIM, START and END "
         r"are bytes, written with Python's escapes, such as standard:\x00 or envelope:\x02:\x03. "
         f"Handlers: {', '.join(HANDLERS)}; modules are searched for in the current directory first. A SIZE may end in "
         "k or M (1024, 1024 * 1024), a TIME in ms, s or min."

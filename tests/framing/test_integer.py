@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.integer import Integer, IntegerDecoder
+from sockserve.framing.length import Length
 
 
 class IntegerTests(SynchronousTestCase):
@@ -62,7 +63,7 @@ class IntegerTests(SynchronousTestCase):
 
     def test_lengths_read_byte_by_byte_are_the_same(self) -> None:
         """The compiled form does not unpack them."""
-        for framing in (Integer(), Integer(2), Integer(4, "little")):
+        for framing in (Integer(), Integer(2), Integer(4, "little"), Length(8), Length(8, add=-(2**40))):
             messages = [b"", b"a", bytes(300), bytes(60_000)]
             decoder = framing.decoder()
             assert isinstance(decoder, IntegerDecoder)
