@@ -5,6 +5,7 @@ The rooms, from the bottom up; each imports only from those listed before it:
 framing     bytes to messages and back; the standard library only
 text        sizes and times as people write them, and values shown in messages
 addresses   addresses, networks of them, and endpoint strings
+inspection  which framings fit bytes, and where the frames are in them
 fields      settings as the fields of a dataclass: what each accepts, and its help
 sockets     what sockets of Twisted's can do at once
 limits      what a peer may use: admission, access, timeouts, memory, descriptors

@@ -26,6 +26,7 @@ FLOORS = {
     "text": 0,
     "sockets": 0,
     "addresses": 1,
+    "inspection": 1,
     "fields": 2,
     "limits": 3,
     "proxy": 4,

@@ -11,8 +11,8 @@ from twisted.internet.error import ConnectionLost
 
 from sockserve.connection.channel import Channel, ChannelClosed, ReadProtocol
 from sockserve.connection.coroutine import run
+from sockserve.connection.evidence import log_bad_frame
 from sockserve.framing.errors import TruncatedMessage
-from sockserve.text import printable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -40,7 +40,7 @@ class ConversationProtocol(ReadProtocol):
         self.forget()
 
     def _talk_failed(self, failure: Failure) -> None:
-        if failure.check(TruncatedMessage):
-            self._engine.warn("on_bad_frame", f"{printable(failure.value)}; closing")
+        if isinstance(failure.value, TruncatedMessage):
+            log_bad_frame(self._engine, failure.value, "closing")
         elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
             self._engine.failed("the conversation", failure)

@@ -105,6 +105,7 @@ class Engine:
     loss: why it was lost; None if we or the peer closed it.
     limit: the name of the first limit that has ended it; "": none has.
     pauses: how often reading was paused to hold the peer up.
+    bad_frames: how many the peer has sent. evidence: the first one.
     skipped: bad frames skipped in this read.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
     early: bytes that came before the start: a lower layer had read them together with its own.
@@ -118,11 +119,13 @@ class Engine:
         "_local",
         "_reading",
         "_watched",
+        "bad_frames",
         "bytes_received",
         "bytes_sent",
         "early",
         "encoder",
         "established",
+        "evidence",
         "id",
         "limit",
         "loss",
@@ -145,6 +148,8 @@ class Engine:
         self.loss: ConnectionLost | None = None
         self.limit = ""
         self.pauses = 0
+        self.bad_frames = 0
+        self.evidence: BadFrame | None = None
         self.skipped = 0
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -865,11 +870,13 @@ class Engine:
         """The peer has sent a bad frame. before, frame: see FrameDecoder.evidence."""
         events = self.options.events
         events.bad_frames[type(error).__name__] += 1
+        self.bad_frames += 1
         if not self.skipped:
             # The others of this read are counted only.
             kind, text, framing = type(error).__name__, printable(error), self.receiving.framing
             kept = BadFrame(time.time(), self.address, self.id, kind, text, framing, before, frame)
             events.last_bad_frames.append(kept)
+            self.evidence = self.evidence or kept
 
     def tell(self, limit: str, text: str = "") -> None:
         """Report that a limit ends this connection. text: what happened, for the log."""

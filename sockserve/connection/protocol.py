@@ -11,12 +11,12 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from sockserve.connection.engine import Engine
+from sockserve.connection.evidence import log_bad_frame
 from sockserve.connection.options import DEFAULT, ConnectionOptions
 from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
-from sockserve.text import printable
 from sockserve.tls.foreign import mended
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class MessageProtocol(Protocol):
                 # A peer that sends only bad frames must not fill the log: the others of this read are counted.
                 return
         action = "closing" if over else "skipping it"
-        self._engine.warn("on_bad_frame", f"{printable(error)}; {action}")
+        log_bad_frame(engine, error, action)
 
     def messagesEnded(self) -> None:
         """No more messages come, and all that came were delivered. Called once, unless we close first.

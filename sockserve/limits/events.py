@@ -109,6 +109,13 @@ class Events:
                     attributes={**event.attributes, "sockserve.limit": event.limit},
                 )
 
+    def line(self, kind: str, write: Callable[[], None]) -> None:
+        """Log one line that a peer has caused, which `write` writes if it is not left out. kind: as of `warn`."""
+        if self._lines is None:
+            write()
+        else:
+            self._lines.line(kind, write)
+
     def warn(self, kind: str, form: str, **values: object) -> None:
         """Log one line that a peer has caused. kind: lines of one kind are counted together; see FloodGuard."""
         if self._lines is None:

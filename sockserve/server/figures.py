@@ -206,7 +206,10 @@ def _ending(ending: Ending) -> Figures:
 
 
 def _bad_frame(bad: BadFrame) -> Figures:
-    """Its bytes as hex. borders: where frames begin in them; the last one is that of the bad frame."""
+    """Its bytes as hex. borders: where frames begin in them; the last one is that of the bad frame. hint: what it may
+    be instead."""
+    from sockserve.inspection.hints import hint
+
     framing = bad.framing
     starts = _starts(framing, bad.before)
     return {
@@ -218,6 +221,7 @@ def _bad_frame(bad: BadFrame) -> Figures:
         "framing": str(framing),
         "bytes": (bad.before + bad.frame).hex(),
         "borders": [*starts, len(bad.before)],
+        "hint": hint(bad.frame, str(framing), bad.kind),
     }
 
 

@@ -410,7 +410,10 @@ class BadFrameTests(SynchronousTestCase):
             protocol.dataReceived(b"11\r\n")
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["192.0.2.7:4711: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing"],
+            [
+                "192.0.2.7:4711: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing; "
+                "bytes 31 31 0d 0a"
+            ],
         )
 
     def test_many_bad_frames_in_one_read_are_two_lines_in_the_log(self) -> None:
@@ -424,7 +427,8 @@ class BadFrameTests(SynchronousTestCase):
         self.assertEqual(
             [formatEvent(event) for event in events],
             [
-                "192.0.2.7:4711: message is longer than the limit of 3 bytes (max_length); skipping it",
+                "192.0.2.7:4711: message is longer than the limit of 3 bytes (max_length); skipping it; "
+                "bytes 6d 75 63 68 20 74 6f 6f 20 6c 6f 6e 67 0d 0a 6d 75 63 68 20 74 6f 6f 20 ...",
                 "192.0.2.7:4711: 999 more bad frames skipped",
                 "192.0.2.7:4711: message is longer than the limit of 3 bytes (max_length); skipping it",
             ],

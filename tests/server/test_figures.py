@@ -134,7 +134,17 @@ class FigureTests(SocketCase):
         (bad,) = self.ask(server, "view")["sockets"]["orders"]["bad_frames"]
         self.assertEqual(bytes.fromhex(bad["bytes"]), b"1\r\na2\r\nbcx\r\nd")
         self.assertEqual((bad["borders"], bad["kind"], bad["framing"]), ([0, 4, 9], "MalformedHeader", "windev"))
+        self.assertEqual(bad["hint"], "")
         self.assertEqual(self.counters(server)["bad_frames"], {"MalformedHeader": 1})
+
+    async def test_a_bad_frame_is_kept_with_the_framing_that_fits(self) -> None:
+        server = self.server(on_bad_frame="close")
+        client = await self.client(self.socket)
+        client.send(b"11:Hello World,")
+        await client.lost
+        await self.gone()
+        (bad,) = self.ask(server, "view")["sockets"]["orders"]["bad_frames"]
+        self.assertEqual(bad["hint"], "these bytes fit netstring: header 11:, trailer ,")
 
     async def test_a_flood_of_bad_frames_is_counted_and_the_first_of_a_read_is_kept(self) -> None:
         server = self.server("buffered", on_bad_frame="skip", max_length=3)

@@ -108,7 +108,8 @@ class TerminalTests(SynchronousTestCase):
         self.assertRegex(lines[0], r"^\033\[2m\d\d:\d\d:\d\d\033\[0m twistd ")
         (warning,) = [line for line in lines if "malformed header" in line]
         self.assertRegex(
-            warning, r"^\033\[2m[\d:]{8}\033\[0m \033\[33mwarn: echo 127\.0\.0\.1:\d+: malformed .*; closing\033\[0m$"
+            warning,
+            r"^\033\[2m[\d:]{8}\033\[0m \033\[33mwarn: echo 127\.0\.0\.1:\d+: malformed .*; closing; bytes 78\033\[0m$",
         )
 
     def test_no_color_means_none(self) -> None:

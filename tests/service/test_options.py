@@ -237,7 +237,9 @@ class TwistdTests(SynchronousTestCase):
                 self.assertEqual(client.recv(100), b"")
             log = server.stop()
         self.assertIn(
-            f"{host}:{port}: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing\n", log
+            f"{host}:{port}: message of 11 bytes is longer than the limit of 10 bytes (max_length); closing; "
+            "bytes 32 0d 0a 6f 6b | 31 31 0d 0a 48 65 6c 6c 6f 20 57 6f 72 6c 64\n",
+            log,
         )
         self.assertNotIn("Traceback", log)
 

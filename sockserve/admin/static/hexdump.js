@@ -40,6 +40,7 @@ export function badFrame(frame, width) {
     make("h4", {}, make("code", {}, frame.peer), " ", make("span", { class: "kind" }, frame.kind), " ", when),
     make("p", {}, `${frame.framing}: ${frame.text}`),
     ...(bytes.length ? [dump] : []),
+    ...(frame.hint ? [make("p", { class: "hint" }, frame.hint)] : []),
   );
   article.refresh = (now) => say(when, ago(now - frame.at));
   return article;
