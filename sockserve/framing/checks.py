@@ -20,16 +20,16 @@ The parameters are those of the Catalogue of parametrised CRC algorithms, https:
 
 from __future__ import annotations
 
-import zlib
 from binascii import crc_hqx
+from zlib import adler32, crc32
 
 from sockserve.framing.form import compiled
 
 _LONGEST_SUM = 256
 """So many bytes, of 255 each, add up to less than the modulus of Adler-32."""
 
-_SHORT = 96
-"""Up to so many bytes, a compiled loop over them is the fastest."""
+_SHORT = 96 if compiled else 8
+"""Up to so many bytes, a loop over them is the fastest."""
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Each byte with its bits in the opposite order."""
@@ -78,8 +78,8 @@ class Check:
 
 class Lrc(Check):
     def number(self, data: bytes) -> int:
-        number = 0
-        if compiled and len(data) <= _SHORT:
+        if len(data) <= _SHORT:
+            number = 0
             for byte in data:
                 number ^= byte
             return number
@@ -96,10 +96,10 @@ class Sum(Check):
     def number(self, data: bytes) -> int:
         # The lower half of an Adler-32 that starts at 0 is the sum of the bytes.
         if len(data) <= _LONGEST_SUM:
-            return zlib.adler32(data, 0) & 0xFF
+            return adler32(data, 0) & 0xFF
         total = 0
         for start in range(0, len(data), _LONGEST_SUM):
-            total += zlib.adler32(data[start : start + _LONGEST_SUM], 0)
+            total += adler32(data[start : start + _LONGEST_SUM], 0)
         return total & 0xFF
 
 
@@ -131,7 +131,7 @@ class ReversedCcitt(Check):
 
 class Crc32(Check):
     def number(self, data: bytes) -> int:
-        return zlib.crc32(data)
+        return crc32(data)
 
 
 def _table(polynomial: int) -> list[int]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sockserve.framing.bounds import BoundedFraming
-from sockserve.framing.delimited import DelimitedDecoder
+from sockserve.framing.delimited import FIRST_SPAN, DelimitedDecoder
 from sockserve.framing.errors import MalformedPayload, MessageTooLong, TruncatedMessage
 
 ZERO: Final = b"\0"
@@ -86,26 +86,34 @@ class CobsDecoder(DelimitedDecoder):
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = self._needed = 0
-        found: list[bytes] | None = None if messages is None else []
-        start, count, zeros = self._follow(data, found)
-        if data.count(ZERO, 0, start) != zeros:
-            # There is one inside a block.
-            start = count = 0
-            found = None if messages is None else []
-        if messages is not None and found is not None:
-            messages += found
+        count = 0
+        start = 0
+        # A bad frame may be anywhere: what is looked at in vain is no more than what was good before it.
+        span = FIRST_SPAN
+        while start < len(data):
+            found: list[bytes] | None = None if messages is None else []
+            stop, frames, zeros = self._follow(data, start, start + span, found)
+            if stop == start or data.count(ZERO, start, stop) != zeros:
+                # It is not good or not complete, or there is a zero byte inside a block.
+                break
+            if messages is not None and found is not None:
+                messages += found
+            count += frames
+            start = stop
+            span *= 2
         return self._walk_singly(data, messages, start, count)
 
-    def _follow(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int, int]:
-        """Go from code to code, as if no zero byte could be inside a block, up to a frame that is not good or complete.
+    def _follow(self, data: bytes, start: int, end: int, messages: list[bytes] | None) -> tuple[int, int, int]:
+        """Go from code to code, as if no zero byte could be inside a block, up to a frame that is not good or complete,
+        or starts at `end`.
 
         Where that starts, the number of frames before it, and that of the zero bytes seen.
         """
         size = len(data)
         limit = self._limit
         count = zeros = 0
-        start = 0
-        while start < size:
+        end = min(end, size)
+        while start < end:
             code = data[start]
             stop = start + code
             if stop >= size:
@@ -123,13 +131,13 @@ class CobsDecoder(DelimitedDecoder):
             else:
                 # Several blocks. No byte of the message stands for a code after a full one.
                 over = 1
-                while following and stop < size:
+                zero = data.find(ZERO, start)
+                while stop < zero:
                     if code > _FULL:
                         over += 1
-                    code = following
+                    code = data[stop]
                     stop += code
-                    following = data[stop] if stop < size else 0
-                if stop >= size or stop - start - over > limit:
+                if stop != zero or stop - start - over > limit:
                     break
                 if messages is not None:
                     messages.append(_unstuffed(data[start:stop]))

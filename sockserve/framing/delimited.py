@@ -21,6 +21,10 @@ from sockserve.framing.errors import FramingError, InvalidMessage, MessageTooLon
 from sockserve.framing.escapes import escape
 from sockserve.framing.form import need_bytes, need_messages
 
+FIRST_SPAN = 512
+"""Bytes. Where many frames are looked at together, so many are at first, and twice as many after each success. So a bad
+frame among them costs no more than the good ones before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standard(BoundedFraming):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.delimited import FIRST_SPAN
 from sockserve.framing.envelope import EnvelopeDecoder
 from sockserve.framing.errors import FramingError, MalformedHeader, MalformedPayload, MessageTooLong
 from sockserve.framing.form import need_messages
@@ -27,8 +28,12 @@ DOUBLED: Final = b"\x10\x10"
 _BLANK: Final = b"\0\0"
 _MARKED: Final = b"\x10\0"
 
+# Bytes that are looked at together: a bad frame that ends earlier costs no more than so many.
+_PIECE: Final = 4096
+
 _STX: Final = 2
 _ETX: Final = 3
+_DLE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,58 +70,71 @@ class DleDecoder(EnvelopeDecoder):
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = self._needed = self._doubled = 0
         size = len(data)
-        limit = self._limit
-        # `marked` is data with the doubled DLEs replaced, once there turn out to be any.
-        marked = data
         count = 0
         start = 0
+        span = FIRST_SPAN
         while start < size:
             # Frames that end within these bytes are not too long.
-            end = min(start + limit + len(START) + len(END), size)
-            stop = marked.rfind(END, start + len(START), end)
-            if stop >= 0:
-                # All of them are good if every DLE is a doubled one, or part of the marks between two messages, the
-                # first or the last.
-                doubled = 0 if marked is data else data.count(DOUBLED, start, stop)
-                frames = marked.count(self._between, start, stop) + 1
-                if (
-                    marked.startswith(START, start)
-                    and marked.count(DLE, start, stop) + 1 == 2 * frames + doubled
-                    and (not doubled or marked.count(_MARKED, start, stop) == doubled)
-                ):
-                    if messages is not None:
-                        found = marked[start + len(START) : stop].split(self._between)
-                        messages += [each.replace(_MARKED, DLE) for each in found] if doubled else found
-                    count += frames
-                    start = stop + len(END)
-                    continue
-            if marked is not data:
+            longest = min(start + self._limit + len(START) + len(END), size)
+            end = min(start + span, longest)
+            # Where this is compiled, even a slice of the whole is a copy.
+            marked = window = data[start:end] if start or end < size else data
+            doubled = 0
+            stop = marked.rfind(END, len(START))
+            frames = self._good(marked, stop, doubled)
+            if not frames:
+                marked = window.replace(DOUBLED, _MARKED)
+                stop = marked.rfind(END, len(START))
+                doubled = window.count(DOUBLED, 0, max(stop, 0))
+                frames = self._good(marked, stop, doubled)
+            if frames:
+                if messages is not None:
+                    found = marked[len(START) : stop].split(self._between)
+                    messages += [each.replace(_MARKED, DLE) for each in found] if doubled else found
+                count += frames
+                start += stop + len(END)
+            elif stop >= 0 or end == longest:
                 break
-            marked = data.replace(DOUBLED, _MARKED)
-            if marked == data:
-                break
+            span *= 2
         return self._walk_singly(data, messages, start, count)
+
+    def _good(self, marked: bytes, stop: int, doubled: int) -> int:
+        """The number of frames, the last with its end mark at `stop`, if they are all good; else 0.
+
+        They are if every DLE is one of the doubled ones, which are marked, or part of the marks between two messages,
+        the first or the last.
+        """
+        if stop < 0 or not marked.startswith(START):
+            return 0
+        frames = marked.count(self._between, 0, stop) + 1
+        if marked.count(DLE, 0, stop) + 1 != 2 * frames + doubled:
+            return 0
+        return frames
 
     def _walk_singly(self, data: bytes, messages: list[bytes] | None, start: int, count: int) -> tuple[int, int]:
         """The same, frame by frame, after the first `count` of them, which end at `start`."""
         size = len(data)
-        bare = data if start == size else data.replace(DOUBLED, _BLANK)
         while start < size:
             payload = start + len(START)
             if not data.startswith(START, start):
                 self._error = self._malformed(data[start:payload])
                 break
-            at = bare.find(DLE, payload)
-            stop = at if at >= 0 else size
-            if stop - payload - data.count(DOUBLED, payload, stop) > self._limit:
+            stop = payload
+            doubled = 0
+            at = data.find(DLE, stop)
+            while 0 <= at < size - 1 and data[at + 1] == _DLE:
+                doubled += 1
+                stop = at + 2
+                at = data.find(DLE, stop) if stop < size and data[stop] != _DLE else stop
+            stop = at if 0 <= at < size else size
+            if stop - payload - doubled > self._limit:
                 self._error = MessageTooLong(self._limit)
                 break
             if stop + 1 >= size:
                 break
             if data[stop + 1] != _ETX:
-                self._error = MalformedPayload(
-                    data[stop : stop + 2], f"a message ends with {END!r}, and has {DOUBLED!r}"
-                )
+                rule = f"a message ends with {END!r}, and has {DOUBLED!r}"
+                self._error = MalformedPayload(data[stop : stop + 2], rule)
                 break
             if messages is not None:
                 messages.append(data[payload:stop].replace(DOUBLED, DLE))
@@ -128,14 +146,18 @@ class DleDecoder(EnvelopeDecoder):
         if not self._held.startswith(START):
             return True
         self._searched = max(self._searched, len(START))
-        new = bytes(memoryview(self._held)[self._searched :])
-        at = new.replace(DOUBLED, _BLANK).find(DLE)
-        if 0 <= at < len(new) - 1:
-            self._needed = self._searched + at + len(END)
-            return True
-        stop = at if at >= 0 else len(new)
-        self._doubled += new.count(DOUBLED, 0, stop)
-        self._searched += stop
+        size = len(self._held)
+        while self._searched < size:
+            new = bytes(memoryview(self._held)[self._searched : self._searched + _PIECE])
+            at = new.replace(DOUBLED, _BLANK).find(DLE)
+            if 0 <= at < len(new) - 1:
+                self._needed = self._searched + at + len(END)
+                return True
+            stop = at if at >= 0 else len(new)
+            self._doubled += new.count(DOUBLED, 0, stop)
+            self._searched += stop
+            if self._searched == size - 1:
+                break
         if self._searched - len(START) - self._doubled > self._limit:
             self._error = MessageTooLong(self._limit)
         return False
@@ -150,15 +172,15 @@ class DleDecoder(EnvelopeDecoder):
         return True
 
     def _skip(self, data: bytes) -> bool:
-        self._held += data
-        bare = bytes(self._held).replace(DOUBLED, _BLANK)
-        at = bare.find(DLE)
-        while 0 <= at < len(bare) - 1:
-            mark = bare[at + 1]
+        held = self._held
+        held += data
+        at = held.find(DLE)
+        while 0 <= at < len(held) - 1:
+            mark = held[at + 1]
             if mark == _STX or (mark == _ETX and not self._in_garbage):
-                del self._held[: at if mark == _STX else at + len(END)]
+                del held[: at if mark == _STX else at + len(END)]
                 self._to_skip = 0
                 return True
-            at = bare.find(DLE, at + 2)
-        del self._held[: at if at >= 0 else len(bare)]
+            at = held.find(DLE, at + 2)
+        del held[: at if at >= 0 else len(held)]
         return False

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sockserve.framing.bounds import BoundedFraming
-from sockserve.framing.delimited import DelimitedDecoder
+from sockserve.framing.delimited import FIRST_SPAN, DelimitedDecoder
 from sockserve.framing.errors import FramingError, InvalidMessage, MalformedPayload, MessageTooLong, TruncatedMessage
 
 END: Final = b"\xc0"
@@ -37,11 +37,7 @@ class Slip(BoundedFraming):
     def encode(self, message: bytes) -> bytes:
         if not self.check_length(message):
             raise InvalidMessage("slip has no empty messages: its receivers ignore them")
-        if message.find(ESC) >= 0:
-            message = message.replace(ESC, ESC_ESC)
-        if message.find(END) >= 0:
-            message = message.replace(END, ESC_END)
-        return message + END
+        return message.replace(ESC, ESC_ESC).replace(END, ESC_END) + END
 
     def encode_all(self, messages: Iterable[bytes]) -> bytes:
         return b"".join([self.encode(message) for message in messages])
@@ -52,8 +48,6 @@ class Slip(BoundedFraming):
 
 def _unescaped(message: bytes) -> bytes:
     """A message whose escapes are good, without them."""
-    if message.find(ESC) < 0:
-        return message
     return message.replace(ESC_END, END).replace(ESC_ESC, ESC)
 
 
@@ -69,17 +63,23 @@ class SlipDecoder(DelimitedDecoder):
         limit = self._limit
         escaped = data.find(ESC) >= 0
         together = True
+        span = FIRST_SPAN
         count = 0
         start = 0
         while start < size:
             if together:
                 # Frames that end within these bytes are not too long.
-                end = min(start + limit + 1, size)
+                longest = min(start + limit + 1, size)
+                end = min(start + span, longest)
                 stop = data.rfind(END, start, end) + 1
                 if stop and not (escaped and self._bad_escape(data, start, stop)):
                     found = self._frames_in(data, start, stop, messages, escaped=escaped)
                     count += found
                     start = stop
+                    span *= 2
+                    continue
+                if not stop and end < longest:
+                    span *= 2
                     continue
                 together = not stop
             if data[start] == _END:
