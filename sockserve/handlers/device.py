@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
 
-log = Logger("sockserve.share")
+log = Logger("sockserve.handlers.share")
 
 # Seconds before the attempts to connect after the first one, which comes at once; each pause is twice the one before.
 _SHORTEST = 0.1

@@ -63,7 +63,7 @@ class ServerProcess(Served):
         # As the log has them: the name of a socket, and an address.
         self._addresses: list[tuple[str, str]] = []
         self._folder = Path(tempfile.mkdtemp(prefix="sockserve-"))
-        file = self._folder / "sockserve.toml"
+        file = self._folder / "server.toml"
         file.write_text(toml, encoding="utf-8")
         self.process = subprocess.Popen(  # noqa: S603 - this Python
             [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "sockserve", "--config", file],
