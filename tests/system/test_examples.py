@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -294,6 +295,92 @@ class WinsockAndWindevTests(ProgramTestCase):
             lines[2:],
             ["an unfinished answer: stream ended inside a frame: header announced 5 bytes, 2 arrived"],
         )
+
+
+class FieldTests(ProgramTestCase):
+    """The programs for devices and old applications; the peers speak with plain sockets."""
+
+    def test_syslog_in_both_forms_becomes_lines_of_json(self) -> None:
+        program, port = self.server("syslog_collector.py")
+        counting, lines = self.client(port), self.client(port)
+        counting.send(b"13 <11>disk full")
+        record = json.loads(program.line())
+        self.assertEqual((record["facility"], record["severity"], record["text"]), ("user", "err", "disk full"))
+        lines.send(b"<165>two\nnonsense\n")
+        record = json.loads(program.line())
+        self.assertEqual((record["facility"], record["severity"], record["text"]), (20, "notice", "two"))
+        self.assertIn("refused: it does not begin with a priority", program.line())
+        self.assertEqual(lines.rest(), b"")
+
+    def test_the_payment_host_approves_and_declines(self) -> None:
+        _, port = self.server("payment_host.py")
+        terminal = self.client(port)
+        for amount, code in ((b"000000005000", b"00"), (b"000000005001", b"51")):
+            terminal.send(b"0024" + b"0200" + b"00000042" + amount)
+            terminal.expect(b"0026" + b"0210" + b"00000042" + amount + code)
+        terminal.send(b"0004" + b"0800")
+        self.assertEqual(terminal.rest(), b"")
+
+    def test_the_language_server_echoes_and_exits(self) -> None:
+        _, port = self.server("language_server.py")
+        editor = self.client(port)
+
+        def send(**request: object) -> None:
+            text = json.dumps({"jsonrpc": "2.0", **request}).encode()
+            header = b"content-length: %d\r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n"
+            editor.send(header % len(text) + text)
+
+        send(id=1, method="initialize", params={})
+        send(method="initialized", params={})
+        send(id=2, method="echo", params=["gr\u00fc\u00dfe", {"a": 1}])
+        send(id=3, method="unheard")
+        send(id=4, method="shutdown")
+        send(method="exit")
+        answers = []
+        for part in editor.rest().split(b"Content-Length: ")[1:]:
+            size, _, text = part.partition(b"\r\n\r\n")
+            self.assertEqual(len(text), int(size))
+            answers.append(json.loads(text))
+        self.assertEqual([answer["id"] for answer in answers], [1, 2, 3, 4])
+        self.assertEqual(answers[0]["result"]["serverInfo"], {"name": "echo"})
+        self.assertEqual(answers[1]["result"], ["gr\u00fc\u00dfe", {"a": 1}])
+        self.assertEqual(answers[2]["error"]["code"], -32601)
+
+    def test_the_modbus_gateway_shares_one_device(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            _, port = self.server("modbus_gateway.py", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+            listener.settimeout(TIMEOUT)
+            device = listener.accept()[0]
+        self.addCleanup(device.close)
+        first, second = self.client(port), self.client(port)
+        read = b"\0\0\0\6\x11\3\0\x6b\0\1"
+        for number, client in enumerate((first, second, first)):
+            transaction = bytes([0, number])
+            client.send(transaction + read)
+            self.assertEqual(device.recv(100), transaction + read)
+            device.sendall(transaction + b"\0\0\0\5\x11\3\2\0" + bytes([number]))
+            client.expect(transaction + b"\0\0\0\5\x11\3\2\0" + bytes([number]))
+
+    def test_the_hl7_receiver_accepts_and_rejects(self) -> None:
+        authority = Authority(self.mktemp())
+        program = Program(self, "hl7_receiver.py", LOCAL, str(authority.server))
+        port = program.port()
+        header = b"MSH|^~\\&|LAB|HERE|EHR|THERE|20261126||ORU^R01|%d|P|2.5\r"
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        with (
+            socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"\x0b" + header % 1 + b"PID|1||4711||Doe^Jane\r\x1c\r\n")
+            client.sendall(b"\x0b" + header % 2 + b"OBX|1\r\x1c\r")
+            received = b""
+            while received.count(b"\x1c\r") < 2:
+                received += client.recv(4096)
+        first, second, _ = received.split(b"\x1c\r")
+        self.assertIn(b"\rMSA|AA|1\r", first)
+        self.assertIn(b"\rMSA|AR|2", second)
+        self.assertIn(b"no patient", second)
+        self.assertIn("4711 Doe^Jane", program.line())
 
 
 class ApplicationTests(ProgramTestCase):
