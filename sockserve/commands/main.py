@@ -10,9 +10,10 @@ from sockserve import __version__
 from sockserve.commands import check_config, send
 from sockserve.commands.bench import command as bench
 from sockserve.commands.check import command as check
+from sockserve.commands.inspect import command as inspect
 from sockserve.framing import compiled
 
-COMMANDS = (send, bench, check, check_config)
+COMMANDS = (send, bench, check, inspect, check_config)
 """Each has `add_parser(subparsers)`, which sets `run`: a function of the parsed arguments, for the exit status."""
 
 

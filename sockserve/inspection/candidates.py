@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import product
 
 from sockserve.framing import Framing, parse
-from sockserve.framing.escapes import escape
+from sockserve.framing.checks import CHECKS
+from sockserve.framing.escapes import escape, unescape
 from sockserve.framing.names import TABLE
 
 
@@ -44,7 +45,6 @@ _MARKS = {
     "\\x3a": ("\\r\\n",),
     "<": (">",),
 }
-_CHECKS = ("lrc", "sum", "crc16")
 _LONGEST_TAG = 16
 
 
@@ -58,13 +58,14 @@ def _delimiters(data: bytes) -> Iterator[str]:
 
 def _marks(data: bytes) -> Iterator[str]:
     """The first byte as a start mark, with an end mark, at the end or before one to three bytes of a check."""
-    usual = [f"{start}:{end}" for start, ends in _MARKS.items() for end in ends]
     if not data or not _unusual(data[:1]):
         return
+    start = escape(data[:1], b":")
+    usual = [unescape(end) for end in _MARKS.get(start, ()) if unescape(end) in data]
     ends = (data[-1:], data[-2:], data[-2:-1], data[-3:-2], data[-3:-1], data[-4:-2])
-    found = [f"{escape(data[:1], b':')}:{escape(end, b':')}" for end in ends if _unusual(end)]
+    found = [f"{start}:{escape(end, b':')}" for end in dict.fromkeys([*usual, *ends]) if _unusual(end)]
     yield from found
-    yield from (f"{marks}:{check}" for marks in dict.fromkeys([*usual, *found]) for check in _CHECKS)
+    yield from (f"{marks}:{check}" for marks in found for check in CHECKS)
 
 
 def _fields(_: bytes) -> Iterator[str]:
@@ -82,20 +83,12 @@ PARAMETERS = {
     "standard": Parameters(("\\n", "\\r", "\\x00", "\\x03", "\\x04", ";", "|", "\\n\\n", "\\r\\n\\r\\n"), _delimiters),
     "fixed": Parameters((), lambda data: (str(len(data)),)),
     "envelope": Parameters(
-        tuple(f"{start}:{end}" for start, ends in _MARKS.items() for end in ends),
+        (*(f"{start}:{end}" for start, ends in _MARKS.items() for end in ends), "\\x02:\\x03:lrc", "\\x02:\\x03:astm"),
         _marks,
     ),
     "length": Parameters(
         (
-            "3",
-            "3:little",
-            "8",
-            "8:little",
-            "1:inclusive",
-            "2:inclusive",
-            "2:little:inclusive",
-            "4:inclusive",
-            "4:little:inclusive",
+            *("".join(parts) for parts in product("12348", ("", ":little"), ("", ":inclusive"))),
             "2:at=3",
             "3:inclusive:at=1",
             "4:at=2",
@@ -126,10 +119,14 @@ def candidates(data: bytes) -> list[Candidate]:
     return list(reversed(unique.values()))
 
 
+_LAST = ("syslog",)
+"""Kinds that take what others are for."""
+
+
 @lru_cache(maxsize=1)
 def _known() -> tuple[str, ...]:
     names = []
-    for kind, entry in TABLE.items():
+    for kind, entry in sorted(TABLE.items(), key=lambda each: each[0] in _LAST):
         names += [form for form in entry.forms if form == form.lower()]
         names += [f"{kind}:{text}" for text in PARAMETERS[kind].known] if kind in PARAMETERS else []
     return tuple(names)

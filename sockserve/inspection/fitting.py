@@ -6,15 +6,16 @@ covered     the share of the bytes that are complete frames. An unfinished frame
             frames where all messages are empty; what begins with a bad frame counts nothing.
 surprise    The same bytes are shuffled again and again. It is 1 if no shuffle is covered as well, or one in 200, and 0
             if one in ten is: then the fit is chance, or the framing takes any bytes, as raw does. In between it goes
-            with the logarithm. It is at least a half if all messages are text and only the framing has control
-            characters.
+            with the logarithm. It is at least a half if all messages are text and the bytes are not, because of the
+            framing alone: text has no control characters, and is UTF-8.
 
-Of equal scores a framing whose messages are text comes first, then the one with fewer empty messages, then the one with
-more bytes of its own, then the one with the shorter name.
+Of scores that are the same in tens, a framing whose messages are text comes first, then the one with more bytes of its
+own, then the one with fewer empty messages, then one whose name has no parameters, then the one that was listed first.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -32,8 +33,7 @@ _SHORT = 2048
 # The share of shuffles that is no surprise, and the one that could not be a greater one.
 _CHANCE, _SURE = 0.1, 0.005
 
-# A byte that is no control character: what text has.
-_TEXT = bytes(byte for byte in range(256) if byte >= 0x20 and byte != 0x7F) + b"\t"
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,10 @@ def read(framing: Framing, data: bytes) -> Reading:
         return Reading(messages, complete, error)
     complete = len(data) - decoder.pending if messages else 0
     try:
-        decoder.finish()
+        last = decoder.finish() or []
     except FramingError as error:
         return Reading(messages, complete, None, error)
-    return Reading(messages, complete)
+    return Reading(messages + last, len(data) if last else complete)
 
 
 def rank(candidates: Iterable[Candidate], data: bytes, shuffles: int | None = None, least: float = 0) -> list[Fit]:
@@ -134,7 +134,14 @@ def rank(candidates: Iterable[Candidate], data: bytes, shuffles: int | None = No
         one = _fit(candidate, reading, of, tries, least)
         messages = reading.messages
         if one.score or not candidate.guessed:
-            order = (-one.score, not _is_text(messages), messages.count(b""), -one.own, len(one.name))
+            order = (
+                -round(one.score / 10),
+                one.score == 0,
+                not _is_text(messages),
+                -one.own,
+                messages.count(b""),
+                ":" in one.name,
+            )
             found.append((order, one, (one.complete, *messages)))
     found.sort(key=lambda each: each[0])
     ranked: list[Fit] = []
@@ -160,10 +167,15 @@ def _fit(candidate: Candidate, reading: Reading, of: Bytes, tries: int, least: f
         shuffled += read(candidate.framing, of.shuffle(shuffles)).covered(size) >= covered
         shuffles += 1
     surprise = min(max(log(_CHANCE * tries / shuffled) / log(_CHANCE / _SURE), 0), 1) if shuffled else 1
-    if messages and reading.error is None and own and _is_text(messages) and of.data.translate(None, _TEXT):
+    if messages and reading.error is None and own and _is_text(messages) and not _is_text([of.data]):
         surprise = max(surprise, 0.5)
     return replace(found, shuffles=shuffles, shuffled=shuffled, score=int(100 * covered * surprise))
 
 
 def _is_text(messages: Sequence[bytes]) -> bool:
-    return not b"".join(messages).translate(None, _TEXT)
+    text = b"".join(messages)
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return _CONTROLS.search(text) is None

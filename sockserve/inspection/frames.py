@@ -17,6 +17,9 @@ from sockserve.framing.raw import Raw
 # Bytes that take the place of a byte of a message, to see where it stands in the frame.
 _OTHERS = b"xyz0"
 
+_PLACES = 16
+"""So many places where the message may be are looked at; it is often short where there are more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -55,6 +58,8 @@ def frames(framing: Framing, data: bytes) -> Iterator[Frame]:
                 start = begin = at + 1
             if not messages and _ignores(decoder):
                 begin = at + 1
+        for message in decoder.finish() or ():
+            yield take_apart(framing, data[begin:], message, start, data[start:begin])
     except FramingError:
         return
 
@@ -80,40 +85,50 @@ def _payload(framing: Framing, frame: bytes, message: bytes) -> tuple[int, int]:
         around = None
     if around is not None and frame == around[0] + message + around[1]:
         return len(around[0]), len(frame) - len(around[1])
-    places = _places(frame, message)
-    if len(places) > 1:
-        places = [at for at in places if _stands(framing, frame, message, at)] or places
-    if message and places:
+    places = _places(frame, message) if message else []
+    for at in places:
+        if _stands(framing, frame, message, at):
+            return at, at + len(message)
+    # Empty, escaped, or with a checksum: what surrounds a message of one byte surrounds this one.
+    header, trailer = _surroundings(framing)
+    if frame.startswith(header):
+        at = len(header)
+        if frame.endswith(trailer):
+            return at, max(len(frame) - len(trailer), at) if message else at
+        if at in places or not message:
+            return at, at + len(message)
+    if places:
         return places[0], places[0] + len(message)
-    # Empty, or escaped: what surrounds a message of one byte surrounds this one.
+    return (0, len(frame)) if message else (len(frame), len(frame))
+
+
+def _surroundings(framing: Framing) -> tuple[bytes, bytes]:
+    """What stands before and after a message of one byte."""
     for byte in _OTHERS:
         try:
-            other = framing.encode(bytes([byte]))
+            header, _, trailer = framing.encode(bytes([byte])).partition(bytes([byte]))
         except FramingError:
             continue
-        at = other.find(byte)
-        if at >= 0 and frame.startswith(other[:at]):
-            trailer = other[at + 1 :]
-            stop = len(frame) - len(trailer) if frame.endswith(trailer) else len(frame)
-            return at, stop if message else at
-    return (0, len(frame)) if message else (len(frame), len(frame))
+        return header, trailer
+    return b"", b""
 
 
 def _places(frame: bytes, message: bytes) -> list[int]:
     places: list[int] = []
     at = frame.find(message)
-    while at >= 0 and len(places) < len(_OTHERS) * 4:
+    while at >= 0 and len(places) < _PLACES:
         places.append(at)
         at = frame.find(message, at + 1)
     return places
 
 
 def _stands(framing: Framing, frame: bytes, message: bytes, at: int) -> bool:
-    """Whether the message is what begins there: with another first byte in that place, the frame says another one."""
+    """Whether the message is what stands there: with another last byte in that place, the frame says another one."""
+    end = at + len(message)
     for byte in _OTHERS:
-        changed = bytes([byte]) + message[1:]
+        changed = message[:-1] + bytes([byte])
         try:
-            if message and framing.decoder().decode(frame[:at] + changed + frame[at + len(message) :]) == [changed]:
+            if framing.decoder().decode(frame[:at] + changed + frame[end:]) == [changed]:
                 return True
         except FramingError:
             continue

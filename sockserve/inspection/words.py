@@ -9,7 +9,7 @@ from sockserve.inspection.fitting import Fit
 from sockserve.inspection.frames import Frame, frames
 from sockserve.text import printable
 
-_NAMES = {
+MARK_NAMES = {
     0x01: "SOH",
     0x02: "STX",
     0x03: "ETX",
@@ -45,12 +45,14 @@ def named(data: bytes) -> str:
     if all(0x20 <= byte < 0x7F or byte in b"\r\n" for byte in data):
         runs = re.findall(rb"[\r\n]+|[^\r\n]+", data)
         return ", ".join(
-            " ".join(_NAMES[byte] for byte in run) if run[0] in b"\r\n" else run.decode().strip() or repr(run.decode())
+            " ".join(MARK_NAMES[byte] for byte in run)
+            if run[0] in b"\r\n"
+            else run.decode().strip() or repr(run.decode())
             for run in runs
         )
     hexadecimal = data.hex(" ")
-    if all(byte in _NAMES for byte in data):
-        return f"{hexadecimal} ({' '.join(_NAMES[byte] for byte in data)})"
+    if all(byte in MARK_NAMES for byte in data):
+        return f"{hexadecimal} ({' '.join(MARK_NAMES[byte] for byte in data)})"
     return hexadecimal
 
 
@@ -77,9 +79,9 @@ def reason(fit: Fit, data: bytes) -> str:
     elif not fit.messages:
         parts.append("no message before the end of the stream")
     if fit.shuffled and fit.score:
-        parts.append(f"{fit.shuffled} of {fit.shuffles} shuffles fit as well")
+        parts.append(f"{fit.shuffled} of {fit.shuffles} shuffles fit too")
     elif fit.shuffled:
-        parts.append("says nothing, shuffled bytes fit as well")
+        parts.append("says nothing: shuffled bytes fit too")
     if fit.same:
         others = ", ".join(fit.same) if len(fit.same) < _FEW else f"{len(fit.same)} others"
         parts.append(f"{others} the same")
