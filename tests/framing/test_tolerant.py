@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.framing import Framing
+from sockserve.framing import Framing, parse
 from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
 from tests.support.tolerant import Lines, Spaced
 from tests.support.wire import Event, described, events, splits
@@ -44,6 +44,16 @@ class TolerantTests(SynchronousTestCase):
             decoder = Spaced().decoder()
             self.assertEqual(decoder.decode(b" 0  1,a\n1b \n "), [b"", b"a", b"b"])
             self.assertEqual((decoder.take(back), decoder.state), (rest, "idle"))
+
+    def test_nor_what_was_ignored_after_a_skipped_frame(self) -> None:
+        for name, bad, ignored in (
+            ("slip", b"long\xc0", b"\xc0\xc0"),
+            ("cobs", b"\x05long\0", b"\0\0"),
+            ("mllp", b"\x0blong\x1c\r", b"\n"),
+        ):
+            decoder = parse(name, max_length=3, on_bad_frame="skip").decoder()
+            self.assertRaises(MessageTooLong, decoder.decode, bad + ignored)
+            self.assertEqual((decoder.decode(b""), decoder.pending, decoder.take()), ([], 0, b""), name)
 
     def test_what_was_ignored_before_any_message_is_not(self) -> None:
         decoder = Spaced().decoder()
