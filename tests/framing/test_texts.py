@@ -45,7 +45,7 @@ def longest() -> bytes:
     return LENGTH + b"X: " + b"x" * (MAX_HEADERS - len(LENGTH) - 7) + b"\r\n\r\n"
 
 
-SKIP = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+")*+').match
+SKIP = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+"){0,3}').match
 
 
 class HeaderTests(SynchronousTestCase):
