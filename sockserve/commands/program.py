@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
+from sockserve.commands.messages import Shape
 from sockserve.framing import KINDS, parse
-from sockserve.framing.delimited import Standard
-from sockserve.framing.envelope import Envelope
-from sockserve.framing.json import Json
 from sockserve.tls.client import ClientTLS
 
 if TYPE_CHECKING:
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from sockserve.framing import Framing
 
 INTERRUPTED = 130
-
-# All but ASCII that stands for itself in a string.
-_NOT_IN_JSON = bytes({*range(256)} - {*range(0x20, 0x7F)} | {*b'"\\'})
 
 T = TypeVar("T")
 
@@ -83,31 +78,12 @@ def named_framing(name: str, max_length: int | None = None) -> Framing:
     return parse(name, max_length=max_length)
 
 
-def end_mark(framing: Framing) -> bytes:
-    """The bytes that end a message of this framing, so that none may have them in it; b"": there are none."""
-    match framing:
-        case Standard(delimiter=mark) | Envelope(end=mark):
-            return mark
-        case _:
-            return b""
-
-
-def around_text(framing: Framing) -> tuple[bytes, bytes]:
-    """What a message of this framing needs around a text, to be one."""
-    return (b'["', b'"]') if isinstance(framing, Json) else (b"", b"")
-
-
-def not_in_text(framing: Framing) -> bytes:
-    """The bytes that may not be in such a text, as they would be something else there."""
-    return _NOT_IN_JSON if isinstance(framing, Json) else end_mark(framing)
-
-
 def many_messages(name: str, max_length: int | None, what: str) -> Framing:
     """The same as named_framing. Raises ValueError for one with a single message a connection. what: needs many."""
     framing = named_framing(name, max_length)
     if getattr(framing, "ends_stream", False):
         raise ValueError(f"{name} carries one message in each direction, and {what} needs many; accepted: any other")
-    least = sum(map(len, around_text(framing))) + 1
+    least = Shape.of(framing).around + 1
     if framing.max_length < least:
         raise ValueError(f"max_length of {framing.max_length} is too short for {name} here; accepted: {least} or more")
     return framing

@@ -33,8 +33,8 @@ _SHOWN: Final = 32
 
 # Where that is fast, bytes are looked at one by one; only the end of a long string is found faster otherwise.
 _NEAR: Final = 64 if compiled else 0
-# Elsewhere: up to the next bracket, over strings without escapes. Bounded, since each round is remembered. Not possessive
-# as a whole: Python 3.11 before 3.11.5 gets that wrong.
+# Elsewhere: up to the next bracket, over strings without escapes. Bounded, since each round is remembered; the whole is
+# not possessive, because Python 3.11 before 3.11.5 gets that wrong.
 _SKIP = None if compiled else re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+"){0,500}').match
 
 _QUOTE: Final = 0x22

@@ -11,7 +11,7 @@ import sys
 from typing import Any, cast
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
 from twisted.internet.threads import deferToThread
@@ -25,6 +25,7 @@ from sockserve.framing import compiled
 from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import TLSConfig
 from tests.support.authority import Authority
+from tests.support.cases import EXAMPLES, message_of
 from tests.support.processes import ROOT
 from tests.support.spawned import Spawned
 
@@ -262,6 +263,22 @@ class EofTests(SendTestCase):
         self.assertEqual(line, "0 of 1 answers came before the peer closed")
 
 
+class EveryFramingTests(SendTestCase):
+    async def test_messages_go_out_and_answers_come_in_every_framing(self) -> None:
+        runs = []
+        for name in EXAMPLES.values():
+            message = message_of(name).hex()
+            # What carries one message at a time is not asked for more.
+            messages = [message] if name == "eof" else [message, message]
+            endpoint = await self.serve(framing=name)
+            runs.append(Deferred.fromCoroutine(self.complete(endpoint, "-f", name, "--hex", *messages)))
+        for name, output in zip(EXAMPLES.values(), await gatherResults(runs), strict=True):
+            with self.subTest(name):
+                answers = b"".join(output.split()) if name.startswith("raw") else output
+                answer = message_of(name).hex().encode() + (b"" if name.startswith("raw") else b"\n")
+                self.assertEqual(answers, answer * (1 if name == "eof" else 2))
+
+
 class MissingTests(SendTestCase):
     async def test_the_peer_closes_early(self) -> None:
         output, line = await self.incomplete(await self.serve(two_answers), "-f", "windev", "a", "b", "c")
@@ -433,6 +450,12 @@ class UsageTests(SynchronousTestCase):
             ),
             (("send", "tcp:h:7", "--hex", "0x00"), "argument MESSAGE: '0x00': '0x00' is not hexadecimal; accepted: "),
             (("send", "tcp:h:7", "-f", "fixed:3", "four"), "argument MESSAGE: 'four': "),
+            (
+                ("send", "tcp:h:7", "-f", "mbap", "--hex", "00"),
+                "argument MESSAGE: '00': a message of mbap starts with ",
+            ),
+            (("send", "tcp:h:7", "-f", "slip", ""), "argument MESSAGE: '': slip has no empty messages"),
+            (("send", "tcp:h:7", "-f", "json", "1"), "argument MESSAGE: '1': a message is an object or an array"),
             (("send", "tcp:h:7", "-f", "eof", "a", "b"), "eof carries one message in each direction; accepted: one "),
             (("send", "tcp:h:7", "-f", "eof", "-n", "2"), "eof carries one message in each direction; accepted: one "),
             (("send", "tcp:h:7", "-f", "eof", ""), "argument MESSAGE: '': an empty message over eof would be none"),

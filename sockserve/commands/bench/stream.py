@@ -2,18 +2,19 @@
 
 A message holds its running number, the number of its connection, and bytes that look random; how much of it, its size
 says. The messages that are in flight all differ, where the size allows: one that is lost, doubled, swapped with another
-or given to another connection changes the bytes of the stream. As a message has one form only on the wire, and all
-have one size, comparing bytes checks frames too, and counting frames is a division.
+or given to another connection changes the bytes of the stream. As a message is sent in one form only, has no bytes that
+its framing would escape, and all have one size, comparing bytes checks frames too, and counting frames is a division.
 
 Cycle has the frames of a whole round in one piece of memory: for small frames, of which thousands are sent and compared
-at once. Long puts each frame together from three pieces, of which all connections share the longest.
+at once. Long puts each frame together from three pieces, of which all connections share the longest. Encoded makes each
+frame when it is needed: where a long message is not in its frame as it is, or has a checksum.
 """
 
 from __future__ import annotations
 
 import random
 
-from sockserve.commands.program import around_text, not_in_text
+from sockserve.commands.messages import Shape
 from sockserve.framing import Framing
 
 SMALL = 4096
@@ -56,48 +57,49 @@ class Stream:
 class Messages:
     """The messages of all connections.
 
-    frame: bytes of each frame. before, behind: its bytes that are not the message's.
+    frame: bytes of each frame. before, behind: those of its bytes that are the same in each; between them is the text.
 
     Raises FramingError when the framing cannot send messages of that size, and ValueError when its marks leave no
-    bytes for them, or its frames are not made up of the same bytes and the message: then up to SMALL bytes, with frames
-    of one length.
+    bytes for them, or its frames have different lengths.
     """
 
     def __init__(self, framing: Framing, size: int) -> None:
-        marks = not_in_text(framing)
-        self._start, self._end = start, end = around_text(framing)
-        size -= len(start + end)
-        if size < 1:
-            raise ValueError(f"a message of {framing} has at least {len(start + end) + 1} bytes here")
-        self.alphabet = bytes(set(range(256)) - set(marks))
+        shape = Shape.of(framing)
+        if size <= shape.around:
+            raise ValueError(f"a message of {framing} has at least {shape.around + 1} bytes here")
+        self.alphabet = shape.plain
         if len(self.alphabet) < 2:
             raise ValueError("the delimiter leaves no bytes for messages")
         self.size = size
-        self._number = min(NUMBER, size)
-        self._connection = min(CONNECTION, size - self._number)
-        self._rest = size - self._number - self._connection
-        table = bytes(byte if byte not in marks else self.alphabet[byte % len(self.alphabet)] for byte in range(256))
+        self._framing = framing
+        self._start, self._end = start, end = shape.parts(size)
+        text = size - shape.around
+        self._number = min(NUMBER, text)
+        self._connection = min(CONNECTION, text - self._number)
+        self._rest = text - self._number - self._connection
+        table = bytes(
+            byte if byte in self.alphabet else self.alphabet[byte % len(self.alphabet)] for byte in range(256)
+        )
         self.fillers = random.Random(27015).randbytes(self._rest + PLACES).translate(table)  # noqa: S311
-        # The message stands where the frames of two that differ in each byte differ first.
-        frame, other = (framing.encode(start + self.alphabet[at : at + 1] * size + end) for at in (0, 1))
+        # The text stands where the frames of two that differ in each byte differ first.
+        frame, other = (framing.encode(start + self.alphabet[at : at + 1] * text + end) for at in (0, 1))
         at = next(at for at in range(len(frame)) if frame[at] != other[at])
         self.frame = len(frame)
-        self.before, self.behind = frame[:at], frame[at + size :]
+        self.before, self.behind = frame[:at], frame[at + text :]
         self._between: list[bytes] = []
-        # Of a framing with a checksum each frame is its own.
-        self._framing: Framing | None = None
-        first = self.message(1, 1)
-        if framing.encode(first) != self.before + first + self.behind:
-            self._framing = framing
-            if size > SMALL:
-                raise ValueError(f"its frames depend on the message; accepted: up to {SMALL} bytes")
-            if any(len(framing.encode(self.message(number, 0))) != self.frame for number in range(ROUND)):
-                raise ValueError(
-                    "the length of its frames depends on the message; accepted: a framing where it does not"
-                )
+        numbers = range(ROUND if size <= SMALL else 2)
+        frames = [framing.encode(self.message(number, 1)) for number in numbers]
+        if any(len(frame) != self.frame for frame in frames):
+            raise ValueError("the length of its frames depends on the message; accepted: a framing where it does not")
+        # In the others, a frame has more than the text that depends on the message.
+        self._alike = frames == [self.before + self._text(number, 1) + self.behind for number in numbers]
 
     def message(self, number: int, connection: int) -> bytes:
-        return self._start + self.head(number, connection) + self._filler(number) + self._end
+        return self._start + self._text(number, connection) + self._end
+
+    def encoded(self, number: int, connection: int) -> bytes:
+        """The frame of one message."""
+        return self._framing.encode(self.message(number, connection))
 
     def head(self, number: int, connection: int) -> bytes:
         """Its running number and its connection, as far as the size allows."""
@@ -105,7 +107,7 @@ class Messages:
 
     def frames(self, count: int, connection: int) -> bytes:
         """The frames of the first `count` messages of a connection."""
-        if self._framing is not None:
+        if not self._alike:
             return self._framing.encode_all([self.message(number, connection) for number in range(count)])
         if len(self._between) != count + 1:
             # All but the connection's number is the same for every connection.
@@ -116,7 +118,12 @@ class Messages:
 
     def stream(self, connection: int, window: int) -> Stream:
         """The stream of one connection, of which `window` messages may be in flight."""
-        return Cycle(self, connection, window) if self.size <= SMALL else Long(self, connection)
+        if self.size <= SMALL:
+            return Cycle(self, connection, window)
+        return Long(self, connection) if self._alike else Encoded(self, connection)
+
+    def _text(self, number: int, connection: int) -> bytes:
+        return self.head(number, connection) + self._filler(number)
 
     def _filler(self, number: int) -> bytes:
         place = number % PLACES
@@ -163,3 +170,21 @@ class Long(Stream):
         if at < behind:
             return messages.fillers, number % PLACES + at - filler, behind - at
         return messages.behind, at - behind, self.frame - at
+
+
+class Encoded(Stream):
+    """Frames that are made when they are needed; the two needed last, one to send and one to compare, are kept."""
+
+    def __init__(self, messages: Messages, connection: int) -> None:
+        self.frame = messages.frame
+        self._messages = messages
+        self._connection = connection
+        self._kept: dict[int, bytes] = {}
+
+    def _at(self, start: int) -> tuple[bytes, int, int]:
+        number, at = divmod(start, self.frame)
+        frame = self._kept.pop(number, None) or self._messages.encoded(number, self._connection)
+        if len(self._kept) > 1:
+            del self._kept[next(iter(self._kept))]
+        self._kept[number] = frame
+        return frame, at, self.frame - at

@@ -198,6 +198,9 @@ class SocketWires:
                 else:
                     self._selector.unregister(key.fileobj)
                     del ending[key.data]
+        self._selector.close()
+        for handle in self._sockets.values():
+            handle.close()
 
     def _read(self, connection: Connection, handle: socket.socket) -> None:
         try:

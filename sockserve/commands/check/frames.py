@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from itertools import count
 from random import Random
+from typing import Any
 
-from sockserve.commands.program import around_text, end_mark, not_in_text
+from sockserve.commands.messages import Shape
 from sockserve.framing import Framing
+from sockserve.framing.checked import CheckedEnvelope
+from sockserve.framing.checks import CHECKS
+from sockserve.framing.cobs import Cobs
 from sockserve.framing.content_length import MAX_HEADERS, ContentLength
-from sockserve.framing.decimal import Netstring, Windev
-from sockserve.framing.delimited import Standard
+from sockserve.framing.decimal import Netstring, Octets, Windev
+from sockserve.framing.digits import Digits
+from sockserve.framing.dle import DLE, Dle
 from sockserve.framing.envelope import Envelope
-from sockserve.framing.errors import FramingError
+from sockserve.framing.errors import FramingError, MalformedHeader
 from sockserve.framing.fixed import Fixed
 from sockserve.framing.integer import Integer
 from sockserve.framing.json import DEEPEST, Json
+from sockserve.framing.length import Length, WholeFraming
+from sockserve.framing.prefixed import PrefixedFraming
 from sockserve.framing.raw import Raw
+from sockserve.framing.slip import END, ESC, Slip
 from sockserve.framing.varint import Varint, encode_number
 
 SAMPLE = b"this is a test"
 """The message of the Winsock sample's client."""
 
-# Empty, one byte, what looks like a mark, all byte values.
+# Empty, one byte, what looks like a mark or an escape, all byte values.
 CANDIDATES = (
     b"Hello World",
     b"",
@@ -34,6 +43,8 @@ CANDIDATES = (
     b"<EOF",
     b"<",
     b"\x00\x00",
+    DLE + DLE + b"\x03",
+    ESC + END,
     bytes(range(128)),
     bytes(range(128, 256)),
     bytes(range(256)),
@@ -41,7 +52,12 @@ CANDIDATES = (
 
 PIECE = 64 * 1024
 
+# Bytes: a limit that no server has, of 18 digits.
+_NO_LIMIT = 10**17
 _LENGTH = b"Content-Length: %d\r\n\r\n"
+
+# After the digits, and after the payload.
+_MARKS = {"windev": (b"\r\n", b""), "netstring": (b":", b","), "octets": (b" ", b""), "syslog": (b" ", b"")}
 
 
 class NotApplicable(Exception):
@@ -49,9 +65,10 @@ class NotApplicable(Exception):
 
 
 def sample(framing: Framing) -> bytes:
-    """One small message, 14 bytes where that is possible. Raises ValueError if the framing carries none of ours."""
-    fitted = filter(None, (_fitted(framing, text) for text in (SAMPLE, b"0", b"x", b"\x80")))
-    found = next(fitted, None)
+    """One small message, with a text of 14 bytes where that is possible. Raises ValueError if the framing carries none
+    of ours."""
+    shape = Shape.of(framing)
+    found = next(filter(None, map(shape.fitted, (SAMPLE, b"0", b"x", b"\x80"))), None)
     if found is None:
         raise ValueError(f"{framing} cannot carry {SAMPLE!r}, nor a single byte, which check sends")
     return found
@@ -59,29 +76,31 @@ def sample(framing: Framing) -> bytes:
 
 def good_messages(framing: Framing) -> list[bytes]:
     """Small messages of all kinds that the framing can carry."""
-    messages = [_fitted(framing, candidate) for candidate in CANDIDATES]
+    shape = Shape.of(framing)
+    messages = [shape.fitted(candidate) for candidate in CANDIDATES]
     if isinstance(framing, Fixed):
-        messages += [_fitted(framing, bytes(range(at, min(at + framing.size, 256)))) for at in range(0, 256, 128)]
+        messages += [shape.fitted(bytes(range(at, min(at + framing.size, 256)))) for at in range(0, 256, 128)]
     able = [message for message in messages if message is not None and (message or not isinstance(framing, Raw))]
     return list(dict.fromkeys(able))
 
 
 def longest(framing: Framing) -> bytes:
     """A message as long as the limit allows."""
-    return _pattern(framing, framing.size if isinstance(framing, Fixed) else framing.max_length)
+    shape = Shape.of(framing)
+    return shape.pattern(shape.most)
 
 
 def pieces(framing: Framing) -> Iterator[bytes]:
     """Without end: pieces of about 64 KiB, each of whole frames, none like the one before."""
-    size = framing.size if isinstance(framing, Fixed) else min(framing.max_length, PIECE // 4)
-    before, behind = around_text(framing)
-    size -= len(before + behind)
-    pool = _text(framing, 2 * max(size, PIECE // 4))
+    shape = Shape.of(framing)
+    size = min(shape.most, max(shape.least, PIECE // 4))
+    text = size - shape.around
+    pool = shape.text(2 * max(text, PIECE // 4))
     # Most framings add a byte at least.
     messages = -(-PIECE // (size + 1))
     for number in count():
-        starts = ((number * 7919 + at * size) % (len(pool) - size) for at in range(messages))
-        yield framing.encode_all([before + pool[start : start + size] + behind for start in starts])
+        starts = ((number * 7919 + at * text) % (len(pool) - text) for at in range(messages))
+        yield framing.encode_all([shape.message(pool[start : start + text]) for start in starts])
 
 
 def cuts(framing: Framing) -> list[bytes]:
@@ -97,60 +116,42 @@ def cuts(framing: Framing) -> list[bytes]:
 
 def long_headers(framing: Framing) -> list[bytes]:
     """Headers that announce more than the limit, or that are longer than any good one."""
-    over = framing.max_length + 1
+    headers = _announcing(framing)
     match framing:
         case ContentLength():
-            return [_LENGTH % over, _LENGTH % 10**17, _LENGTH % 10**20, b"X: " + b"x" * MAX_HEADERS]
-        case Windev() | Netstring():
-            mark = b"\r\n" if isinstance(framing, Windev) else b":"
+            return [*headers, _LENGTH % 10**20, b"X: " + b"x" * MAX_HEADERS]
+        case Windev() | Netstring() | Octets():
+            mark, _ = _MARKS[_kind(framing)]
             digits = len(str(framing.max_length))
-            return [b"%d%b" % (over, mark), b"9" * (digits + 1) + mark, b"1" * 1000, b"9" * 20 + mark]
+            return [*headers, b"9" * (digits + 1) + mark, b"1" * 1000, b"9" * 20 + mark]
         case Varint():
             groups = len(encode_number(framing.max_length))
-            return [encode_number(over), b"\xff" * groups + b"\x01", b"\xff" * 1000]
-        case Integer():
-            largest = 256**framing.size - 1
-            if over > largest:
-                raise NotApplicable("every length that its field can hold is allowed")
-            return [number.to_bytes(framing.size, framing.byteorder) for number in dict.fromkeys((over, largest))]
+            return [*headers, b"\xff" * groups + b"\x01", b"\xff" * 1000]
         case _:
-            raise NotApplicable(f"{_kind(framing)} has no length in front")
+            return headers
 
 
 def long_messages(framing: Framing) -> list[bytes]:
-    """Messages of one byte too many, all of it sent, and delimiters that never come."""
+    """Messages of one byte too many, all of it sent, and longer ones, whose last byte never comes."""
+    if isinstance(framing, Raw | Fixed):
+        raise NotApplicable(f"{_kind(framing)} has no message that is too long")
+    shape = Shape.of(_beyond(framing))
     over = framing.max_length + 1
-    payload = _pattern(framing, over)
-    match framing:
-        case Raw() | Fixed():
-            raise NotApplicable(f"{_kind(framing)} has no message that is too long")
-        case ContentLength():
-            return [_LENGTH % over + payload]
-        case Json():
-            return [payload, payload[:-2] + _text(framing, PIECE)]
-        case Windev():
-            return [b"%d\r\n%b" % (over, payload)]
-        case Netstring():
-            return [b"%d:%b," % (over, payload)]
-        case Varint():
-            return [encode_number(over) + payload]
-        case Integer():
-            if over > 256**framing.size - 1:
-                raise NotApplicable("every length that its field can hold is allowed")
-            return [over.to_bytes(framing.size, framing.byteorder) + payload]
-        case Standard() | Envelope():
-            start = framing.start if isinstance(framing, Envelope) else b""
-            return [start + payload + end_mark(framing), start + payload + _pattern(framing, PIECE)]
-        case _:
-            raise NotApplicable(f"{_kind(framing)} is not known here")
+    try:
+        frame, longer = (
+            shape.framing.encode(shape.pattern(length)) for length in (over, min(over + PIECE, shape.most))
+        )
+    except FramingError as problem:
+        raise NotApplicable(f"{_kind(framing)} is not known here: {problem}") from None
+    return [frame, longer[:-1]]
 
 
 def bad_headers(framing: Framing) -> list[bytes]:
     """Headers, and marks after a payload, that break a rule of the framing."""
     match framing:
         case ContentLength():
-            lengths = (b"", b"+5", b"-5", b"05", b"5, 5", b"0x5", b"1_0", b"five", b"5\r\nContent-Length: 5")
-            bad = [b"Content-Length: %b\r\n\r\nhello" % length for length in lengths]
+            values = (b"", b"+5", b"-5", b"05", b"5, 5", b"0x5", b"1_0", b"five", b"5\r\nContent-Length: 5")
+            bad = [b"Content-Length: %b\r\n\r\nhello" % value for value in values]
             return [
                 *bad,
                 b"\r\nhello",
@@ -160,59 +161,92 @@ def bad_headers(framing: Framing) -> list[bytes]:
             ]
         case Json():
             return [b"5 ", b'"hello"', b"null", b"]", b"[}", b'{"a": 1]', b"[" * (DEEPEST + 1)]
-        case Windev() | Netstring():
-            mark = b"\r\n" if isinstance(framing, Windev) else b":"
-            tail = b"" if isinstance(framing, Windev) else b","
-            lengths = (b"", b"+5", b"-5", b" 5", b"05", b"5 ", b"0x5", b"1_0", b"five")
+        case Windev() | Netstring() | Octets():
+            mark, tail = _MARKS[_kind(framing)]
+            lengths = (b"", b"+5", b"-5", b" 5", b"05", b"0x5", b"1_0", b"five")
             bad = [length + mark + b"hello" + tail for length in lengths]
-            if isinstance(framing, Windev):
-                return [*bad, b"5\nhello", b"5\rhello", b"5\n\rhello"]
-            return [*bad, b"5;hello,", b"5:hello;", b"5:hello\n"]
+            match framing:
+                case Windev():
+                    return [*bad, b"5 \r\nhello", b"5\nhello", b"5\rhello", b"5\n\rhello"]
+                case Netstring():
+                    return [*bad, b"5 :hello,", b"5;hello,", b"5:hello;", b"5:hello\n"]
+                case _:
+                    return [*bad, b"5\thello", b"5\nhello"]
+        case Digits(digits=digits):
+            wrong = (b"+", b"-", b" ", b"x", b"\r\n")
+            bad = [(each + b"5").rjust(digits, b"0") + b"hello" for each in wrong]
+            return [*bad, *([b"0" * digits + b"hello"] if framing.inclusive else [])]
         case Varint():
             return [b"\x85\x00hello", b"\x80\x00", b"\x85\x80\x00hello"]
-        case Envelope(start=start, end=end):
+        case Envelope(start=start, end=end) | CheckedEnvelope(start=start, end=end):
             filler = bytes(byte for byte in range(256) if byte not in start + end)[:1]
-            return [filler + b"hello" + end, start[:-1] + filler + b"hello" + end]
-        case Integer():
-            raise NotApplicable("every header is a length")
+            bad = [filler + b"hello" + end, start[:-1] + filler + b"hello" + end]
+            if isinstance(framing, CheckedEnvelope):
+                frame = framing.encode(sample(framing))
+                at = len(frame) - CHECKS[framing.check].width
+                bad.append(frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :])
+            return bad
+        case Dle():
+            return [b"hello\x10\x03", b"\x10\x03", b"\x10\x02he\x10llo\x10\x03", b"\x10\x02\x10\x02hello\x10\x03"]
+        case Slip():
+            return [b"he\xdbllo\xc0", b"hello\xdb\xc0", b"\xdb\xdb\xdchello\xc0"]
+        case Cobs():
+            return [b"\x07hello\0", b"\xffhello\0", b"\x03he\x05llo\0"]
+        case Integer(size=size) | Length(width=size):
+            return _refused(framing, [bytes(size) + b"hello"])
+        case WholeFraming(length_field=field):
+            zeros = bytes(field.header())
+            marked = zeros[: field.mark_at] + field.mark + zeros[field.mark_at + len(field.mark) :]
+            good = framing.encode(sample(framing))
+            return _refused(framing, [marked, *(zeros[:at] + b"\xa5" + good[at + 1 :] for at in range(field.at))])
         case _:
             raise NotApplicable(f"{_kind(framing)} has no header")
 
 
 def garbage(random: Random) -> bytes:
-    """Up to 4 KiB of anything, but no white space first: a framing may ignore it, and an echo give it back."""
-    return random.randbytes(random.randint(1, 4096)).lstrip() or b"\x00"
+    """Up to 4 KiB of anything."""
+    return random.randbytes(random.randint(1, 4096))
 
 
-def _fitted(framing: Framing, text: bytes) -> bytes | None:
-    """`text` as a message of this framing: without its marks, and cut to the limit. None: it cannot be one."""
-    if isinstance(framing, Fixed):
-        text = text * (framing.size // len(text) + 1) if text else bytes(framing.size)
-        return text[: framing.size]
-    mark = end_mark(framing)
-    while mark and mark in text:
-        text = text.replace(mark, b"")
-    start, end = around_text(framing)
-    if start:
-        text = text.translate(None, not_in_text(framing))
-    text = start + text[: framing.max_length - len(start + end)] + end
-    try:
-        framing.encode(text)
-    except FramingError:
-        return None
-    return text
+def changed(framing: Framing, **changes: object) -> Framing:
+    """The same framing with other limits; one of the user's own that has no such fields stays as it is."""
+    value: Any = framing
+    able = changes.keys() <= {each.name for each in fields(value) if each.init} if is_dataclass(value) else False
+    return replace(value, **changes) if able else framing
 
 
-def _pattern(framing: Framing, length: int) -> bytes:
-    """A message of this many bytes, with no mark in them, that hardly repeat."""
-    start, end = around_text(framing)
-    return start + _text(framing, length - len(start + end)) + end
+def _beyond(framing: Framing) -> Framing:
+    """The same without the limit. Raises NotApplicable if it has no longer messages then."""
+    beyond = changed(framing, max_length=_NO_LIMIT)
+    if beyond.max_length <= framing.max_length:
+        raise NotApplicable("every length that it can express is allowed")
+    return beyond
 
 
-def _text(framing: Framing, length: int) -> bytes:
-    """The same without what has to be around it."""
-    unit = Random(7).randbytes(8191).translate(None, not_in_text(framing))  # noqa: S311 - any bytes will do
-    return (unit * (length // len(unit) + 1))[:length]
+def _announcing(framing: Framing) -> list[bytes]:
+    """Headers of messages over the limit: by one byte, and by as many as they can express."""
+    if not isinstance(framing, PrefixedFraming | WholeFraming):
+        raise NotApplicable(f"{_kind(framing)} has no length in front")
+    beyond = _beyond(framing)
+    shape = Shape.of(beyond)
+    lengths = dict.fromkeys((framing.max_length + 1, shape.most))
+    around = [beyond.around(each) if isinstance(beyond, PrefixedFraming) else shape.parts(each) for each in lengths]
+    return [each[0] for each in around if each is not None]
+
+
+def _refused(framing: Framing, frames: list[bytes]) -> list[bytes]:
+    """Those of them whose header is wrong, and not only too long."""
+    refused = []
+    for frame in frames:
+        try:
+            framing.decoder().decode(frame)
+        except MalformedHeader:
+            refused.append(frame)
+        except FramingError:
+            pass
+    if not refused:
+        raise NotApplicable("every header is a length")
+    return refused
 
 
 def _kind(framing: Framing) -> str:

@@ -141,11 +141,11 @@ class Target:
 
     async def end(self, label: str, peer: Peer, echo: Echo, *, rude: bool = False) -> Result:
         """End our side, wait for the server's end, and judge. rude: a reset will do as an end."""
-        if echo.data.startswith(peer.received):
+        if echo.right(peer.received):
             peer.end()
-            await peer.until(lambda: not echo.data.startswith(peer.received))
+            await peer.until(lambda: not echo.right(peer.received))
         problem = echo.problem(peer.received)
-        late = not peer.over and echo.data.startswith(peer.received)
+        late = not peer.over and echo.right(peer.received)
         how = f"no end in {self.timeout:g} s" if late else peer.over
         came = ", ".join(filter(None, (problem or echo.counted(len(peer.received)), how)))
         well = peer.over == CLOSED or (rude and peer.over == RESET)
