@@ -87,7 +87,7 @@ class SlipDecoder(DelimitedDecoder):
                 continue
             stop = data.find(END, start)
             end = stop if stop >= 0 else size
-            if end - start - data.count(ESC, start, end) > limit:
+            if self._is_long(end - start, data.count(ESC, start, end)):
                 self._error = MessageTooLong(limit)
                 break
             if stop < 0:
@@ -103,6 +103,11 @@ class SlipDecoder(DelimitedDecoder):
             count += 1
             start = stop + 1
         return start, count
+
+    def _is_long(self, size: int, escapes: int) -> bool:
+        """Whether so many bytes, ESC among them, are more than a message can have."""
+        # Where an ESC follows another, the escapes are bad: of two bytes at least one counts.
+        return size - escapes > self._limit or size > 2 * self._limit
 
     def _bad_escape(self, data: bytes, start: int, stop: int) -> bool:
         """Whether an ESC among these bytes does not begin an escape."""
@@ -127,7 +132,7 @@ class SlipDecoder(DelimitedDecoder):
             self._needed = end + 1
             return True
         self._escapes += self._held.count(ESC, searched)
-        if len(self._held) - self._escapes > self._limit:
+        if self._is_long(len(self._held), self._escapes):
             self._error = MessageTooLong(self._limit)
         return False
 

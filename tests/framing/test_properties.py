@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.framing import Framing, parse
+from sockserve.framing.content_length import MAX_HEADERS
 from sockserve.framing.errors import FramingError
 from tests.support.tolerant import is_tolerant
 from tests.support.wire import drain, events
@@ -135,6 +136,19 @@ class PropertyTests(SynchronousTestCase):
         for read in reads:
             list(drain(decoder, read))
         self.assertLess(len(decoder.take()), LIMIT + MARKS)
+
+    def test_nor_of_one_byte_or_piece_again_and_again(self) -> None:
+        for name in (*FRAMED, "json", "content-length", "eof"):
+            framing = parse(name, max_length=LIMIT)
+            headers = MAX_HEADERS if name == "content-length" else 0
+            for start in (b"", b"a", b"\x02", b"\x10\x02", b"aab", b"\x0b", b"["):
+                for again in {*PIECES, *(bytes([byte]) for byte in b"".join(PIECES))}:
+                    decoder = framing.decoder()
+                    with contextlib.suppress(FramingError):
+                        decoder.decode(start)
+                        for _ in range(10):
+                            decoder.decode(again * 9)
+                    self.assertLess(decoder.pending, LIMIT + MARKS + headers, (name, start, again))
 
     @settings(max_examples=EXAMPLES)
     @given(framings, streams, st.integers(1, 12))

@@ -140,6 +140,7 @@ SLIP = (
     Case("slip_half_an_escape_over_the_limit_waits", "slip", b"abc\xdb", (), max_length=3),
     Case("slip_over_the_limit", "slip", b"a\xc0abc\xdb\xdc", (b"a", MessageTooLong(3)), max_length=3),
     Case("slip_over_the_limit_complete", "slip", b"abcd\xc0", (MessageTooLong(3),), max_length=3),
+    Case("slip_nothing_but_esc", "slip", b"a\xc0" + b"\xdb" * 9, (b"a", MessageTooLong(3)), max_length=3),
     Case("slip_skip_goes_on_after_the_bad_frame", "slip",
          b"long\xc0\xc0ok\xc0\xdbx\xc0\xc0a\xc0\xdb\xddlon\xdb\xddg\xc0b\xc0",
          (MessageTooLong(3), b"ok", MalformedPayload(b"\xdbx", SLIP_RULE), b"a", MessageTooLong(3), b"b"),
