@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sockserve.client.endpoints import EndpointFactory, endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.framing import Framing, parse
+from sockserve.framing import KINDS, Framing, parse
 from sockserve.handlers.discard import Discard
 from sockserve.handlers.durations import Durations
 from sockserve.handlers.echo import Echo
@@ -76,6 +76,7 @@ class Handler:
     function: called for each message, under max_pending and threads; None: no function is called.
     datagram: the function that answers a datagram; None: the handler needs connections.
     framing: the handler's own, if any; used when the socket is given none.
+    code: the MODULE:NAME of each object that was loaded for it.
     """
 
     make: Make
@@ -83,6 +84,7 @@ class Handler:
     datagram: Function | None = None
     framing: Framing | str | None = None
     device: Target | None = None
+    code: tuple[str, ...] = ()
 
 
 def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
@@ -97,14 +99,16 @@ def as_handler(handler: object, *, max_length: int | None = None) -> Handler:
     kind, colon, rest = handler.partition(":")
     if kind in _TARGETS and colon:
         target = _target(handler, kind, rest, max_length)
-        return _forward(target) if kind == "forward" else Handler(lambda *_: MessageProtocol, device=target)
+        found = _forward(target) if kind == "forward" else Handler(lambda *_: MessageProtocol, device=target)
+        _, _, framing = rest.partition(",")
+        return replace(found, code=code_of(framing))
     if kind == "hl7" and colon:
         return _hl7(handler, rest)
     if kind in _NAMED:
         if colon:
             raise ValueError(f"{handler!r}: unexpected {rest!r}; accepted: {', '.join(NAMES)}")
         return _NAMED[kind]
-    return _of_callable(load(handler, NAMES), repr(handler))
+    return replace(_of_callable(load(handler, NAMES), repr(handler)), code=(handler,))
 
 
 def as_conversation(conversation: object) -> Handler:
@@ -117,7 +121,8 @@ def as_conversation(conversation: object) -> Handler:
     if isinstance(talk, type) or not _is_coroutine_function(talk):
         raise ValueError(f"{name} is not a coroutine function; accepted: {CONVERSATION}")
     _check_arguments(talk, name, 1, CONVERSATION)
-    return Handler(lambda *_: lambda: ConversationProtocol(cast("Conversation", talk)))
+    code = (conversation,) if isinstance(conversation, str) else ()
+    return Handler(lambda *_: lambda: ConversationProtocol(cast("Conversation", talk)), code=code)
 
 
 def load(name: str, accepted: tuple[str, ...]) -> Callable[..., Any]:
@@ -168,7 +173,7 @@ def _hl7(handler: str, name: str) -> Handler:
     function = _of_callable(load(name, (_HL7,)), repr(name)).function
     if function is None:
         raise ValueError(f"{handler!r} is a protocol class; accepted: {_HL7}")
-    return Handler(_answering(Acknowledging, function), function=function, framing=MLLP)
+    return Handler(_answering(Acknowledging, function), function=function, framing=MLLP, code=(name,))
 
 
 def _answering(protocol: type[Answering], function: Function) -> Make:
@@ -200,6 +205,11 @@ def is_coroutine_handler(handler: Handler) -> bool:
 def _is_coroutine_function(function: object) -> bool:
     # For an object with __call__, that method decides.
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def code_of(framing: object) -> tuple[str, ...]:
+    """The name of a framing, if it is the MODULE:NAME of a user's own."""
+    return (framing,) if isinstance(framing, str) and framing and framing.partition(":")[0] not in KINDS else ()
 
 
 def _target(handler: str, kind: str, target: str, max_length: int | None) -> Target:

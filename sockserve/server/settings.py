@@ -34,7 +34,7 @@ from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
 from sockserve.framing.names import without_limits
 from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
-from sockserve.handlers.names import Handler, as_conversation, as_handler
+from sockserve.handlers.names import Handler, as_conversation, as_handler, code_of
 from sockserve.handlers.share import DEFAULT_ANSWER_TIMEOUT
 from sockserve.limits.admission import WhenFull
 from sockserve.limits.arrivals import DEFAULT_HANDSHAKE_TIMEOUT
@@ -73,7 +73,7 @@ class SocketSettings:
     Raises SettingError, a ValueError of one line that begins with the setting.
 
     answers: the handler or conversation, checked. listens: the endpoints, checked. certificates: those of `tls`.
-    given: the names of the settings that were given.
+    given: the names of the settings that were given. code: the MODULE:NAME of all that was loaded for them.
     """
 
     name: str = field(kw_only=False, metadata={"setting": Setting(NAME, "Listening", "Its name.", whole=True)})
@@ -247,6 +247,7 @@ class SocketSettings:
     listens: tuple[Listening, ...] = field(init=False, repr=False, compare=False)
     certificates: Certificates | None = field(init=False, repr=False, compare=False)
     given: frozenset[str] = field(init=False, repr=False, compare=False)
+    code: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         put = partial(object.__setattr__, self)
@@ -255,6 +256,7 @@ class SocketSettings:
         if self.listen is None and self.connect is None:
             raise SettingError("listen", f"found {found}; accepted: {LISTEN.accepted}; or connect instead")
         put("answers", self._answers())
+        put("code", tuple(self._code()))
         own = self.answers.framing
         if "framing" not in self.given and own is not None:
             put("framing", self._framed(own, "handler"))
@@ -294,6 +296,11 @@ class SocketSettings:
             raise SettingError("conversation", "handler is set too; accepted: one of the two")
         return _tried("conversation", partial(as_conversation, self.conversation))
 
+    def _code(self) -> Iterable[str]:
+        yield from self.answers.code
+        for framing in (self.framing, self.answers.framing, *(entry.framing for _, entry in self._entries())):
+            yield from code_of(framing)
+
     def _framed(self, framing: Framing | str, where: str) -> Framing:
         """The framing with the limits that were given."""
         FRAMING.check(where, framing)
@@ -306,9 +313,13 @@ class SocketSettings:
 
     def _listening(self) -> Iterable[Listening]:
         framing = cast("Framing", self.framing)
-        for where, entry in cast("tuple[tuple[str, Listen], ...]", self.listen or ()):
+        for where, entry in self._entries():
             own = None if entry.framing is None else self._framed(entry.framing, f"{where}.framing")
             yield Listening(_tried(where, partial(opening, entry.endpoint, self.name)), own or framing)
+
+    def _entries(self) -> tuple[tuple[str, Listen], ...]:
+        """The endpoints, before they are checked, each with where it was written."""
+        return cast("tuple[tuple[str, Listen], ...]", self.listen or ())
 
     def _certificates(self) -> Certificates | None:
         tls = self.tls

@@ -6,9 +6,9 @@ import importlib
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
@@ -21,7 +21,6 @@ from sockserve.server.sockets import SocketServer
 from sockserve.text import one_line, typed_reason
 
 if TYPE_CHECKING:
-    from sockserve.server.settings import SocketSettings
     from sockserve.service.options import Options
 
 log = Logger()
@@ -29,21 +28,29 @@ log = Logger()
 # These stay as they are: what runs stands on them.
 _OURS = ("sockserve", "twisted", "zope", "__main__")
 
+Stamp = tuple[int, int]
+"""Of a file: when it was written, and its size."""
+
 
 class Modules:
     """The modules of the users: those that settings name, with all of their packages, and what is not installed.
 
     names: what the settings name, MODULE:NAME.
+    before: the stamps of files from before their modules were imported; a file that changes meanwhile is read again.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], before: Mapping[str, Stamp | None] = MappingProxyType({})) -> None:
         self._named = {name.partition(":")[0].partition(".")[0] for name in names} - {*_OURS}
-        self._files = {name: _stamp(module) for name, module in self._users()}
+        self._files = {**self.stamps(), **before}
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        """By their names, what shows whether their files have changed; None: there is no file."""
+        return {name: _stamp(module) for name, module in self._users()}
 
     @property
     def changed(self) -> bool:
         """Whether the file of one of them has changed since it was imported, or since they were last looked at."""
-        return any(self._files.get(name) != _stamp(module) for name, module in self._users())
+        return any(self._files.get(name) != stamp for name, stamp in self.stamps().items())
 
     def forget(self) -> dict[str, ModuleType]:
         """Let them be imported anew. Returns them, for `put_back`."""
@@ -70,9 +77,12 @@ class Modules:
         return top in self._named or (file is not None and not file.startswith(_INSTALLED))
 
 
-def _stamp(module: ModuleType) -> tuple[int, int] | None:
+def _stamp(module: ModuleType) -> Stamp | None:
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return None
     try:
-        found = Path(module.__file__ or "").stat()
+        found = Path(file).stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
@@ -107,6 +117,7 @@ class Reloader:
         if not self._server.running:
             return
         log.info("Reloading", event_name="sockserve.reload.started", attributes={})
+        before = self._modules.stamps()
         changed = self._modules.changed
         forgotten = self._modules.forget() if changed else {}
         try:
@@ -120,7 +131,7 @@ class Reloader:
             self._tell(one_line(error) if known else typed_reason(error))
             return
         self._config = config
-        self._modules = Modules(_names(config))
+        self._modules = Modules(_names(config), before)
 
     def _tell(self, line: str) -> None:
         log.error("Nothing has changed: {line}", line=line, event_name="sockserve.reload.failed", attributes={})
@@ -133,7 +144,7 @@ class Reloader:
         sockets = []
         for settings in config.sockets:
             running = self._server.sockets.get(settings.name)
-            same = running is not None and running.settings == settings and not (changed and _is_code(settings))
+            same = running is not None and running.settings == settings and not (changed and settings.code)
             if running is None or not same:
                 running = SocketServer.of(settings, memory=memory, reactor=reactor)
             sockets.append(running)
@@ -157,11 +168,4 @@ def _told(_: object) -> None:
 
 def _names(config: Config) -> Iterator[str]:
     for settings in config.sockets:
-        for each in (settings.handler, settings.conversation, settings.framing):
-            if isinstance(each, str) and ":" in each:
-                yield each
-
-
-def _is_code(settings: SocketSettings) -> bool:
-    """Whether users' code answers."""
-    return settings.answers.function is not None or ":" in str(settings.handler) or settings.conversation is not None
+        yield from settings.code

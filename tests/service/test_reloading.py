@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import sys
+import sysconfig
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sockserve.framing import Framing, parse
+from sockserve.server.settings import SocketSettings
+from sockserve.server.values import Listen
 from sockserve.service.reloading import Modules
 from tests.support.twistd import PATIENCE, Server, running
 
@@ -164,6 +170,62 @@ class ReloadTests(SynchronousTestCase):
             self.reload(server)
             self.assertEqual(self.ask(customer), b"\x05newer")
 
+    def test_a_framing_that_is_installed_is_read_again(self) -> None:
+        installed = Path(sysconfig.get_path("purelib", "posix_user", {"userbase": str(self.folder)}))
+        module = installed / "shop" / "framing.py"
+        module.parent.mkdir(parents=True)
+        framing = "from sockserve.framing import parse\n\ndef fix():\n    return parse('buffered:{}')\n"
+        module.write_text(framing.format("|"))
+        own = 'framing = "shop.framing:fix"'
+        self.file.write_text(
+            f'[socket.a]\nlisten = "{LISTEN}"\n{own}\n'
+            f'[socket.b]\nlisten = [{{ endpoint = "{LISTEN}", {own} }}]\nframing = "int8"\n'
+            f'[socket.c]\nlisten = "{LISTEN}"\nframing = "int8"\n'
+        )
+        with (
+            patch.dict(os.environ, PYTHONUSERBASE=str(self.folder)),
+            running("--config", str(self.file), listen=3, folder=installed) as server,
+        ):
+            for address in server.addresses[:2]:
+                self.assertEqual(self.answer(address, b"a;|b|;"), b"a;|b|")
+            self.assertEqual(self.reload(server), "Reloaded: 0 new or changed, 3 as before")
+            module.write_text(framing.format("; "))
+            self.assertEqual(self.reload(server, times=2), "Reloaded: 2 new or changed, 1 as before")
+            for address in server.addresses[:2]:
+                self.assertEqual(self.answer(address, b"a| ; b"), b"a| ; ")
+
+    def answer(self, address: str, data: bytes) -> bytes:
+        """All that comes back for it on a new connection."""
+        client = self.connect(address)
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(100), b""))
+
+
+def own_framing() -> Framing:
+    return parse("buffered:|")
+
+
+class CodeTests(SynchronousTestCase):
+    def test_the_settings_tell_what_was_loaded_for_them(self) -> None:
+        own, function, talk = (
+            "tests.service.test_reloading:own_framing",
+            "tests.workers.test_reload:awaited",
+            "tests.server.test_handover:talk",
+        )
+        for code, settings in (
+            ((), SocketSettings("x", LISTEN, "int8", "echo")),
+            ((), SocketSettings("x", LISTEN, "int8", "forward:tcp:127.0.0.1:1,netstring")),
+            ((own,), SocketSettings("x", LISTEN, own)),
+            ((own,), SocketSettings("x", Listen(LISTEN, own), "int8")),
+            ((own,), SocketSettings("x", LISTEN, "int8", f"forward:tcp:127.0.0.1:1,{own}")),
+            ((own,), SocketSettings("x", LISTEN, "int8", f"share:tcp:127.0.0.1:1,{own}")),
+            ((function, own), SocketSettings("x", LISTEN, own, function)),
+            ((function,), SocketSettings("x", LISTEN, "mllp", f"hl7:{function}")),
+            ((talk,), SocketSettings("x", LISTEN, "int8", conversation=talk)),
+        ):
+            self.assertEqual(settings.code, code)
+
 
 class ModulesTests(SynchronousTestCase):
     def test_what_is_installed_stays(self) -> None:
@@ -174,6 +236,11 @@ class ModulesTests(SynchronousTestCase):
         self.assertIn(__name__, names)
         self.assertNotIn("json", names)
         self.assertNotIn("socket", names)
+
+    def test_what_changes_after_it_was_looked_at_is_read_again(self) -> None:
+        before = Modules([]).stamps()
+        self.assertFalse(Modules([], before).changed)
+        self.assertTrue(Modules([], {**before, __name__: (0, 0)}).changed)
 
     def test_what_was_forgotten_can_be_put_back(self) -> None:
         modules = Modules([])
