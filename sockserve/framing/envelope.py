@@ -84,7 +84,8 @@ class EnvelopeDecoder(DelimitedDecoder):
         between = self._between
         splits = self._splits
         size = len(data)
-        span = FIRST_SPAN
+        # Where no more than one bad frame can come, all can be looked at together.
+        span = FIRST_SPAN if self._may_skip else size
         count = 0
         start = 0
         while start < size:
