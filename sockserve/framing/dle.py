@@ -95,6 +95,9 @@ class DleDecoder(EnvelopeDecoder):
                 start += stop + len(END)
             elif stop >= 0 or end == longest:
                 break
+            elif marked.count(DLE, 0, len(marked) - 1) != 1 + window.count(DOUBLED):
+                # What begins a message that is not complete has no other DLE, but perhaps at its end.
+                break
             span *= 2
         return self._walk_singly(data, messages, start, count)
 

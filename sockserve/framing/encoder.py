@@ -58,8 +58,8 @@ class Encoder:
         self.is_open = False
         self._writer = writer
         self._closed = False
-        # It is closed because the framing had one message to send, and has sent it.
-        self._full = False
+        # It is closed because this framing had one message to send, and has sent it.
+        self._full: Framing | None = None
         # The framing bytes after a message that is open.
         self._tail = b""
         self._check: Callable[[int], object] | None = None
@@ -140,7 +140,7 @@ class Encoder:
         """
         messages = list(messages)
         need_messages(messages)
-        if self._full and messages:
+        if self._full is not None and messages:
             self._need_room()
         if self._check is not None:
             self._check(sum(map(len, messages)))
@@ -160,7 +160,7 @@ class Encoder:
     def answer_all(self, messages: list[bytes]) -> None:
         """The same without `check`."""
         need_messages(messages)
-        if self._full and messages:
+        if self._full is not None and messages:
             self._need_room()
         if messages and len(messages[0]) > _LARGE:
             # Of the messages that one read completes only the first is longer than a read.
@@ -197,7 +197,7 @@ class Encoder:
     def send_frames(self, frames: bytes, count: int) -> None:
         """Send frames of this framing as they stand on the wire. count: the number of messages in them."""
         need_bytes(frames, "frames")
-        if self._full and count:
+        if self._full is not None and count:
             self._need_room()
         self._add([frames], count)
         if self._ends and count:
@@ -208,12 +208,13 @@ class Encoder:
         if not self._closed:
             self.flush()
             self._writer.end_messages()
-            self._closed = self._full = True
+            self._closed = True
+            self._full = self._framing
 
     def _need_room(self) -> None:
-        """Raise InvalidMessage if this framing carries one message only, and has."""
-        if self._full:
-            raise InvalidMessage(f"{self._framing} carries one message in each direction, and ours was sent")
+        """Raise InvalidMessage if a framing has ended our stream with the one message that it carries."""
+        if self._full is not None:
+            raise InvalidMessage(f"{self._full} carries one message in each direction, and ours was sent")
 
     def _add(self, frames: list[bytes], count: int) -> None:
         """Let frames wait, in pieces."""
@@ -266,7 +267,7 @@ class Encoder:
     def close(self) -> None:
         """Send nothing from now on; calls to send are ignored."""
         self._closed = True
-        self._full = False
+        self._full = None
 
     def _pack(self) -> None:
         """Frame the messages that wait."""

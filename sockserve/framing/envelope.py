@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sockserve.framing.bounds import BoundedFraming
-from sockserve.framing.delimited import DelimitedDecoder, may_overlap, may_still_end, terminate
+from sockserve.framing.delimited import FIRST_SPAN, DelimitedDecoder, may_overlap, may_still_end, terminate
 from sockserve.framing.errors import FramingError, MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.escapes import escape
 from sockserve.framing.form import need_bytes, need_messages
@@ -84,6 +84,8 @@ class EnvelopeDecoder(DelimitedDecoder):
         between = self._between
         splits = self._splits
         size = len(data)
+        # Where no more than one bad frame can come, all can be looked at together.
+        span = FIRST_SPAN if self._may_skip else size
         count = 0
         start = 0
         while start < size:
@@ -97,9 +99,11 @@ class EnvelopeDecoder(DelimitedDecoder):
             if not data.startswith(self._start, start):
                 self._error = self._malformed(data[start:payload])
                 break
-            # A message that ends within these bytes is not too long. Often all of data does: then one split is enough.
+            # A message that ends within these bytes is not too long.
             end = min(payload + self._limit + len(mark), size)
-            stop = data.rfind(mark, payload, end) if splits else data.find(mark, payload, end)
+            stop = data.rfind(mark, payload, min(start + span, end)) if splits else -1
+            if stop < 0:
+                stop = data.find(mark, payload, end)
             if stop < 0:
                 if not may_still_end(data[payload:end], mark, self._limit):
                     self._error = MessageTooLong(self._limit)
@@ -123,6 +127,7 @@ class EnvelopeDecoder(DelimitedDecoder):
                 messages.append(data[payload:stop])
                 count += 1
             start = stop + len(mark)
+            span *= 2
         return start, count
 
     def _malformed(self, header: bytes) -> MalformedHeader | None:
