@@ -537,6 +537,11 @@ class LiveTests(SynchronousTestCase):
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
         self.assertIn("nothing came within 0.1 s", done.stderr)
 
+    def test_a_peer_that_closes_at_once(self) -> None:
+        done = self.look(lambda peer: None)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
+        self.assertIn("the peer closed the connection and sent nothing", done.stderr)
+
     def test_an_endpoint_that_is_none(self) -> None:
         argv = [sys.executable, "-m", "sockserve", "inspect", "foo:1"]
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
