@@ -538,7 +538,7 @@ class LiveTests(SynchronousTestCase):
         self.assertIn("nothing came within 0.1 s", done.stderr)
 
     def test_a_peer_that_closes_at_once(self) -> None:
-        done = self.look(lambda peer: None)
+        done = self.look(lambda _: None)
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
         self.assertIn("the peer closed the connection and sent nothing", done.stderr)
 
