@@ -114,7 +114,7 @@ KINDS = {
     "tls": Kind(
         EndpointForm(
             "tls:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS][:certificate=FILE][:privateKey=FILE]"
-            "[:trustRoots=FOLDER][:serverName=NAME][:endpoint=ENDPOINT]",
+            "[:trustRoots=FILE_OR_FOLDER][:serverName=NAME][:endpoint=ENDPOINT]",
             {**_ADDRESS, "certificate": str, "privateKey": str, "trustRoots": str, "serverName": str, "endpoint": str},
             ("host", "port", "timeout", "bindAddress", "certificate", "privateKey", "trustRoots", "endpoint"),
             ("host", "port"),

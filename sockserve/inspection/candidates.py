@@ -124,6 +124,12 @@ _LAST = ("syslog",)
 
 
 @lru_cache(maxsize=1)
+def plain_names() -> frozenset[str]:
+    """The names without a parameter."""
+    return frozenset(form for entry in TABLE.values() for form in entry.forms if form == form.lower())
+
+
+@lru_cache(maxsize=1)
 def _known() -> tuple[str, ...]:
     names = []
     for kind, entry in sorted(TABLE.items(), key=lambda each: each[0] in _LAST):

@@ -267,7 +267,8 @@ for _key, _about in SETTINGS.items():
 
 def _name(handler: str) -> str:
     """The short name of a handler."""
-    return "forward" if handler.startswith("forward:") else _last_name(handler)
+    kind = handler.partition(":")[0]
+    return kind if kind in ("forward", "share") else _last_name(handler)
 
 
 def _last_name(text: str) -> str:

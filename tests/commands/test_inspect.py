@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -30,6 +31,37 @@ from tests.support.cases import EXAMPLES, message_of
 from tests.support.processes import ROOT
 
 WINDEV = b"11\r\nHello World0\r\n19\r\nmore text <&> here."
+
+RESULT = (
+    b"MSH|^~\\&|LAB|HOSP|EHR|HOSP|20261104113521||ORU^R01|MSG%d|P|2.5\rPID|1||%07d^^^HOSP||DOE^JANE||19700101|F\r"
+    b"OBR|1|||GLU\rOBX|1|NM|GLU||%d.4|mmol/L|||||F\r"
+)
+FIELD = {
+    "mllp": [RESULT % (number, 7919 * number, number + 3) for number in (1, 2, 3)],
+    "mbap": [
+        struct.pack(">HHHB", number, 0, len(pdu) + 1, 1) + pdu
+        for number, pdu in enumerate(
+            (b"\x03\x04\x01\x2c\x7f\x03", b"\x83\x02", b"\x03\x02\x12\x34", b"\x83\x02", b"\x03\x04\0\0\x09\xc4"), 256
+        )
+    ],
+    "tpkt": [
+        bytes.fromhex(f"0300 00{len(body) + 4:02x}") + body for body in (b"\x02\xf0\x802\1abcdefg", b"\x11\xe0\0\0\0")
+    ],
+    "octets": [b"<34>Nov  4 10:17:0%d host su[%d]: session opened\n" % (number, number * 97) for number in (1, 2, 3)],
+    "digits:4": [b"08008238000000000000%010d%06d" % (1104101700 + number, number * 7919) for number in (1, 2, 3)],
+    "slip": [struct.pack("<BHhf", number, 47123 + 997 * number, -40, 21.5 + number / 7) for number in range(6)],
+    "cobs": [struct.pack("<BHhf", number, 47123 + 997 * number, -40, 21.5 + number / 7) for number in range(6)],
+    "dle": [struct.pack("<BHhf", number, 47123 + 997 * number, -40, 21.5 + number / 7) for number in range(6)],
+    "envelope:\\x02:\\x03:astm": [
+        b"1H|\\^&|||Analyzer|||||||P|1\r",
+        b"2P|1||17\r",
+        b"3R|1|^^^GLU|5.4|mmol/L\r",
+        b"4L|1|N\r",
+    ],
+    "content-length": [b'{"jsonrpc":"2.0","id":%d,"method":"shutdown","params":{"x":%d}}' % (n, 9**n) for n in (1, 2)],
+    "json": [b'{"cmd": "get", "n": %d, "of": {"a": [1, 2]}}' % (number * 997) for number in (1, 2, 3)],
+}
+"""By framing, what is sent in the field."""
 
 
 class InspectCase(SynchronousTestCase):
@@ -99,8 +131,22 @@ class RankTests(SynchronousTestCase):
     def test_text_whose_last_line_is_cut_still_looks_like_lines(self) -> None:
         data = b"first line\nsecond line\nthird line\nfou"
         best = rank(candidates(data), data)[0]
-        self.assertEqual((best.name, best.messages), ("lines", 3))
+        self.assertEqual((best.name, best.messages), ("lines:lf", 3))
         self.assertGreaterEqual(best.score, 40)
+
+    def test_what_devices_send_is_found_however_it_ends(self) -> None:
+        for name, messages in FIELD.items():
+            whole = b"".join(map(parse(name).encode, messages))
+            for data in (whole, whole[:-3]):
+                best = rank(candidates(data), data)[0]
+                self.assertIn(name, (best.name, *best.same), data)
+                if len(data) == len(whole):
+                    self.assertEqual((name, 100), (best.name, best.score), data)
+
+    def test_slip_between_two_ends_is_found(self) -> None:
+        data = b"".join(b"\xc0" + parse("slip").encode(message) for message in FIELD["slip"])
+        best = rank(candidates(data), data)[0]
+        self.assertEqual(("slip", 100), (best.name, best.score))
 
     def test_the_same_bytes_always_have_the_same_score(self) -> None:
         def scores() -> list[tuple[str, int]]:
@@ -490,6 +536,11 @@ class LiveTests(SynchronousTestCase):
         done = self.look(lambda peer: peer.recv(1), "--timeout", "100ms")
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
         self.assertIn("nothing came within 0.1 s", done.stderr)
+
+    def test_a_peer_that_closes_at_once(self) -> None:
+        done = self.look(lambda _: None)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
+        self.assertIn("the peer closed the connection and sent nothing", done.stderr)
 
     def test_an_endpoint_that_is_none(self) -> None:
         argv = [sys.executable, "-m", "sockserve", "inspect", "foo:1"]

@@ -111,6 +111,7 @@ class OptionsTests(SynchronousTestCase):
             ("--handler", "discard", "discard"),
             ("--handler", "relay", "relay"),
             ("--handler", "forward:tcp:localhost:1,int32", "forward"),
+            ("--handler", "share:tcp:localhost:1,int32", "share"),
             ("--handler", "tests.service.test_options:answer", "answer"),
             ("--handler", "tests.service.test_options:Shop.order", "order"),
             ("--conversation", "tests.service.test_options:talk", "talk"),

@@ -140,11 +140,6 @@ async def _live(reactor: ReactorBase, arguments: argparse.Namespace, wanted: Any
     except Exception as problem:  # one line for all that Twisted's endpoints may raise
         complain(NAME, f"{arguments.source}: {reason_of(problem)}")
         return 1
-    if not data:
-        complain(
-            NAME, f"{arguments.source}: nothing came within {arguments.timeout:g} s (--send sends something first)"
-        )
-        return 1
     return _tell(Stream(arguments.source, data), arguments, wanted)
 
 
