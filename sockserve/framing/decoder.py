@@ -301,7 +301,8 @@ class FrameDecoder:
                 break
             if not used:
                 size = max(2 * size, self._needed)
-        self._walked = pieces
+        # What is ignored after a bad frame is not kept, as it is not elsewhere.
+        self._walked = pieces if total else b""
         frames = self._frames() if messages is None else b""
         if pieces and pieces[0][1] == needed:
             # A long frame on its own: its end is known, so it need not be kept.

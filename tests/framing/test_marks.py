@@ -206,6 +206,19 @@ class BadFrameTests(SynchronousTestCase):
             # As they are copied once more, many cost a little more.
             self.assertLess(many, 4 * few, (name, pair))
 
+    def test_what_is_ignored_after_one_is_not_taken_back(self) -> None:
+        for name, bad, ignored, begun in (
+            ("slip", b"\xdbx\xc0", b"\xc0\xc0", b"a"),
+            ("cobs", b"\5x\0", b"\0\0", b"\2"),
+        ):
+            for rest in ([ignored + begun], [ignored, begun]):
+                decoder = parse(name, on_bad_frame="skip").decoder()
+                first = rest[0] if len(rest) == 1 else b""
+                self.assertRaises(MalformedPayload, decoder.decode, bad + first)
+                for read in (b"", *rest[len(rest) == 1 :]):
+                    self.assertEqual(decoder.decode(read), [])
+                self.assertEqual(decoder.take(), begun, (name, rest))
+
     def time(self, framing: Framing, wire: bytes) -> float:
         """Seconds for the first 200 bad frames."""
         decoder = framing.decoder()
