@@ -92,6 +92,10 @@ BAD: dict[str, bytes] = {
     "netstring": b"2:xx,0:,",
     "varint": b"\2xx\0",
     "envelope:\\x02:\\x03": b"x\x02\x03",
+    "mllp": b"\x0b\x1c\ra",
+    "dle": b"\x10\x02\x10a",
+    "slip": b"a\xc0\xdb\xc0",
+    "cobs": b"\2a\0\5\0",
 }
 
 

@@ -301,7 +301,7 @@ class FrameDecoder:
                 break
             if not used:
                 size = max(2 * size, self._needed)
-        # What is ignored between two frames is kept only where there is a message before it.
+        # What is ignored after a bad frame is not kept, as it is not elsewhere.
         self._walked = pieces if total else b""
         frames = self._frames() if messages is None else b""
         if pieces and pieces[0][1] == needed:

@@ -9,21 +9,20 @@ has it as ASCIIChannel, with four digits. A sign, a space, or any other byte tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from sockserve.framing.decimal import ZERO, DecimalFraming
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import MalformedHeader, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import compiled, need
-from sockserve.framing.prefixed import SHORT, PrefixedFraming
+from sockserve.framing.prefixed import SHORT
 
 MOST_DIGITS: Final = 18
 
-_ZERO: Final = 0x30
-
 
 @dataclass(frozen=True, slots=True)
-class Digits(PrefixedFraming):
+class Digits(DecimalFraming):
     """digits: how many there are, from 1 to 18. inclusive: the length counts them too.
 
     max_length is lowered to the largest length that they can express.
@@ -31,11 +30,9 @@ class Digits(PrefixedFraming):
 
     digits: int
     inclusive: bool = False
-    # Payload lengths by their headers: a look-up is faster than reading digits, unless that is compiled.
-    lengths: dict[bytes, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        PrefixedFraming.__post_init__(self)
+        DecimalFraming.__post_init__(self)
         need(int, self.digits, "digits")
         need(bool, self.inclusive, "inclusive")
         if not 1 <= self.digits <= MOST_DIGITS:
@@ -79,7 +76,7 @@ class DigitsDecoder(FrameDecoder):
                 at = start
                 stop = min(payload, size)
                 while at < stop:
-                    digit = data[at] - _ZERO
+                    digit = data[at] - ZERO
                     if digit < 0 or digit > 9:
                         self._error = MalformedHeader(data[start : at + 1], f"a length is {digits} ASCII digits")
                         return start, count

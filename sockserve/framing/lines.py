@@ -76,46 +76,57 @@ class LinesDecoder(DelimitedDecoder):
 
     def _walk(self, data: bytes, messages: list[bytes] | None) -> tuple[int, int]:
         self._searched = self._needed = 0
-        size = len(data)
-        limit = self._limit
-        count = 0
-        start = 0
-        while start < size:
-            # A line that ends within these bytes is not too long, with its CR or without.
-            end = min(start + limit + 1, size)
-            stop = data.rfind(b"\n", start, end) + 1
-            if stop:
-                if messages is None:
-                    count += data.count(b"\n", start, stop)
-                else:
-                    # Where this is compiled, even a slice of the whole is a copy.
-                    found = _lines(data[start:stop] if start or stop < size else data)
-                    messages += found
-                    count += len(found)
-            elif end < size and data[end - 1] == 13 and data[end] == 10:
-                # The longest line, with its CR.
-                if messages is not None:
-                    messages.append(data[start : end - 1])
-                count += 1
-                stop = end + 1
-            else:
-                break
-            start = stop
-        if size - start > limit and not may_still_end(data[start : start + limit + 2], b"\r\n", limit):
-            self._error = MessageTooLong(limit)
-        return start, count
+        walked = walk_lines(data, self._limit, messages)
+        if is_long(data, walked[0], self._limit):
+            self._error = MessageTooLong(self._limit)
+        return walked
 
     def _ready(self) -> bool:
         end = self._find(b"\n")
         if end >= 0:
             self._needed = end + 1
             return True
-        if not may_still_end(self._held, b"\r\n", self._limit):
+        if is_long(self._held, 0, self._limit):
             self._error = MessageTooLong(self._limit)
         return False
 
     def _truncated(self, held: bytes) -> TruncatedMessage:
         return TruncatedMessage(None, len(held), "the line end b'\\n'")
+
+
+def walk_lines(data: bytes, limit: int, messages: list[bytes] | None) -> tuple[int, int]:
+    """For `_walk` of a decoder: the lines of at most `limit` bytes, up to one that is too long or not complete."""
+    size = len(data)
+    count = 0
+    start = 0
+    while start < size:
+        # A line that ends within these bytes is not too long, with its CR or without.
+        end = min(start + limit + 1, size)
+        stop = data.rfind(b"\n", start, end) + 1
+        if stop:
+            if messages is None:
+                count += data.count(b"\n", start, stop)
+            else:
+                # Where this is compiled, even a slice of the whole is a copy.
+                found = _lines(data[start:stop] if start or stop < size else data)
+                messages += found
+                count += len(found)
+        elif end < size and data[end - 1] == 13 and data[end] == 10:
+            # The longest line, with its CR.
+            if messages is not None:
+                messages.append(data[start : end - 1])
+            count += 1
+            stop = end + 1
+        else:
+            break
+        start = stop
+    return start, count
+
+
+def is_long(data: bytes | bytearray, start: int, limit: int) -> bool:
+    """Whether a line that starts there, and has not ended, has more than `limit` bytes, whatever comes."""
+    # Only a line over the limit is looked at: the slice copies it.
+    return len(data) - start > limit and not may_still_end(data[start : start + limit + 2], b"\r\n", limit)
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -13,19 +13,17 @@ Tolerant: understands both, and sends the first.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sockserve.framing.decimal import ZERO, DecimalDecoder, Octets
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage
 from sockserve.framing.form import need
+from sockserve.framing.lines import is_long, walk_lines
 
 if TYPE_CHECKING:
     from sockserve.framing.contract import Framing
 
 Form = Literal["either", "octets", "lines"]
-
-_LF: Final = 0x0A
-_CR: Final = 0x0D
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +62,10 @@ class SyslogDecoder(DecimalDecoder):
         if self._form != "lines":
             return super()._walk(data, messages)
         self._searched = self._needed = 0
-        size = len(data)
-        limit = self._limit
-        count = 0
-        start = 0
-        while start < size:
-            # No line that ends within these bytes is too long. Mostly that is all of them.
-            last = data.rfind(b"\n", start, min(start + limit, size))
-            if last < 0:
-                last = _end_of_long(data, start, limit)
-                if last < 0:
-                    if last == _TOO_LONG:
-                        self._error = MessageTooLong(limit)
-                    break
-            stop = last + 1
-            if messages is None:
-                count += data.count(b"\n", start, stop)
-            else:
-                lines = data[start:last].split(b"\n")
-                if data.find(b"\r\n", start, stop) >= 0:
-                    lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
-                messages += lines
-                count += len(lines)
-            start = stop
-        return start, count
+        walked = walk_lines(data, self._limit, messages)
+        if is_long(data, walked[0], self._limit):
+            self._error = MessageTooLong(self._limit)
+        return walked
 
     def _ready(self) -> bool:
         if self._form != "lines":
@@ -95,7 +73,7 @@ class SyslogDecoder(DecimalDecoder):
         end = self._held.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._held)
-            if _end_of_long(self._held, 0, self._limit) == _TOO_LONG:
+            if is_long(self._held, 0, self._limit):
                 self._error = MessageTooLong(self._limit)
             return False
         self._needed = end + 1
@@ -124,17 +102,3 @@ class SyslogDecoder(DecimalDecoder):
         if self._form != "lines":
             return super()._truncated(held)
         return TruncatedMessage(None, len(held), "the line feed")
-
-
-_NOT_YET: Final = -1
-_TOO_LONG: Final = -2
-
-
-def _end_of_long(data: bytes | bytearray, start: int, limit: int) -> int:
-    """Where the line feed is of a line whose first `limit` bytes have none; _NOT_YET, or _TOO_LONG."""
-    end = start + limit
-    if end < len(data) and data[end] == _CR:
-        end += 1
-    if end >= len(data):
-        return _NOT_YET
-    return end if data[end] == _LF else _TOO_LONG

@@ -121,6 +121,7 @@ class EncoderTests(SynchronousTestCase):
                     encoder.framing = parse("int8")
                     error = self.assertRaises(InvalidMessage, encoder.send, b"a")
                     self.assertIn("eof carries one message in each direction", str(error))
+                    encoder.framing = parse("eof")
                     encoder.close()
                     send(encoder, b"no more")
                     self.assertEqual((len(b"".join(self.written)), encoder.count), (4 + len(message), 2))
