@@ -81,7 +81,7 @@ TINY: dict[str, bytes] = {
     "fixed:1": b"x",
     "envelope:\\x02:\\x03": b"\x02\x03",
 }
-# One frame that is too long for max_length=1 or, for the envelope, a byte outside of it; then a good one.
+# One frame that is too long for max_length=1, or wrong otherwise; then a good one.
 BAD: dict[str, bytes] = {
     "windev": b"2\r\nxx0\r\n",
     "standard": b"xx<EOF><EOF>",
