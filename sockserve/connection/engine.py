@@ -808,10 +808,14 @@ class Engine:
         """Bytes of the heartbeats that were sent: they do not keep an idle connection."""
         return 0 if self._heartbeat is None else self._heartbeat.sent
 
-    def unwatch(self) -> None:
-        """Let no sweep watch it any more, and send no more heartbeats."""
+    def hush(self) -> None:
+        """Send no more heartbeats."""
         if self._heartbeat is not None:
             self._heartbeat.stop()
+
+    def unwatch(self) -> None:
+        """Let no sweep watch it any more, and send no more heartbeats."""
+        self.hush()
         if self._watched:
             self._watched = False
             watch_of(self.options.clock).leave(self)

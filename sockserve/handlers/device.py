@@ -195,7 +195,10 @@ class Device:
             return
         if self._failing is None:
             self._failing = self._options.clock.seconds()
-            self.warn(f"no connection: {printable(failure.getErrorMessage())}; trying again", "sockserve.share.lost")
+            self.warn(
+                f"no connection: {printable(failure.getErrorMessage()).rstrip('.')}; trying again",
+                "sockserve.share.lost",
+            )
         self._again()
 
 

@@ -48,6 +48,8 @@ class Connection(Counted, typing.Protocol):
 
     def dismiss(self) -> None: ...
 
+    def hush(self) -> None: ...
+
     def drain(self) -> None: ...
 
     def abort(self) -> None: ...
@@ -218,6 +220,9 @@ class Admission(Generic[C]):
         """They are to be drained, one after the other; those that wait to be let in are closed now."""
         self._ends = True
         self._dismiss_waiting()
+        # What a peer answers to a heartbeat would count as talk.
+        for connection in self.running.values():
+            connection.hush()
 
     def _dismiss_waiting(self) -> None:
         while self._waiting:

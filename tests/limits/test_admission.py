@@ -315,7 +315,7 @@ class Flushing:
 
     def drain(self) -> None: ...
 
-    abort = dismiss = start = wait = drain
+    abort = dismiss = hush = start = wait = drain
 
     def add_traffic(self, sums: list[int], sign: int = 1) -> None: ...
 

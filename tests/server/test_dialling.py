@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -250,6 +251,24 @@ class DialOutTests(SocketCase):
             counters = figures(server)["counters"]
             self.assertEqual((counters["messages_ignored"], counters["messages_received"]), (3, 6))
             await server.stopService()
+
+    async def test_heartbeats_end_when_the_socket_stops_so_their_answers_do_not_delay_it(self) -> None:
+        device, port = await self.device()
+        server = self.dial(port, heartbeat="PING", heartbeat_every=0.02, ignore="PONG", drain_timeout=10)
+        scale = await device.next()
+        heard = scale.dataReceived
+
+        def answer(data: bytes) -> None:
+            heard(data)
+            scale.send(b"4\r\nPONG")
+
+        with patch.object(scale, "dataReceived", answer):
+            await scale.until(14)
+            # Another one may be on its way.
+            most = len(scale.received) + 7
+            await server.stopService()
+            await scale.lost
+        self.assertLessEqual(len(scale.received), most)
 
     async def test_the_drain_of_a_program_that_stops(self) -> None:
         device, port = await self.device()

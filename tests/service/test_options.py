@@ -111,13 +111,16 @@ class OptionsTests(SynchronousTestCase):
             ("--handler", "discard", "discard"),
             ("--handler", "relay", "relay"),
             ("--handler", "forward:tcp:localhost:1,int32", "forward"),
-            ("--handler", "share:tcp:localhost:1,int32", "share"),
             ("--handler", "tests.service.test_options:answer", "answer"),
             ("--handler", "tests.service.test_options:Shop.order", "order"),
             ("--conversation", "tests.service.test_options:talk", "talk"),
         ):
             with self.subTest(value=value):
                 self.assertEqual(options(option, value).config.sockets[0].name, name)
+
+    def test_a_share_is_called_that(self) -> None:
+        (share,) = options("--handler", "share:tcp:localhost:1,int32", "--framing", "windev").config.sockets
+        self.assertEqual(share.name, "share")
 
     def test_outside_twistd_the_module_path_stays_as_it_is(self) -> None:
         before = list(sys.path)
