@@ -65,8 +65,9 @@ class Worker:
         self._server = Server()
         self._places: dict[str, LinkedPlaces] = {}
         self._stopping = False
-        # Links to workers whose connections come here.
+        # Links to workers whose connections come here, and to the one to which those from here may still be on the way.
         self._givers: set[Link] = set()
+        self._taker: Link | None = None
 
     def __call__(self, event: LogEvent) -> None:
         """Let the supervisor log an event."""
@@ -166,8 +167,15 @@ class Worker:
                 event_name="sockserve.worker.moved",
                 attributes={"sockserve.connections": count},
             )
-            # Not before the other side has them all.
-            taker.close(self.stop)
+            dialled = [one.admission.emptied() for one in self._server.sockets.values() if one.dialler is not None]
+            if all(each.called for each in dialled):
+                # Not before the other side has them all.
+                taker.close(self.stop)
+                return
+            # The end of the link lets the other side connect, and a device may accept one connection at a time.
+            self._taker = taker
+            self.stop()
+            gatherResults(dialled).addCallback(lambda _: self._reactor.callLater(0, taker.close))
 
         gatherResults(moving).addCallback(moved)
 
@@ -213,7 +221,11 @@ class Worker:
     def _stopped(self, _: object) -> None:
         figures = answer(self._server, {"ask": "figures"}, os.getpid())
         self._link.send({"is": "stopped", "clean": self._server.clean, "figures": figures})
-        self._link.close(self._reactor.stop)
+        end = partial(self._link.close, self._reactor.stop)
+        if self._taker is None:
+            end()
+        else:
+            self._taker.close(end)
 
 
 class LinkedPlaces:

@@ -358,3 +358,27 @@ class DialOutTests(WorkerCase):
             self.assertEqual(connection.recv(100), b"")
             connection.close()
             server.wait()
+
+    def test_one_that_cannot_move_is_over_before_the_new_worker_connects(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as device, ExitStack() as stack:
+            device.settimeout(PATIENCE)
+            program = 'workers = 2\ndrain_timeout = "1s"'
+            server = self.start(self.scale(device), program=program, listen=0)
+            connection = stack.enter_context(device.accept()[0])
+            changed = "\n".join([program, self.scale(device), 'greeting = "NEW"'])
+            (self.folder / "sockserve.toml").write_text(changed)
+            server.process.send_signal(signal.SIGHUP)
+            # Never silent, so it goes on for a part of drain_timeout.
+            connection.settimeout(PATIENCE)
+            answer = b"?"
+            while answer:
+                connection.sendall(b"\x01?")
+                answer = connection.recv(100)
+            device.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                device.accept()
+            connection.close()
+            device.settimeout(PATIENCE)
+            connection = stack.enter_context(device.accept()[0])
+            connection.settimeout(PATIENCE)
+            self.assertEqual(connection.recv(4), b"\x03NEW")
