@@ -418,7 +418,7 @@ class OutputTests(InspectCase):
             for length in lengths:
                 path = self.file(framing.encode(message_of(name, length)))
                 said = self.inspect(path, "-f", name, width=60)[1]
-                if length == 11:
+                if name in ("raw", "windev", "mbap", "json") and length == 11:
                     said += self.inspect(path, width=60)[1]
                 # The first line has the name of the file, which is as long as it is.
                 long = [line for line in said.splitlines() if len(line) > 60 and not re.search(r": \d+ bytes", line)]

@@ -23,7 +23,7 @@ class OurFramingsTests(SynchronousTestCase):
         for name in MANY:
             if not name.startswith("raw"):
                 framing = parse(name, max_length=30)
-                messages = [message_of(name), b"hello world", b"Hello", b"[1]", b"{}", b"", b"5"]
+                messages = [message_of(name), b"[1]", b"", b"5"]
                 assert_framing(framing, [message for message in messages if can_carry(framing, message)])
 
     def test_wire_is_compared_in_all_splits(self) -> None:

@@ -57,11 +57,6 @@ class OwnFramingTests(SynchronousTestCase):
                 sent = self.command("send", "-f", "int32", "--hex", bridge.endpoint, HEARTBEAT)
                 self.assertEqual(sent, (0, f"{HEARTBEAT}\n"))
 
-    def test_bench_needs_frames_of_one_length_and_few_bytes(self) -> None:
-        status, said = self.command("bench", "-f", NAME, "tcp:127.0.0.1:1", "--size", "5000")
-        self.assertEqual(status, 2)
-        self.assertIn("its frames depend on the message; accepted: up to 4096 bytes", said)
-
     def test_a_mistake_in_the_name_is_one_line_everywhere(self) -> None:
         for name, reason in WRONG:
             for settings in (
