@@ -190,6 +190,13 @@ class LargeTests(SynchronousTestCase):
 
 
 class BadFrameTests(SynchronousTestCase):
+    def test_a_wrong_escape_long_before_the_end(self) -> None:
+        framing = parse("dle", on_bad_frame="skip")
+        wire = b"\x10\x02a\x10x" + b"b" * 60_000 + b"\x10\x03" + framing.encode(b"ok")
+        for reads in ([wire], [wire[:30_000], wire[30_000:]]):
+            error, message = events(framing, reads)
+            self.assertEqual((error[0], message), ("MalformedPayload", b"ok"))
+
     def test_what_is_ignored_after_one_is_not_taken_back(self) -> None:
         for name, bad, ignored, begun in (
             ("slip", b"\xdbx\xc0", b"\xc0\xc0", b"a"),
