@@ -26,7 +26,7 @@ from bench.compare.toolchain import build
 
 ROOT = Path(__file__).parents[2]
 # All of them with COMPARE=all: that takes half a minute.
-RUN = [part for part in PARTS if os.environ.get("COMPARE") == "all" or part.name == "handlers"]
+RUN = [part for part in PARTS if os.environ.get("COMPARE") == "all" or part.name in {"handlers", "connections"}]
 PIPELINED, IDLE = "handlers/pipelined", "connections/idle"
 
 
