@@ -47,7 +47,7 @@ PYTHONS = range(11, 15)
 
 COMPILED = (
     "sockserve/framing/*.py",
-    *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "sending", "closing", "engine")),
+    *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "ignoring", "sending", "closing", "engine")),
     *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",
 )
