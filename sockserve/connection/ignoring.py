@@ -72,11 +72,14 @@ class _Sieve:
         self._given, self._all = given, messages
         try:
             self._receiver.messagesReceived(given)
-            if self._given is not None:
-                # It took them all at once.
+            if self._all_at_once():
                 self.ignored += len(messages) - len(given)
         finally:
             self._given, self._all = None, []
+
+    def _all_at_once(self) -> bool:
+        """Whether the receiver has taken them so; asked here, since compiled code insists on what was set before."""
+        return self._given is not None
 
     def all_of(self, messages: list[bytes]) -> list[bytes]:
         """Those that these were taken from, if they are what the receiver was given: then they are ignored later."""
