@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
+    from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
 
 
@@ -134,7 +135,7 @@ class Client(Bridged):
 
     def _target(self) -> Target:
         target = Target()
-        target.options = self.options.for_target()
+        target.options = self._forward.options_for(self.options)
         return target
 
     def _connected(self, target: IProtocol) -> None:
@@ -164,6 +165,14 @@ class Forward:
         self.endpoint = endpoint
         self.framing = framing
         self.description = description
+
+        self._options: tuple[ConnectionOptions, ConnectionOptions] | None = None
+
+    def options_for(self, clients: ConnectionOptions) -> ConnectionOptions:
+        """Those of the connections to the target; made once, since all clients of a socket have the same."""
+        if self._options is None or self._options[0] is not clients:
+            self._options = clients, clients.for_target()
+        return self._options[1]
 
     def client(self) -> Client:
         """The protocol of a new client."""
