@@ -2,7 +2,7 @@
 
 For each kind of what a process holds for its peers, many peers make a server hold as much of it as they can, for a few
 seconds. Memory may grow by half as much again as the budget, and by a fixed cost for each connection. Beside them a
-good client asks, and is to have its answer within 300 ms: the median and the longest time are shown, without what other
+good client asks, and is to have its answer within 100 ms: the median and the longest time are shown, without what other
 processes of the machine took. A table tells what came of it; the exit status is 1 when something was exceeded. Linux
 only.
 
@@ -36,7 +36,7 @@ MIB = 1 << 20
 FIXED = 16 * 1024
 FIXED_TLS = 80 * 1024
 """Bytes that a connection may cost beside the budget, as docs/operating.md has it."""
-LATENCY = 0.3
+LATENCY = 0.1
 # Seconds to go on when there is nothing to send any more.
 REST = 0.7
 # Seconds that a server may take to accept all peers.
