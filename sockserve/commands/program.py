@@ -15,7 +15,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from sockserve.commands.messages import Shape
-from sockserve.framing import KINDS, parse
+from sockserve.framing import KINDS, ends_stream, parse
 from sockserve.tls.client import ClientTLS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def named_framing(name: str, max_length: int | None = None) -> Framing:
 def many_messages(name: str, max_length: int | None, what: str) -> Framing:
     """The same as named_framing. Raises ValueError for one with a single message a connection. what: needs many."""
     framing = named_framing(name, max_length)
-    if getattr(framing, "ends_stream", False):
+    if ends_stream(framing):
         raise ValueError(f"{name} carries one message in each direction, and {what} needs many; accepted: any other")
     least = Shape.of(framing).around + 1
     if framing.max_length < least:

@@ -22,6 +22,7 @@ from sockserve.commands.program import add_tls_options, checked, complain, count
 from sockserve.commands.stdio import Input, Output
 from sockserve.connection.channel import ChannelClosed
 from sockserve.framing import ACCEPTED as FRAMINGS
+from sockserve.framing import ends_stream
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.text import parse_duration, parse_size, reason_of
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             framing.encode(messages[-1])
         except (ValueError, FramingError) as problem:
             error(f"argument MESSAGE: {os.fsdecode(_short(text))!r}: {problem}")
-    single = bool(getattr(framing, "ends_stream", False))
+    single = ends_stream(framing)
     if single and max(len(messages), 1) * arguments.repeat > 1:
         error(f"{framing} carries one message in each direction; accepted: one MESSAGE or none, without --repeat")
     if sys.__stdout__ is None:
@@ -143,7 +144,7 @@ async def _exchange(
         pieces = _listed(messages)
     elif isinstance(framing, Raw) and not arguments.hex:
         pieces = _unchanged(source)
-    elif getattr(framing, "ends_stream", False):
+    elif ends_stream(framing):
         pieces = _whole(source, framing.max_length, as_hex=arguments.hex)
     else:
         pieces = _lines(source, framing.max_length, as_hex=arguments.hex)

@@ -14,8 +14,8 @@ one connection. Neither knows about sockets: this package needs the standard lib
 
 from __future__ import annotations
 
-from sockserve.framing.contract import Decoder, Framing
+from sockserve.framing.contract import Decoder, Framing, ends_stream
 from sockserve.framing.form import compiled
 from sockserve.framing.names import ACCEPTED, KINDS, NAMES, as_framing, parse
 
-__all__ = ["ACCEPTED", "KINDS", "NAMES", "Decoder", "Framing", "as_framing", "compiled", "parse"]
+__all__ = ["ACCEPTED", "KINDS", "NAMES", "Decoder", "Framing", "as_framing", "compiled", "ends_stream", "parse"]

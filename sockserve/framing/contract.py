@@ -97,3 +97,8 @@ class Framing(Protocol):
 
     def decoder(self) -> Decoder:
         """Fresh state, for one direction of one connection."""
+
+
+def ends_stream(framing: Framing) -> bool:
+    """Whether a message of it ends where the stream ends; a framing need not have the attribute."""
+    return bool(getattr(framing, "ends_stream", False))

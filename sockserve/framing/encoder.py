@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sockserve.framing.bounds import BoundedFraming
+from sockserve.framing.contract import ends_stream
 from sockserve.framing.delimited import Standard
 from sockserve.framing.envelope import Envelope
 from sockserve.framing.errors import InvalidMessage
@@ -76,8 +77,7 @@ class Encoder:
     def framing(self, framing: Framing) -> None:
         self._pack()
         self._framing = framing
-        # Of a framing of the user's own it is optional.
-        self._ends = bool(getattr(framing, "ends_stream", False))
+        self._ends = ends_stream(framing)
         # What is sure to be right: up to this many bytes, without these in them. Every message of other framings is
         # framed by itself, and so is a large one, and every one while `check` is set.
         self._limit = -1

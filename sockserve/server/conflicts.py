@@ -12,6 +12,7 @@ from sockserve.addresses import endpoint_parts
 from sockserve.client.endpoints import KINDS as CLIENT_KINDS
 from sockserve.connection.options import check_heartbeat
 from sockserve.fields import SettingError, settings_of
+from sockserve.framing.contract import ends_stream
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
 from sockserve.handlers.names import is_coroutine_handler
@@ -119,7 +120,7 @@ def check_messages(settings: SocketSettings) -> None:
     for name in ("greeting", "heartbeat"):
         message = cast("bytes | None", getattr(settings, name))
         for framing in settings.framings if message is not None else ():
-            if getattr(framing, "ends_stream", False):
+            if ends_stream(framing):
                 raise SettingError(name, f"framing {framing}: {_ONE_MESSAGE}")
             problem = _problem(framing, cast("bytes", message))
             if problem:
@@ -153,8 +154,8 @@ def _check_share(settings: SocketSettings) -> None:
     """Requests and answers are told apart by the framings alone."""
     device = settings.answers.device
     assert device is not None
-    framing = device.framing or settings.framing
-    if getattr(framing, "ends_stream", False):
+    framing = device.framing or cast("Framing", settings.framing)
+    if ends_stream(framing):
         raise SettingError("handler", f"{settings.handler!r}: {framing} on the device's side: {_ONE_MESSAGE}")
     if isinstance(framing, Raw):
         raise SettingError("handler", f"{settings.handler!r}: {_NO_BORDERS}, such as {settings.handler},int32")
