@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from sockserve.framing.bounds import BoundedFraming
 from sockserve.framing.checks import ACCEPTED, CHECKS, Check
 from sockserve.framing.delimited import may_overlap, may_still_end, terminate
-from sockserve.framing.envelope import EnvelopeDecoder
+from sockserve.framing.envelope import EnvelopeDecoder, check_marks
 from sockserve.framing.errors import FramingError, MessageTooLong, TruncatedMessage, WrongCheck
 from sockserve.framing.escapes import escape
-from sockserve.framing.form import compiled, need, need_bytes
+from sockserve.framing.form import compiled, need
 
 if TYPE_CHECKING:
     # An int for Python; a machine word where this is compiled.
@@ -39,11 +39,8 @@ class CheckedEnvelope(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
-        need_bytes(self.start, "a start mark")
-        need_bytes(self.end, "an end mark")
+        check_marks(self.start, self.end)
         need(str, self.check, "a check")
-        if not self.start or not self.end:
-            raise ValueError("the start and the end of an envelope must have at least one byte each")
         if self.start == self.end:
             raise ValueError(
                 "START and END of an envelope with a CHECK must differ, to be told apart after a bad frame"

@@ -28,10 +28,7 @@ class Envelope(BoundedFraming):
 
     def __post_init__(self) -> None:
         BoundedFraming.__post_init__(self)
-        need_bytes(self.start, "a start mark")
-        need_bytes(self.end, "an end mark")
-        if not self.start or not self.end:
-            raise ValueError("the start and the end of an envelope must have at least one byte each")
+        check_marks(self.start, self.end)
         object.__setattr__(self, "overlaps", may_overlap(self.end))
 
     def __str__(self) -> str:
@@ -53,6 +50,14 @@ class Envelope(BoundedFraming):
 
     def decoder(self) -> EnvelopeDecoder:
         return EnvelopeDecoder(self, self.start, self.end, overlaps=self.overlaps)
+
+
+def check_marks(start: object, end: object) -> None:
+    """Raise TypeError for what is not bytes, and ValueError for none."""
+    need_bytes(start, "a start mark")
+    need_bytes(end, "an end mark")
+    if not start or not end:
+        raise ValueError("the start and the end of an envelope must have at least one byte each")
 
 
 class EnvelopeDecoder(DelimitedDecoder):
