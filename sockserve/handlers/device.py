@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 log = Logger("sockserve.handlers.share")
 
-# Seconds before the attempts to connect after the first one, which comes at once; each pause is twice the one before.
-_SHORTEST = 0.1
-_LONGEST = 5.0
+# Seconds before an attempt to connect, from the number of those that have failed in a row: each pause is twice the one
+# before. A connection that was lost is made again at once.
+_PAUSE = backoffPolicy(0.1, 5.0, 2.0, jitter=lambda: 0.0)
 # Nothing is owed to a device whose connection is closed: it has this many seconds to close its side.
 _CLOSE_TIMEOUT = 1.0
 
@@ -161,7 +162,7 @@ class Device:
         if not self._wanted:
             return
         failed = self._attempts - 1
-        pause = min(_SHORTEST * 2.0 ** min(failed - 1, 10), _LONGEST) if failed > 0 else 0.0
+        pause = _PAUSE(failed - 1) if failed > 0 else 0.0
         self._pause = self._options.clock.callLater(pause, self._dial)
 
     def _connected(self, _: object) -> None:

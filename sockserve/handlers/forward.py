@@ -165,7 +165,7 @@ class Forward:
         self.endpoint = endpoint
         self.framing = framing
         self.description = description
-
+        # Those of the clients, and those of the connections to the target.
         self._options: tuple[ConnectionOptions, ConnectionOptions] | None = None
 
     def options_for(self, clients: ConnectionOptions) -> ConnectionOptions:
