@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from sockserve.framing import Decoder, Framing, parse
+from sockserve.framing import Framing, parse
 from sockserve.framing.content_length import MAX_HEADERS
 from sockserve.framing.errors import FramingError
 from sockserve.framing.raw import Raw
+from sockserve.testing.framings import CheckedDecoder, drain
 from tests.support.cases import CASES, EXAMPLES
 from tests.support.tolerant import is_tolerant
-from tests.support.wire import events, framed, settled
+from tests.support.wire import events
 
 MARKS = {"content-length": MAX_HEADERS}
 """More bytes than a framing adds to a message; those that are not here add less than 16. Escapes at most double one."""
@@ -85,43 +86,13 @@ def check_reads(framing: Framing, chunks: list[bytes]) -> None:
 
     They never hold memory because of an announced length, and hold nothing of a bad frame.
     """
-    decoder, scanner, mixed = framing.decoder(), framing.decoder(), framing.decoder()
+    decoder = CheckedDecoder(framing)
     marks = MARKS.get(str(framing), 15)
-    marks = MARKS.get(str(framing), 15)
-    turn = False
     for chunk in chunks:
-        data = chunk
-        while True:
-            said = decoded(framing, decoder, data)
-            assert scanned(framing, scanner, data) == said
-            assert (scanned(framing, mixed, data) if turn else decoded(framing, mixed, data)) == said
-            turn = not turn
-            if said == (b"", 0) or decoder.state == "failed":
-                break
-            data = b""
-        assert decoder.state == scanner.state == mixed.state
-        assert decoder.pending == scanner.pending == mixed.pending
+        for _ in drain(decoder, chunk):
+            pass
         over = decoder.state in ("skipping", "failed")
         assert decoder.pending <= marks + (0 if over else 2 * framing.max_length), decoder.pending
     rest = decoder.pending
     assert len(decoder.take()) == rest
     assert decoder.pending == 0
-
-
-def decoded(framing: Framing, decoder: Decoder, data: bytes) -> tuple[bytes | str, int]:
-    """What `scan` must return: all frames and their number, or the text of an error."""
-    try:
-        messages = decoder.decode(data)
-    except FramingError as error:
-        return repr(error), 0
-    return framed(framing, messages), len(messages)
-
-
-def scanned(framing: Framing, decoder: Decoder, data: bytes) -> tuple[bytes | str, int]:
-    try:
-        frames, count = decoder.scan(data)
-    except FramingError as error:
-        return repr(error), 0
-    if is_tolerant(framing):
-        return framed(framing, settled(framing, decoder).decoder().decode(frames)), count
-    return frames, count

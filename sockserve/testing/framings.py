@@ -100,6 +100,10 @@ class CheckedDecoder:
     def state(self) -> State:
         return self._decoder.state
 
+    @property
+    def pending(self) -> int:
+        return self._decoder.pending
+
     def decode(self, data: bytes) -> list[bytes]:
         self._received += data
         try:
@@ -119,10 +123,15 @@ class CheckedDecoder:
                 _require(same, f"{self._framing}: finish gives {messages} after decode, {others} after scan and both")
             return messages
         finally:
-            held = self._decoder.take()
-            for name, other in (("scan", self._scanner), ("decode and scan", self._mixed)):
-                found = other.take()
-                _require(found == held, f"{self._framing}: after {name}, take gives {found!r}, after decode {held!r}")
+            self.take()
+
+    def take(self) -> bytes:
+        """What all of them hand back."""
+        held = self._decoder.take()
+        for name, other in (("scan", self._scanner), ("decode and scan", self._mixed)):
+            found = other.take()
+            _require(found == held, f"{self._framing}: after {name}, take gives {found!r}, after decode {held!r}")
+        return held
 
     def _check(self, data: bytes, expected: Said) -> None:
         self._calls += 1

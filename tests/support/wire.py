@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from sockserve.framing import Framing
-from sockserve.framing.decimal import Netstring
-from sockserve.testing.framings import Event, described, drain, events, settled, splits
-from tests.support.tolerant import is_tolerant
+from sockserve.testing.framings import Event, described, drain, events, splits
 
-__all__ = ["Event", "Written", "described", "drain", "events", "framed", "settled", "splits"]
-
-NETSTRING = Netstring(max_length=1 << 30)
+__all__ = ["Event", "Written", "described", "drain", "events", "splits"]
 
 
 class Written(list[bytes]):
@@ -36,8 +31,3 @@ class Written(list[bytes]):
 
     def end_messages(self) -> None:
         self.ended = True
-
-
-def framed(framing: Framing, messages: list[bytes]) -> bytes:
-    """Their frames; of a tolerant framing, which may not send all that it understands, what stands for them."""
-    return (NETSTRING if is_tolerant(framing) else framing).encode_all(messages)
