@@ -64,7 +64,7 @@ class DiallerTests(SynchronousTestCase):
         self.dialler = Dialler(
             "scale",
             self.line,
-            MessageFactory("windev", Echo),
+            MessageFactory("windev", Echo, reactor=self.clock),
             self.clock,
             timeout=5.0,
             lines=FloodGuard(Logger("sockserve.connection"), self.clock, "scale"),
