@@ -55,6 +55,11 @@ def is_idle(transport: Connection) -> bool:
     )
 
 
+def has_unread(transport: Connection) -> bool:
+    """Whether the transport has read something that it has not passed on; see sockserve.reactor."""
+    return bool(getattr(transport, "unread", b""))
+
+
 def detach(transport: Connection) -> int:
     """Take its descriptor from an idle transport, which is over then; nothing happens to the connection itself."""
     descriptor = os.dup(transport.fileno())
@@ -63,6 +68,10 @@ def detach(transport: Connection) -> int:
     transport.connected, transport.disconnected = 0, 1
     # Not the transport's own way, which shuts the connection down first.
     transport.socket.close()
+    # Where the reactor has a stream that holds the descriptor.
+    drop = getattr(transport, "dropStream", None)
+    if drop is not None:
+        drop()
     return descriptor
 
 

@@ -25,6 +25,7 @@ FLOORS = {
     "framing": 0,
     "text": 0,
     "sockets": 0,
+    "reactor": 0,
     "addresses": 1,
     "inspection": 1,
     "fields": 2,

@@ -1,4 +1,7 @@
-"""Echo servers as users of sockserve write them: KIND FRAMING PORT [PEM]. REACTOR=asyncio in the environment."""
+"""Echo servers as users of sockserve write them: KIND FRAMING PORT [PEM].
+
+REACTOR=asyncio or REACTOR=uvloop in the environment.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ if os.environ.get("REACTOR") == "asyncio":
     from twisted.internet import asyncioreactor
 
     asyncioreactor.install()
+elif os.environ.get("REACTOR") == "uvloop":
+    from sockserve.reactor import install
+
+    install()
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint

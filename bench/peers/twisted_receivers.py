@@ -1,9 +1,18 @@
-"""Servers on Twisted's own protocols: echo|receiver|relay FRAMING PORT [PEM]. `echo` returns bytes as they come."""
+"""Servers on Twisted's own protocols: echo|receiver|relay FRAMING PORT [PEM]. `echo` returns bytes as they come.
+
+REACTOR=uvloop in the environment.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from struct import pack
+
+if os.environ.get("REACTOR") == "uvloop":
+    from sockserve.reactor import install
+
+    install()
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString

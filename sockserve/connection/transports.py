@@ -21,7 +21,7 @@ import sys
 from array import array
 from functools import lru_cache
 from sys import getrefcount
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -39,7 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import LARGE, give_up, has_failed, is_idle, is_socket, layers
+from sockserve.sockets import LARGE, give_up, has_failed, has_unread, is_idle, is_socket, layers
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -85,7 +85,7 @@ def host_of(transport: Any) -> IAddress:  # noqa: ANN401
 
 def local_of(transport: Any) -> IAddress:  # noqa: ANN401
     """The same as `host_of`; for TCP, one object for all connections with that address."""
-    if type(transport) is not Server or "getHost" in vars(transport):
+    if not _is_tcp_server(transport) or "getHost" in vars(transport):
         return shared(host_of(transport))
     # To make an address, and to look for one that is equal, takes a tenth of the time of a short connection.
     try:
@@ -97,6 +97,11 @@ def local_of(transport: Any) -> IAddress:  # noqa: ANN401
             _locals.clear()
         _locals[name] = host_of(transport)
     return _locals[name]
+
+
+def _is_tcp_server(transport: object) -> TypeGuard[Server]:
+    # A unix socket's is one too.
+    return isinstance(transport, Server) and type(transport).getHost is Server.getHost
 
 
 # By what the kernel calls them.
@@ -237,7 +242,7 @@ def unwrap(transport: object, protocol: object) -> None:
 
 def can_move(transport: Any) -> bool:  # noqa: ANN401
     """Whether a plain socket can be taken away from its transport now: nothing waits to be sent."""
-    return is_idle(transport) and not transport.disconnecting
+    return is_idle(transport) and not has_unread(transport) and not transport.disconnecting
 
 
 def abort(transport: Any) -> None:  # noqa: ANN401

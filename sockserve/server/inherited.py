@@ -56,6 +56,7 @@ class _Port(tcp.Port):
     """Says nothing when it opens and closes: it is open before and after."""
 
     def startListening(self) -> None:
+        self.transport = getattr(self.reactor, "serverTransport", self.transport)
         assert self._preexistingSocket is not None
         self.socket, self._preexistingSocket = self._preexistingSocket, None
         self.fileno = self.socket.fileno  # type: ignore[method-assign]

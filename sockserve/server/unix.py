@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, execute
@@ -80,6 +80,10 @@ class UnixPort(Port):
     """Removes the file of its socket at the end, if it has made it, and it is still this socket's."""
 
     _file: tuple[int, int] | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - Twisted's
+        super().__init__(*args, **more)
+        self.transport = getattr(self.reactor, "unixServerTransport", self.transport)
 
     @classmethod
     def inherited(cls, reactor: IReactorFDSet, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
