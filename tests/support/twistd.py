@@ -16,11 +16,12 @@ from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
 
-from tests.support import processes
+from tests.support import processes, reactor
 
 ROOT = processes.ROOT
 # In the root of a checkout this finds the plugin without an installation.
-TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
+PROGRAM = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWISTD = (*PROGRAM, *reactor.option(), "-n")
 LISTENS = re.compile(r"listens on ([^\s\"]+)")
 # Seconds that nothing here should need.
 PATIENCE = 30
@@ -36,11 +37,10 @@ class Server:
         pid_file: str = "",
         fresh: bool = False,
         folder: Path | None = None,
-        reactor: str = "default",
     ) -> None:
         start = subprocess.Popen if fresh or folder else processes.Process
         self.process = start(
-            [*TWISTD, f"--pidfile={pid_file}", f"--reactor={reactor}", "sockserve", *options],
+            [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -151,13 +151,12 @@ def running(
     pid_file: str = "",
     fresh: bool = False,
     folder: Path | None = None,
-    reactor: str = "default",
 ) -> Iterator[Server]:
     """A server with these options, ended at once when the block is left.
 
     folder: where modules are searched for too; the server is fresh then.
     """
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, reactor=reactor)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder)
     try:
         yield server
     finally:
