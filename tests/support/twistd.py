@@ -1,6 +1,7 @@
 """A real `twistd -n sockserve` in a process of its own, for tests that block.
 
-It comes from the zygote (`tests.support.processes`); `fresh`: from an interpreter of its own, as for its users.
+It comes from the zygote (`tests.support.processes`), and its workers can; `fresh`: from an interpreter of its own, as
+for its users.
 """
 
 from __future__ import annotations
@@ -37,15 +38,20 @@ class Server:
         pid_file: str = "",
         fresh: bool = False,
         folder: Path | None = None,
+        forks: bool = False,
     ) -> None:
-        start = subprocess.Popen if fresh or folder else processes.Process
+        executable, _c, program, *rest = TWISTD
+        if folder is not None:
+            program = f"import sys; sys.path.insert(1, {str(folder)!r}); {program}"
+        if forks:
+            program = f"from tests.support import forked_workers; forked_workers.begin(); {program}"
+        start = subprocess.Popen if fresh else processes.Process
         self.process = start(
-            [*TWISTD, f"--pidfile={pid_file}", "sockserve", *options],
+            [executable, _c, program, *rest, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=None if folder is None else {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         )
         self.addresses: list[str] = []
         self.lines: list[str] = []
@@ -151,12 +157,13 @@ def running(
     pid_file: str = "",
     fresh: bool = False,
     folder: Path | None = None,
+    forks: bool = False,
 ) -> Iterator[Server]:
     """A server with these options, ended at once when the block is left.
 
-    folder: where modules are searched for too; the server is fresh then.
+    folder: where modules are searched for too. forks: its workers fork, instead of starting interpreters.
     """
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, forks=forks)
     try:
         yield server
     finally:

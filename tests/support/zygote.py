@@ -35,6 +35,7 @@ PRELOADED = (
     "sockserve.commands.bench.report",
     "sockserve.commands.main",
     "sockserve.service.options",
+    "sockserve.workers.worker",
     "sockserve.tls.certificates",
     "sockserve.tls.layer",
     "twisted.internet.default",
