@@ -780,6 +780,7 @@ class UsageTests(SynchronousTestCase):
             "from sockserve.commands.main import main\n"
             "main(['bench', 'tcp:h:7', '--plot', 'a.png'])\n"
         )
+        # An interpreter of its own, which has not imported it.
         ended = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
         )
