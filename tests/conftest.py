@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+
 import pytest
+import pytest_twisted
+from twisted.application.reactors import installReactor
 from twisted.trial.unittest import SynchronousTestCase
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Run on the reactor that REACTOR names, if it does; pytest-twisted's own option knows two of them."""
+    if name := os.environ.get("REACTOR"):
+        install = partial(pytest_twisted._install_reactor, partial(installReactor, name), object)
+        pytest_twisted.reactor_installers[name] = install
+        config.option.reactor = name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection as Transport
 from twisted.internet.tcp import Port
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
 from sockserve.commands.bench import load
 from sockserve.commands.bench.connection import Connection, Fault, Intended, Sent, Tally
@@ -154,19 +155,21 @@ class Stalls(Protocol):
             reactor.callLater(self.STALL, self.transport.resumeProducing)
 
 
+@implementer(IHalfCloseableProtocol)
 class AddsAtTheEnd(Protocol):
     """Sends one byte too many when all is answered."""
 
     transport: Transport
 
-    def __init__(self) -> None:
-        self.count = 0
-
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)
-        self.count += len(data)
-        if self.count == 100 * 32:
-            reactor.callLater(0, self.transport.write, b"!")
+
+    def readConnectionLost(self) -> None:
+        self.transport.write(b"!")
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
 
 
 class BenchTestCase(TestCase):
@@ -777,6 +780,7 @@ class UsageTests(SynchronousTestCase):
             "from sockserve.commands.main import main\n"
             "main(['bench', 'tcp:h:7', '--plot', 'a.png'])\n"
         )
+        # An interpreter of its own, which has not imported it.
         ended = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
         )

@@ -23,12 +23,13 @@ from sockserve.commands.inspect import command
 from sockserve.commands.inspect.reading import Unreadable, from_hex, recognise
 from sockserve.commands.main import main
 from sockserve.framing import NAMES, parse
+from sockserve.inspection import fitting
 from sockserve.inspection.candidates import PARAMETERS, candidates, known_candidates
 from sockserve.inspection.fitting import rank
 from sockserve.inspection.frames import frames
 from sockserve.inspection.words import named
 from tests.support.cases import EXAMPLES, message_of
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, run
 
 WINDEV = b"11\r\nHello World0\r\n19\r\nmore text <&> here."
 
@@ -412,6 +413,8 @@ class OutputTests(InspectCase):
         self.assertEqual(said.splitlines()[-1], "... 7 more messages")
 
     def test_sixty_columns_are_enough(self) -> None:
+        # How sure a fit is takes no more columns when fewer shuffles are tried, which takes most of the time here.
+        self.patch(fitting, "MANY_SHUFFLES", 10)
         for name in EXAMPLES.values():
             framing = parse(name)
             lengths = (11,) if name.startswith("fixed") else (11, min(1000, framing.max_length))
@@ -516,7 +519,7 @@ class LiveTests(SynchronousTestCase):
             thread.start()
             address = f"tcp:127.0.0.1:{listening.getsockname()[1]}"
             argv = [sys.executable, "-m", "sockserve", "inspect", address, *arguments]
-            done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+            done = run(argv, cwd=ROOT, text=True, timeout=30)
             thread.join()
         return done
 
@@ -544,6 +547,6 @@ class LiveTests(SynchronousTestCase):
 
     def test_an_endpoint_that_is_none(self) -> None:
         argv = [sys.executable, "-m", "sockserve", "inspect", "foo:1"]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+        done = run(argv, cwd=ROOT, text=True, timeout=30)
         self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1))
         self.assertIn("no such file, and 'foo:1': unknown kind of endpoint", done.stderr)

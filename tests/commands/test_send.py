@@ -26,7 +26,7 @@ from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import TLSConfig
 from tests.support.authority import Authority
 from tests.support.cases import EXAMPLES, message_of
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, run
 from tests.support.spawned import Spawned
 
 COMMAND = (sys.executable, "-m", "sockserve")
@@ -420,9 +420,7 @@ class UsageTests(SynchronousTestCase):
         return end.code, output.getvalue(), errors.getvalue()
 
     def process(self, *arguments: str) -> tuple[object, str, str]:
-        ended = subprocess.run(
-            [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
-        )
+        ended = run([*COMMAND, *arguments], cwd=ROOT, text=True, timeout=30)
         return ended.returncode, ended.stdout, ended.stderr
 
     def test_an_endpoint_that_is_none(self) -> None:

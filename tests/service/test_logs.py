@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import sockserve
 from tests.support import processes
-from tests.support.twistd import PATIENCE, ROOT, TWISTD, Server, failing, running
+from tests.support.twistd import PATIENCE, PROGRAM, ROOT, TWISTD, Server, failing, running
 
 LOCAL = ("--listen", "tcp:0:interface=127.0.0.1")
 JSON = ("--log-format", "json")
@@ -121,8 +121,18 @@ class TerminalTests(SynchronousTestCase):
         records("\n".join(self.lines("--framing", "windev", *JSON)))
 
     def test_what_the_readme_shows_is_what_it_shows(self) -> None:
+        # It names the default reactor.
         terminal = Terminal(
-            self, *TWISTD, "--pidfile=", "sockserve", *LOCAL, "--framing", "windev", "--log-traffic", NO_COLOR="1"
+            self,
+            *PROGRAM,
+            "-n",
+            "--pidfile=",
+            "sockserve",
+            *LOCAL,
+            "--framing",
+            "windev",
+            "--log-traffic",
+            NO_COLOR="1",
         )
         terminal.client(b"11\r\nHello World")
         terminal.wait_for("closed by the peer")

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -26,6 +25,7 @@ from sockserve.server.server import Server
 from sockserve.server.settings import SocketSettings
 from sockserve.service.options import Options, makeService
 from tests.support import twistd
+from tests.support.processes import run
 from tests.support.twistd import failing, running
 
 
@@ -373,14 +373,8 @@ class DirectoryTests(SynchronousTestCase):
             client.sendall(b"0123456789;")
             self.assertEqual(client.recv(100), b"")
             command = [sys.executable, "-m", "sockserve", "send", "-f", "shop:semicolons"]
-            done = subprocess.run(
-                [*command, f"tcp:{server.addresses[0]}", "one", "two"],
-                cwd=self.directory,
-                capture_output=True,
-                text=True,
-                timeout=twistd.PATIENCE,
-                check=False,
-            )
+            command += [f"tcp:{server.addresses[0]}", "one", "two"]
+            done = run(command, cwd=self.directory, text=True, timeout=twistd.PATIENCE)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ONE\nTWO\n", ""))
 
     def test_a_conversation_in_a_file_of_the_current_directory(self) -> None:

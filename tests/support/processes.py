@@ -24,6 +24,8 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Any, Self
 
+from tests.support import reactor
+
 ROOT = Path(__file__).parents[2]
 Argument = str | Path
 PIPE = subprocess.PIPE
@@ -36,7 +38,7 @@ def zygote() -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.zygote", str(theirs.fileno()), *filter(None, [reactor.module()])],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """A real `twistd -n sockserve` in a process of its own, for tests that block.
 
-It comes from the zygote (`tests.support.processes`); `fresh`: from an interpreter of its own, as for its users.
+It comes from the zygote (`tests.support.processes`), and its workers can; `fresh`: from an interpreter of its own, as
+for its users.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
 
-from tests.support import processes
+from tests.support import processes, reactor
 
 ROOT = processes.ROOT
 # In the root of a checkout this finds the plugin without an installation.
-TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n")
+PROGRAM = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWISTD = (*PROGRAM, *reactor.option(), "-n")
 LISTENS = re.compile(r"listens on ([^\s\"]+)")
 # Seconds that nothing here should need.
 PATIENCE = 30
@@ -36,16 +38,20 @@ class Server:
         pid_file: str = "",
         fresh: bool = False,
         folder: Path | None = None,
-        reactor: str = "default",
+        forks: bool = False,
     ) -> None:
-        start = subprocess.Popen if fresh or folder else processes.Process
+        executable, _c, program, *rest = TWISTD
+        if folder is not None:
+            program = f"import sys; sys.path.insert(1, {str(folder)!r}); {program}"
+        if forks:
+            program = f"from tests.support import forked_workers; forked_workers.begin(); {program}"
+        start = subprocess.Popen if fresh else processes.Process
         self.process = start(
-            [*TWISTD, f"--pidfile={pid_file}", f"--reactor={reactor}", "sockserve", *options],
+            [executable, _c, program, *rest, f"--pidfile={pid_file}", "sockserve", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=None if folder is None else {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         )
         self.addresses: list[str] = []
         self.lines: list[str] = []
@@ -151,13 +157,13 @@ def running(
     pid_file: str = "",
     fresh: bool = False,
     folder: Path | None = None,
-    reactor: str = "default",
+    forks: bool = False,
 ) -> Iterator[Server]:
     """A server with these options, ended at once when the block is left.
 
-    folder: where modules are searched for too; the server is fresh then.
+    folder: where modules are searched for too. forks: its workers fork, instead of starting interpreters.
     """
-    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, reactor=reactor)
+    server = Server(*options, listen=listen, pid_file=pid_file, fresh=fresh, folder=folder, forks=forks)
     try:
         yield server
     finally:

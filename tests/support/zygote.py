@@ -35,15 +35,15 @@ PRELOADED = (
     "sockserve.commands.bench.report",
     "sockserve.commands.main",
     "sockserve.service.options",
+    "sockserve.workers.worker",
     "sockserve.tls.certificates",
     "sockserve.tls.layer",
     "twisted.internet.default",
-    "twisted.internet.epollreactor",
     "twisted.internet.unix",
     "twisted.plugins.sockserve_plugin",
     "twisted.scripts.twistd",
 )
-"""Nothing that installs a reactor or starts a thread."""
+"""Nothing that installs a reactor or starts a thread. The reactor's own module is named in the command."""
 
 
 class Program(NamedTuple):
@@ -164,7 +164,7 @@ def prepare(program: Program, standard: list[int]) -> Program:
 
 
 def main() -> None:
-    for name in PRELOADED:
+    for name in (*PRELOADED, *sys.argv[2:]):
         importlib.import_module(name)
     # What is there is never looked at again by a collection, neither here nor in what is forked.
     gc.collect()

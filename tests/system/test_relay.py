@@ -1,4 +1,4 @@
-"""A relay of two programs, with a real Redis: on each reactor, with outages, and where there is none at the start."""
+"""A relay of two programs, with a real Redis: with outages, and where there is none at the start."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import twistd
 from tests.support.processes import run
 from tests.support.redis import RedisServer, free_port
 from tests.support.twistd import PATIENCE, Server, failing, running
@@ -21,13 +22,9 @@ class RelayTests(SynchronousTestCase):
         self.stack = ExitStack()
         self.addCleanup(self.stack.close)
 
-    def program(self, redis: RedisServer, reactor: str) -> Server:
-        return self.stack.enter_context(
-            running(
-                *("--listen", LOCAL, "--framing", "int32", "--handler", "relay", "--relay", redis.url, "--log-traffic"),
-                reactor=reactor,
-            )
-        )
+    def program(self, redis: RedisServer) -> Server:
+        options = ("--listen", LOCAL, "--framing", "int32", "--handler", "relay", "--relay", redis.url, "--log-traffic")
+        return self.stack.enter_context(running(*options))
 
     def client(self, server: Server) -> socket.socket:
         """A client that the relay knows."""
@@ -45,9 +42,9 @@ class RelayTests(SynchronousTestCase):
             wire += more
         return [wire[start + 4 : start + 7] for start in range(0, len(wire), 7)]
 
-    def run_through(self, reactor: str) -> None:
+    def run_through(self) -> None:
         redis = RedisServer(self)
-        servers = [self.program(redis, reactor) for _ in range(2)]
+        servers = [self.program(redis) for _ in range(2)]
         one, two, heard_one, heard_two = clients = [self.client(server) for server in servers * 2]
         self.settle(clients)
         texts = [b"%03d" % number for number in range(300)]
@@ -89,14 +86,12 @@ class RelayTests(SynchronousTestCase):
             while awaited:
                 awaited -= {*self.receive(client, 1)}
 
-    def test_on_the_default_reactor(self) -> None:
-        self.run_through("default")
-
-    def test_on_asyncio(self) -> None:
-        self.run_through("asyncio")
+    def test_on_the_reactor_of_the_tests(self) -> None:
+        self.run_through()
 
     def test_on_select(self) -> None:
-        self.run_through("select")
+        self.patch(twistd, "TWISTD", (*twistd.PROGRAM, "--reactor=select", "-n"))
+        self.run_through()
 
 
 class StartTests(SynchronousTestCase):

@@ -133,6 +133,7 @@ class MovingTests(ReloadCase):
             f'[socket.proxy]\nlisten = "{LISTEN}"\nframing = "int8"\nproxy_protocol = true\n'
             'handler = "tests.workers.test_reload:peer"',
             listen=6,
+            fresh=True,
         )
         echo, _, large, tls, talk, proxy = server.addresses
 

@@ -25,7 +25,7 @@ class RelayTests(WorkerCase):
         )
         one = self.start(room)
         with ExitStack() as stack:
-            other = stack.enter_context(running("--config", str(self.folder / "sockserve.toml")))
+            other = stack.enter_context(running("--config", str(self.folder / "sockserve.toml"), forks=True))
             other.wait_for("workers serve")
             clients = []
             for number in range(12):

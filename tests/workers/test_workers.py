@@ -47,8 +47,8 @@ def line_of(client: socket.socket) -> bytes:
 
 
 def children(process: int) -> list[int]:
-    """The processes that one has started (Linux)."""
-    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    """The processes of a server whose workers fork (Linux), without the one that they fork from, which is the first."""
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()][1:]
 
 
 def await_end(process: int) -> None:
@@ -79,13 +79,25 @@ class WorkerCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def start(self, *sockets: str, program: str = "workers = 2", listen: int = 1, folder: Path | None = None) -> Server:
-        """A server with these tables of sockets; all its workers serve. folder: where modules are searched for too."""
+    def start(
+        self,
+        *sockets: str,
+        program: str = "workers = 2",
+        listen: int = 1,
+        folder: Path | None = None,
+        fresh: bool = False,
+    ) -> Server:
+        """A server with these tables of sockets; all its workers serve.
+
+        folder: where modules are searched for too. fresh: it and its workers are new interpreters, as for its users.
+        """
         file = self.folder / "sockserve.toml"
         file.write_text("\n".join([program, *sockets]))
         stack = ExitStack()
         self.addCleanup(stack.close)
-        server = stack.enter_context(running("--config", str(file), listen=listen, folder=folder))
+        server = stack.enter_context(
+            running("--config", str(file), listen=listen, folder=folder, fresh=fresh, forks=not fresh)
+        )
         server.wait_for("workers serve")
         return server
 
@@ -106,7 +118,7 @@ class ServingTests(WorkerCase):
             self.assertTrue(300 <= count <= 500, counts)
 
     def test_one_that_is_killed_is_replaced_and_who_waited_for_it_is_served(self) -> None:
-        server = self.start(PID)
+        server = self.start(PID, fresh=True)
         first, _ = serving = sorted(self.serving(server))
         os.kill(first, signal.SIGSTOP)
         with ExitStack() as stack:
@@ -289,7 +301,7 @@ class StartTests(WorkerCase):
         (self.folder / "sockserve.toml").write_text(
             f'workers = 1\n[socket.x]\nlisten = "{LISTEN}"\nhandler = "dying:answer"\n'
         )
-        with running("--config", str(self.folder / "sockserve.toml"), folder=self.folder) as server:
+        with running("--config", str(self.folder / "sockserve.toml"), folder=self.folder, forks=True) as server:
             server.wait_for("workers serve")
             first = int(ask(server.address))
             flag.touch()
