@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -19,10 +18,9 @@ from sockserve.addresses import address_attributes, format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
 from sockserve.connection.failures import QueueFull, Refused, users_failure
-from sockserve.connection.handover import Carried
+from sockserve.connection.handover import Carried, restore
 from sockserve.connection.heartbeat import Heartbeat
 from sockserve.connection.ignoring import Ignoring
-from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
@@ -36,7 +34,7 @@ from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.limits.totals import Traffic
 from sockserve.sockets import read_now
 from sockserve.text import printable, reason_of
-from sockserve.tls.foreign import agreed, handshaking, peer_certificate
+from sockserve.tls.foreign import handshaking
 from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
@@ -101,6 +99,7 @@ class Engine:
     receiver: the user's half, whose methods are called. transport: see transports. options: see ConnectionOptions.
 
     id: the connection's number within its named socket; 0 outside one.
+    local: our own address, when it was made.
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
     limit: the name of the first limit that has ended it; "": none has.
@@ -116,7 +115,6 @@ class Engine:
         "_cut",
         "_heartbeat",
         "_holds",
-        "_local",
         "_reading",
         "_watched",
         "bad_frames",
@@ -128,6 +126,7 @@ class Engine:
         "evidence",
         "id",
         "limit",
+        "local",
         "loss",
         "options",
         "pauses",
@@ -158,7 +157,7 @@ class Engine:
         self.state = State()
         self.since = time.time()
         self.established = 0.0
-        self._local = transports.local_of(transport)
+        self.local = transports.local_of(transport)
         # The reasons why reading is held, and whether the transport reads.
         self._holds = _NO_HOLDS
         self._reading = True
@@ -272,30 +271,6 @@ class Engine:
             return "lost"
         return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
 
-    def info(self) -> ConnectionInfo:
-        """What is known of this connection now."""
-        transport = self.transport
-        local = transports.host_of(transport)
-        return ConnectionInfo(
-            id=self.id,
-            socket=self.options.socket,
-            peer=self.address,
-            # Twisted's sockets forget their address when the connection is lost.
-            local=self._local if local is transports.NO_ADDRESS else local,
-            framing=self.receiving.framing,
-            sending=self.encoder.framing,
-            certificate=peer_certificate(transport),
-            tls=agreed(transport),
-            connected=datetime.fromtimestamp(self.since, UTC),
-            established=datetime.fromtimestamp(self.established, UTC) if self.established else None,
-            messages_received=self.receiving.count,
-            messages_sent=self.encoder.count,
-            bytes_received=self.bytes_received,
-            bytes_sent=self.bytes_sent,
-            # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
-            proxy=getattr(transport, "proxy", None),
-        )
-
     # The beginning.
 
     def connect(self, carried: Carried | None = None) -> None:
@@ -307,7 +282,7 @@ class Engine:
         if memory is not None:
             memory.join(self)
         if carried is not None:
-            self._continue(carried)
+            restore(self, carried)
             if carried.started:
                 if gate is not None:
                     gate.take(self)
@@ -315,15 +290,6 @@ class Engine:
                 return
         if gate is None or gate.enter(self):
             self.start()
-
-    def _continue(self, carried: Carried) -> None:
-        self.since, self.established = carried.since, carried.established
-        self.early = carried.unread
-        self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
-        self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
-        if carried.started:
-            self.set_framing(carried.framing, incoming=True, outgoing=False)
-            self.set_framing(carried.sending, incoming=False, outgoing=True)
 
     def fail(self, failure: Failure) -> None:
         """Something raised before the connection could start: log it, and abort."""

@@ -12,6 +12,7 @@ from zope.interface import classImplements, implementer
 
 from sockserve.connection.engine import Engine
 from sockserve.connection.evidence import log_bad_frame
+from sockserve.connection.info import ConnectionInfo, info_of
 from sockserve.connection.options import DEFAULT, ConnectionOptions
 from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, ITransport
 
     from sockserve.connection.handover import Carried
-    from sockserve.connection.info import ConnectionInfo
     from sockserve.tls.starting import TLSContext
 
 classImplements(Sending, IPushProducer)
@@ -151,7 +151,7 @@ class MessageProtocol(Protocol):
     @property
     def info(self) -> ConnectionInfo:
         """What is known of this connection now."""
-        return self._engine.info()
+        return info_of(self._engine)
 
     @property
     def closing(self) -> bool:
