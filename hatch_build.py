@@ -47,7 +47,10 @@ PYTHONS = range(11, 15)
 
 COMPILED = (
     "sockserve/framing/*.py",
-    *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "ignoring", "sending", "closing", "engine")),
+    *(
+        f"sockserve/connection/{name}.py"
+        for name in ("state", "receiving", "ignoring", "sending", "closing", "timing", "engine")
+    ),
     *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",
 )

@@ -34,7 +34,7 @@ def log_closed(connection: Engine, at: float) -> None:
         messages_received=received,
         messages_sent=sent,
         bytes_received=connection.bytes_received,
-        bytes_sent=connection.bytes_sent,
+        bytes_sent=connection.sending.bytes_sent,
         event_name="sockserve.connection.closed",
         attributes={
             **connection.attributes,
@@ -43,6 +43,6 @@ def log_closed(connection: Engine, at: float) -> None:
             "sockserve.messages.received": received,
             "sockserve.messages.sent": sent,
             "sockserve.bytes.received": connection.bytes_received,
-            "sockserve.bytes.sent": connection.bytes_sent,
+            "sockserve.bytes.sent": connection.sending.bytes_sent,
         },
     )

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from sockserve.addresses import address_attributes, format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
-from sockserve.connection.failures import QueueFull, Refused, users_failure
+from sockserve.connection.failures import Refused, users_failure
 from sockserve.connection.handover import Carried, restore
 from sockserve.connection.heartbeat import Heartbeat
 from sockserve.connection.ignoring import Ignoring
@@ -26,11 +26,10 @@ from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
 from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire
+from sockserve.connection.timing import Timing
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.limits.events import BadFrame, LimitEvent
-from sockserve.limits.memory import OBJECT
-from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.limits.totals import Traffic
 from sockserve.sockets import read_now
 from sockserve.text import printable, reason_of
@@ -39,7 +38,7 @@ from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+    from twisted.internet.interfaces import IAddress, IProtocol
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
@@ -51,7 +50,6 @@ log = Logger("sockserve.connection")
 # Looked up faster than in their class.
 _OPEN: Final = Incoming.OPEN
 _ENDING: Final = Incoming.ENDING
-_ENDED: Final = Incoming.ENDED
 _DRAIN: Final = Cause.DRAIN
 
 # One for all; frozenset() would make a new one each time.
@@ -106,6 +104,7 @@ class Engine:
     pauses: how often reading was paused to hold the peer up.
     bad_frames: how many the peer has sent. evidence: the first one.
     skipped: bad frames skipped in this read.
+    heartbeat: what sends its heartbeats; None: nothing does.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
     early: bytes that came before the start: a lower layer had read them together with its own.
     """
@@ -113,17 +112,16 @@ class Engine:
     __slots__ = (
         "_closing",
         "_cut",
-        "_heartbeat",
         "_holds",
         "_reading",
-        "_watched",
+        "_timing",
         "bad_frames",
         "bytes_received",
-        "bytes_sent",
         "early",
         "encoder",
         "established",
         "evidence",
+        "heartbeat",
         "id",
         "limit",
         "local",
@@ -151,9 +149,6 @@ class Engine:
         self.evidence: BadFrame | None = None
         self.skipped = 0
         self.bytes_received = 0
-        self.bytes_sent = 0
-        # Whether a sweep watches it. None: sending never needs one.
-        self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
         self.since = time.time()
         self.established = 0.0
@@ -169,12 +164,13 @@ class Engine:
             if options.ignore
             else Receiving(framing, receiver, transport, self.bad_frame)
         )
-        self.encoder = Encoder(framing, self)
         self.sending = Sending(transport, self, receiver)
+        self.encoder = Encoder(framing, self.sending)
         self._closing: Closing | None = None
+        self._timing: Timing | None = None
         # The peer's stream has no end, as far as we know: the connection was lost first.
         self._cut = False
-        self._heartbeat: Heartbeat | None = None
+        self.heartbeat: Heartbeat | None = None
 
     # What is known.
 
@@ -193,8 +189,15 @@ class Engine:
     def closing(self) -> Closing:
         """How it closes. Made when that begins, or the peer does not read: an idle connection has none."""
         if self._closing is None:
-            self._closing = Closing(self.transport, self.state, self)
+            self._closing = Closing(self.transport, self.state, self.timing)
         return self._closing
+
+    @property
+    def timing(self) -> Timing:
+        """What its time limits see. Made when one begins: an idle connection without limits has none."""
+        if self._timing is None:
+            self._timing = Timing(self)
+        return self._timing
 
     @property
     def started(self) -> bool:
@@ -218,7 +221,7 @@ class Engine:
     @property
     def owing(self) -> bool:
         """Whether an answer is under way, or something waits for the peer to take it."""
-        return bool(self.receiver.keptBytes or self.queued)
+        return bool(self.receiver.keptBytes or self.sending.queued)
 
     @property
     def traffic(self) -> Traffic:
@@ -232,7 +235,7 @@ class Engine:
         sums[0] += sign * self.receiving.delivered
         sums[1] += sign * self.encoder.count
         sums[2] += sign * self.bytes_received
-        sums[3] += sign * self.bytes_sent
+        sums[3] += sign * self.sending.bytes_sent
         sums[4] += sign * self.pauses
         sums[5] += sign * self.receiving.ignored
 
@@ -329,16 +332,16 @@ class Engine:
             transports.resume(self.transport)
         transports.register(self.transport, self.sending)
         if options.idle_timeout or options.frame_timeout or options.max_connection_age:
-            self._watch()
+            self.timing.watch()
         if options.tcp_keepalive or options.tcp_user_timeout:
             transports.watch_line(self.transport, options.tcp_keepalive, options.tcp_user_timeout)
         if options.greeting is not None and not again:
             self.encoder.send(options.greeting)
         if options.heartbeat is not None and options.heartbeat_every is not None:
-            self._heartbeat = Heartbeat(self, options.heartbeat, options.heartbeat_every)
+            self.heartbeat = Heartbeat(self, options.heartbeat, options.heartbeat_every)
             if again:
                 # The time since the last one is not known.
-                self._heartbeat.beat()
+                self.heartbeat.beat()
         self._call(self.receiver._connectionStarted)
         if self.early:
             early, self.early = self.early, b""
@@ -355,7 +358,7 @@ class Engine:
         while data:
             self.bytes_received += len(data)
             if options.log_traffic:
-                self._log_traffic("received", len(data))
+                self.log_traffic("received", len(data))
             receiving.receive(data)
             if options.memory is not None:
                 options.memory.grow(len(data))
@@ -382,7 +385,7 @@ class Engine:
         self.bytes_received += len(data)
         state.discarded += len(data)
         if self.options.log_traffic:
-            self._log_traffic("received", len(data))
+            self.log_traffic("received", len(data))
         return True
 
     def peer_ended(self) -> None:
@@ -595,38 +598,6 @@ class Engine:
 
     # Sending and closing.
 
-    def write(self, data: bytes, pieces: list[bytes] | None = None, *, shared: bool = False) -> None:
-        """Give the transport the frames of one write. The encoder calls it.
-
-        pieces: large ones, instead of the data. shared: who has made the data says what it takes, see `grow`.
-        """
-        options = self.options
-        size = len(data) if pieces is None else sum(map(len, pieces))
-        self.bytes_sent += size
-        if self._watched is False and options.send_timeout is not None:
-            self._watch()
-        if options.log_traffic:
-            self._log_traffic("sent", size)
-        if pieces is not None:
-            self.sending.write_pieces(pieces)
-        elif shared:
-            self.sending.write_shared(data)
-        elif self.encoder.batch:
-            self.sending.write(data)
-        else:
-            self.sending.write_soon(data)
-        if options.memory is not None:
-            # After the write: this may resume delivery, and its answers must not overtake what was written.
-            options.memory.grow(OBJECT if shared and self.sending.shares else size + OBJECT)
-
-    def write_pieces(self, pieces: list[bytes]) -> None:
-        """The same, with large pieces to be written one after the other."""
-        self.write(b"", pieces)
-
-    def write_shared(self, frames: bytes) -> None:
-        """The same, with large frames that others are sent too."""
-        self.write(frames, shared=True)
-
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""
         self.encoder.flush()
@@ -655,10 +626,7 @@ class Engine:
         if self._closing is not None:
             self._closing.over()
             self._closing = None
-        waiting = self.sending
-        self.sending = Sending(self.transport, self, self.receiver)
-        transports.register(self.transport, self.sending)
-        waiting.resumeProducing()
+        self.sending.replace(self.transport)
         return done
 
     def close(self) -> None:
@@ -707,30 +675,6 @@ class Engine:
     # What limits it; see sockserve.limits and sockserve.connection.closing.
 
     @property
-    def clock(self) -> IReactorTime:
-        return self.options.clock
-
-    @property
-    def close_timeout(self) -> float:
-        return self.options.close_timeout
-
-    @property
-    def idle_timeout(self) -> float | None:
-        return self.options.idle_timeout
-
-    @property
-    def frame_timeout(self) -> float | None:
-        return self.options.frame_timeout
-
-    @property
-    def send_timeout(self) -> float | None:
-        return self.options.send_timeout
-
-    @property
-    def max_connection_age(self) -> float | None:
-        return self.options.max_connection_age
-
-    @property
     def held(self) -> int:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
         footprint = transports.footprint(self.transport, shares=self.sending.shares)
@@ -743,82 +687,16 @@ class Engine:
         if self.options.memory is not None:
             self.options.memory.grow(count)
 
-    @property
-    def queued(self) -> int:
-        """Bytes that wait here for the peer to take them."""
-        return self.encoder.size + transports.unsent(self.transport)
-
-    def blocked(self, blocked: bool) -> None:
-        """The peer does not read, or reads again: a program may not send it more than max_queued meanwhile."""
-        self.encoder.check(self._check_queue if blocked else None)
-
-    def _check_queue(self, size: int) -> None:
-        limit, queued = self.options.max_queued, self.queued
-        if queued + size > limit:
-            raise QueueFull(
-                f"{self.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does not read;"
-                f" accepted: {limit} together (max_queued)"
-            )
-
-    @property
-    def taken(self) -> int:
-        """Bytes that the peer has taken."""
-        return self.bytes_sent - transports.untaken(self.transport)
-
-    def _watch(self) -> None:
-        self._watched = True
-        watch_of(self.options.clock).join(self)
-
-    @property
-    def beaten(self) -> int:
-        """Bytes of the heartbeats that were sent: they do not keep an idle connection."""
-        return 0 if self._heartbeat is None else self._heartbeat.sent
-
     def hush(self) -> None:
         """Send no more heartbeats."""
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
 
     def unwatch(self) -> None:
         """Let no sweep watch it any more, and send no more heartbeats."""
         self.hush()
-        if self._watched:
-            self._watched = False
-            watch_of(self.options.clock).leave(self)
-
-    def unwatched(self) -> None:
-        """The peer has taken all that was sent; until more is sent, there is nothing to watch."""
-        self._watched = False
-
-    @property
-    def unfinished(self) -> int | None:
-        """The number of the frame that is partly received; None: there is none, or we are not reading."""
-        waits = self.receiving.partial and not self.receiving.held and self.state.incoming < _ENDED
-        return self.receiving.count if waits else None
-
-    def close_timed_out(self) -> None:
-        """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
-        seconds = self.options.close_timeout
-        self.abort_for(
-            "close_timeout", f"aborted, in {seconds:g} seconds it read nothing of what it was owed (close_timeout)"
-        )
-
-    def timed_out(self, limit: Limit) -> None:
-        """A time limit was exceeded."""
-        if limit == "idle_timeout":
-            self.tell(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
-            self.receiver.loseConnection()
-        elif limit == "send_timeout":
-            text = f"aborted, in {self.send_timeout:g} seconds it read nothing of what waits for it (send_timeout)"
-            self.abort_for(limit, text)
-        elif limit == "max_connection_age":
-            # With part of a frame here, at the next sweep after its end; frame_timeout bounds that.
-            if self.state.incoming is _OPEN and not self.receiving.partial:
-                self.tell(limit, f"connected for {self.max_connection_age:g} seconds (max_connection_age); closing")
-                self.drain()
-        else:
-            self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
-            self.drain()
+        if self._timing is not None:
+            self._timing.unwatch()
 
     def abort_for(self, limit: str, text: str) -> None:
         """Close at once because of a limit. What it holds is freed before this returns."""
@@ -853,7 +731,7 @@ class Engine:
         self.limit = self.limit or limit
         self.options.events.tell(LimitEvent(limit, self.peer, text, self.attributes))
 
-    def _log_traffic(self, direction: str, count: int) -> None:
+    def log_traffic(self, direction: str, count: int) -> None:
         """See log_traffic."""
         log.info(
             "{peer}: Bytes {direction}: {count}",

@@ -86,7 +86,7 @@ def give(connection: Engine) -> Carried | None:
         messages_received=receiving.count,
         messages_sent=connection.encoder.count,
         bytes_received=connection.bytes_received - (len(unread) if started else 0),
-        bytes_sent=connection.bytes_sent,
+        bytes_sent=connection.sending.bytes_sent,
         proxy=getattr(connection.transport, "proxy", None),
     )
 
@@ -118,7 +118,7 @@ def restore(connection: Engine, carried: Carried) -> None:
     connection.since, connection.established = carried.since, carried.established
     connection.early = carried.unread
     connection.receiving.count, connection.encoder.count = carried.messages_received, carried.messages_sent
-    connection.bytes_received, connection.bytes_sent = carried.bytes_received, carried.bytes_sent
+    connection.bytes_received, connection.sending.bytes_sent = carried.bytes_received, carried.bytes_sent
     if carried.started:
         connection.set_framing(carried.framing, incoming=True, outgoing=False)
         connection.set_framing(carried.sending, incoming=False, outgoing=True)

@@ -71,7 +71,7 @@ def info_of(connection: Engine) -> ConnectionInfo:
         messages_received=connection.receiving.count,
         messages_sent=connection.encoder.count,
         bytes_received=connection.bytes_received,
-        bytes_sent=connection.bytes_sent,
+        bytes_sent=connection.sending.bytes_sent,
         # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
         proxy=getattr(transport, "proxy", None),
     )

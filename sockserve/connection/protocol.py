@@ -136,7 +136,7 @@ class MessageProtocol(Protocol):
     @property
     def queued(self) -> int:
         """Bytes that wait, in this process, for the peer to take them; the kernel has more."""
-        return self._engine.queued
+        return self._engine.sending.queued
 
     @property
     def id(self) -> int:
@@ -170,7 +170,7 @@ class MessageProtocol(Protocol):
 
     def callLater(self, seconds: float, function: Callable[[], object]) -> IDelayedCall:
         """Call `function` after this many seconds of this protocol's clock; named as in TimeoutMixin."""
-        return self._engine.clock.callLater(seconds, function)
+        return self._engine.options.clock.callLater(seconds, function)
 
     def sendMessage(self, message: bytes) -> None:
         """Send one message. Raises FramingError, and sends nothing, when the framing cannot carry it.

@@ -158,7 +158,7 @@ def _connection(connection: Engine) -> Figures:
         "messages_sent": moved.messages_sent,
         "bytes_received": moved.bytes_received,
         "bytes_sent": moved.bytes_sent,
-        "queued": connection.queued,
+        "queued": connection.sending.queued,
         "tls": "" if tls is None else tls.version,
         "waits_for": waits_for(connection),
     }
@@ -177,7 +177,7 @@ def waits_for(connection: Engine) -> str:
     if not connection.started:
         return "a place (max_connections)"
     if state.closing:
-        return "its peer, to read the rest" if connection.queued else "its peer, to close"
+        return "its peer, to read the rest" if connection.sending.queued else "its peer, to close"
     if connection.sending.blocked:
         return "its peer, to read"
     if "memory_budget" in holds:

@@ -43,7 +43,10 @@ REQUIRED = (
 )
 MODULES = {
     *(f"sockserve/framing/{path.stem}" for path in (ROOT / "sockserve/framing").glob("*.py")),
-    *(f"sockserve/connection/{name}" for name in ("state", "receiving", "ignoring", "sending", "closing", "engine")),
+    *(
+        f"sockserve/connection/{name}"
+        for name in ("state", "receiving", "ignoring", "sending", "closing", "timing", "engine")
+    ),
     *(f"sockserve/tls/{name}" for name in ("incoming", "state")),
     "sockserve/sockets",
 }
