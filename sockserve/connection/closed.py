@@ -28,7 +28,7 @@ def log_closed(connection: Engine, at: float) -> None:
     log.info(
         "{peer}: {end} after {age:.3f} s; messages: {messages_received} received, {messages_sent} sent; "
         "bytes: {bytes_received} received, {bytes_sent} sent",
-        peer=connection.peer,
+        peer=connection.telling.peer,
         end=_ENDS.get(reason) or f"closed because of {reason}",
         age=age,
         messages_received=received,
@@ -37,7 +37,7 @@ def log_closed(connection: Engine, at: float) -> None:
         bytes_sent=connection.sending.bytes_sent,
         event_name="sockserve.connection.closed",
         attributes={
-            **connection.attributes,
+            **connection.telling.attributes,
             "sockserve.connection.reason": reason,
             "sockserve.connection.duration": round(age, 6),
             "sockserve.messages.received": received,

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sockserve.addresses import address_attributes, format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
-from sockserve.connection.failures import Refused, users_failure
+from sockserve.connection.failures import Refused
 from sockserve.connection.handover import Carried, restore
 from sockserve.connection.heartbeat import Heartbeat
 from sockserve.connection.ignoring import Ignoring
@@ -26,13 +24,13 @@ from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
 from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire
+from sockserve.connection.telling import Telling
 from sockserve.connection.timing import Timing
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
-from sockserve.limits.events import BadFrame, LimitEvent
 from sockserve.limits.totals import Traffic
 from sockserve.sockets import read_now
-from sockserve.text import printable, reason_of
+from sockserve.text import reason_of
 from sockserve.tls.foreign import handshaking
 from sockserve.tls.starting import begin, session_for
 
@@ -42,10 +40,6 @@ if TYPE_CHECKING:
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
-    from sockserve.framing.errors import FramingError
-
-# The log shows the names of rooms, not of modules.
-log = Logger("sockserve.connection")
 
 # Looked up faster than in their class.
 _OPEN: Final = Incoming.OPEN
@@ -100,9 +94,7 @@ class Engine:
     local: our own address, when it was made.
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
-    limit: the name of the first limit that has ended it; "": none has.
     pauses: how often reading was paused to hold the peer up.
-    bad_frames: how many the peer has sent. evidence: the first one.
     skipped: bad frames skipped in this read.
     heartbeat: what sends its heartbeats; None: nothing does.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
@@ -115,15 +107,12 @@ class Engine:
         "_holds",
         "_reading",
         "_timing",
-        "bad_frames",
         "bytes_received",
         "early",
         "encoder",
         "established",
-        "evidence",
         "heartbeat",
         "id",
-        "limit",
         "local",
         "loss",
         "options",
@@ -134,6 +123,7 @@ class Engine:
         "since",
         "skipped",
         "state",
+        "telling",
         "transport",
     )
 
@@ -143,10 +133,7 @@ class Engine:
         self.options = options
         self.id = 0
         self.loss: ConnectionLost | None = None
-        self.limit = ""
         self.pauses = 0
-        self.bad_frames = 0
-        self.evidence: BadFrame | None = None
         self.skipped = 0
         self.bytes_received = 0
         self.state = State()
@@ -159,10 +146,11 @@ class Engine:
         self.early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
+        self.telling = Telling(self)
         self.receiving = (
-            Ignoring(framing, receiver, transport, self.bad_frame, options.ignore)
+            Ignoring(framing, receiver, transport, self.telling, options.ignore)
             if options.ignore
-            else Receiving(framing, receiver, transport, self.bad_frame)
+            else Receiving(framing, receiver, transport, self.telling)
         )
         self.sending = Sending(transport, self, receiver)
         self.encoder = Encoder(framing, self.sending)
@@ -173,12 +161,6 @@ class Engine:
         self.heartbeat: Heartbeat | None = None
 
     # What is known.
-
-    @property
-    def peer(self) -> str:
-        """The peer's address as text, after the name of the named socket, if any: `orders 192.0.2.7:4711`."""
-        address = format_address(transports.peer_of(self.transport))
-        return f"{self.options.socket} {address}" if self.options.socket else address
 
     @property
     def address(self) -> IAddress:
@@ -256,20 +238,11 @@ class Engine:
         return sending is receiving or sending == receiving
 
     @property
-    def attributes(self) -> dict[str, object]:
-        """What the log says of it to programs."""
-        return {
-            "sockserve.socket": self.options.socket,
-            "sockserve.connection.id": self.id,
-            **address_attributes(format_address(self.address)),
-        }
-
-    @property
     def reason(self) -> str:
-        """Why it is over: `limit`, or else "lost", "peer", "drain", or "program", which has closed it."""
+        """Why it is over: a limit, or else "lost", "peer", "drain", or "program", which has closed it."""
         cause = self.state.cause
-        if self.limit:
-            return self.limit
+        if self.telling.limit:
+            return self.telling.limit
         if self.loss is not None:
             return "lost"
         return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
@@ -296,15 +269,7 @@ class Engine:
 
     def fail(self, failure: Failure) -> None:
         """Something raised before the connection could start: log it, and abort."""
-        what = type(self.receiver).__name__
-        log.failure(
-            "{peer}: {what} could not start; closing",
-            users_failure(failure),
-            peer=self.peer,
-            what=what,
-            event_name="sockserve.handler.failed",
-            attributes=self.attributes,
-        )
+        self.telling.failed("{peer}: {what} could not start; closing", type(self.receiver).__name__, failure)
         self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)
@@ -316,7 +281,7 @@ class Engine:
 
     def dismiss(self) -> None:
         """The gate does not let it in: it is full, or closed for good."""
-        self.limit = self.limit or "drain"
+        self.telling.limit = self.telling.limit or "drain"
         self.transport.loseConnection()
 
     def start(self, *, again: bool = False) -> None:
@@ -358,7 +323,7 @@ class Engine:
         while data:
             self.bytes_received += len(data)
             if options.log_traffic:
-                self.log_traffic("received", len(data))
+                self.telling.moved("received", len(data))
             receiving.receive(data)
             if options.memory is not None:
                 options.memory.grow(len(data))
@@ -385,7 +350,7 @@ class Engine:
         self.bytes_received += len(data)
         state.discarded += len(data)
         if self.options.log_traffic:
-            self.log_traffic("received", len(data))
+            self.telling.moved("received", len(data))
         return True
 
     def peer_ended(self) -> None:
@@ -415,7 +380,7 @@ class Engine:
         state, options = self.state, self.options
         started = self.started
         if not started:
-            self.limit = self.limit or "peer"
+            self.telling.limit = self.telling.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
             self._cut = self._cut or state.wire is Wire.OPEN
@@ -513,7 +478,7 @@ class Engine:
             self._callback_failed()
         if self.skipped:
             if self.skipped > 1:
-                self.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
+                self.telling.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
             self.skipped = 0
         if self.transport.disconnecting:
             self.receiver.loseConnection()
@@ -541,7 +506,7 @@ class Engine:
         if not state.delivered():
             return
         if state.cause is Cause.BAD_FRAME:
-            self.tell("on_bad_frame")
+            self.telling.tell("on_bad_frame")
         try:
             if state.cause is Cause.STREAM:
                 self.receiving.finish()
@@ -583,17 +548,10 @@ class Engine:
         what: names that code in the log.
         """
         if isinstance(failure.value, Refused):
-            self.tell("handler", f"refused: {reason_of(failure.value)}; closing")
+            self.telling.tell("handler", f"refused: {reason_of(failure.value)}; closing")
         else:
-            log.failure(
-                "{peer}: {what} failed; closing",
-                users_failure(failure),
-                peer=self.peer,
-                what=what,
-                event_name="sockserve.handler.failed",
-                attributes=self.attributes,
-            )
-            self.tell("handler")
+            self.telling.failed("{peer}: {what} failed; closing", what, failure)
+            self.telling.tell("handler")
         self.receiver.loseConnection()
 
     # Sending and closing.
@@ -617,7 +575,7 @@ class Engine:
             cast("IProtocol", self.receiver),
             session,
             self.options.clock,
-            self.tell,
+            self.telling.tell,
             handshake_timeout=handshake_timeout,
             reading=self._reading,
             name=self.options.socket,
@@ -660,12 +618,7 @@ class Engine:
     def _stop(self) -> None:
         """Deliver nothing more."""
         if self.options.log_traffic:
-            log.info(
-                "{peer}: Connection closing...",
-                peer=self.peer,
-                event_name="sockserve.connection.closing",
-                attributes=self.attributes,
-            )
+            self.telling.closing()
         self.state.drop()
         self.receiving.drop()
         self.encoder.close()
@@ -700,47 +653,13 @@ class Engine:
 
     def abort_for(self, limit: str, text: str) -> None:
         """Close at once because of a limit. What it holds is freed before this returns."""
-        self.tell(limit, text)
+        self.telling.tell(limit, text)
         if self.started:
             self.abort()
             self._call(self.receiver._dropKept)
         else:
             self.early = b""
             transports.abort(self.transport)
-
-    def warn(self, kind: str, text: str, event_name: str = "sockserve.frame.bad") -> None:
-        """Log one line about the peer. kind: see FloodGuard. event_name: for programs that read the log."""
-        self.options.events.warn(
-            kind, "{peer}: {text}", peer=self.peer, text=text, event_name=event_name, attributes=self.attributes
-        )
-
-    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None:
-        """The peer has sent a bad frame. before, frame: see FrameDecoder.evidence."""
-        events = self.options.events
-        events.bad_frames[type(error).__name__] += 1
-        self.bad_frames += 1
-        if not self.skipped:
-            # The others of this read are counted only.
-            kind, text, framing = type(error).__name__, printable(error), self.receiving.framing
-            kept = BadFrame(time.time(), self.address, self.id, kind, text, framing, before, frame)
-            events.last_bad_frames.append(kept)
-            self.evidence = self.evidence or kept
-
-    def tell(self, limit: str, text: str = "") -> None:
-        """Report that a limit ends this connection. text: what happened, for the log."""
-        self.limit = self.limit or limit
-        self.options.events.tell(LimitEvent(limit, self.peer, text, self.attributes))
-
-    def log_traffic(self, direction: str, count: int) -> None:
-        """See log_traffic."""
-        log.info(
-            "{peer}: Bytes {direction}: {count}",
-            peer=self.peer,
-            direction=direction,
-            count=count,
-            event_name="sockserve.traffic",
-            attributes={**self.attributes, "sockserve.traffic.direction": direction, "sockserve.traffic.bytes": count},
-        )
 
 
 def _loss(reason: Failure) -> ConnectionLost:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from sockserve.connection.receiving import Receiver, Receiving, Transport
+from sockserve.connection.receiving import Receiver, Receiving, Transport, Witness
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError
 
@@ -23,11 +23,11 @@ class Ignoring(Receiving):
         framing: Framing,
         receiver: Receiver,
         transport: Transport,
-        bad_frame: Callable[[FramingError, bytes, bytes], object],
+        witness: Witness,
         ignore: Collection[bytes],
     ) -> None:
         self._sieve = _Sieve(receiver, ignore)
-        super().__init__(framing, self._sieve, transport, bad_frame)
+        super().__init__(framing, self._sieve, transport, witness)
 
     @property
     def ignored(self) -> int:

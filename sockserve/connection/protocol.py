@@ -146,7 +146,7 @@ class MessageProtocol(Protocol):
     @property
     def peer(self) -> str:
         """The peer's address as text, after the name of the named socket, if any: `orders 192.0.2.7:4711`."""
-        return self._engine.peer
+        return self._engine.telling.peer
 
     @property
     def info(self) -> ConnectionInfo:

@@ -58,12 +58,17 @@ class Transport(Protocol):
     def disconnecting(self) -> int: ...
 
 
+class Witness(Protocol):
+    """Told of bad frames; see sockserve.connection.telling."""
+
+    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None: ...
+
+
 class Receiving:
     """The receiving side of one connection.
 
     framing: that of the bytes after the last delivered message.
-    bad_frame: called with the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the
-        receiver is.
+    witness: told of the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the receiver.
     count: messages passed to the receiver. ignored: those of them that were ignored; see sockserve.connection.ignoring.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
     in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
@@ -72,7 +77,6 @@ class Receiving:
 
     __slots__ = (
         "_at_border",
-        "_bad_frame",
         "_change",
         "_changes",
         "_completed",
@@ -89,6 +93,7 @@ class Receiving:
         "_unfinished",
         "_used",
         "_weighed",
+        "_witness",
         "count",
         "framing",
         "held",
@@ -101,7 +106,7 @@ class Receiving:
         framing: Framing,
         receiver: Receiver,
         transport: Transport,
-        bad_frame: Callable[[FramingError, bytes, bytes], object],
+        witness: Witness,
     ) -> None:
         self.framing = framing
         self.count = 0
@@ -110,7 +115,7 @@ class Receiving:
         self.running = False
         self._receiver = receiver
         self._transport = transport
-        self._bad_frame = bad_frame
+        self._witness = witness
         self._decoder = framing.decoder()
         # A framing that takes effect at the next border between frames.
         self._change: Framing | None = None
@@ -384,7 +389,7 @@ class Receiving:
     def _fail(self, error: FramingError) -> None:
         decoder = self._decoder
         before, frame = decoder.evidence if isinstance(decoder, FrameDecoder) else (b"", b"")
-        self._bad_frame(error, before, frame)
+        self._witness.bad_frame(error, before, frame)
         self._receiver.framingFailed(error)
 
     def _opens(self) -> bool:

@@ -122,7 +122,7 @@ class Sending:
         if self.unwatched:
             engine.timing.watch()
         if engine.options.log_traffic:
-            engine.log_traffic("sent", size)
+            engine.telling.moved("sent", size)
 
     # What waits for the peer.
 
@@ -141,8 +141,8 @@ class Sending:
         limit, queued = self._engine.options.max_queued, self.queued
         if queued + size > limit:
             raise QueueFull(
-                f"{self._engine.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does not"
-                f" read; accepted: {limit} together (max_queued)"
+                f"{self._engine.telling.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does"
+                f" not read; accepted: {limit} together (max_queued)"
             )
 
     def when_writable(self) -> Deferred[None]:

@@ -80,7 +80,7 @@ class Timing:
         """A time limit was exceeded."""
         engine, options = self._engine, self.options
         if limit == "idle_timeout":
-            engine.tell(limit, f"idle for {options.idle_timeout:g} seconds (idle_timeout); closing")
+            engine.telling.tell(limit, f"idle for {options.idle_timeout:g} seconds (idle_timeout); closing")
             engine.receiver.loseConnection()
         elif limit == "send_timeout":
             text = f"aborted, in {options.send_timeout:g} seconds it read nothing of what waits for it (send_timeout)"
@@ -88,13 +88,13 @@ class Timing:
         elif limit == "max_connection_age":
             # With part of a frame here, at the next sweep after its end; frame_timeout bounds that.
             if engine.state.incoming is _OPEN and not engine.receiving.partial:
-                engine.tell(
+                engine.telling.tell(
                     limit, f"connected for {options.max_connection_age:g} seconds (max_connection_age); closing"
                 )
                 engine.drain()
         else:
             text = f"a frame was not complete within {options.frame_timeout:g} seconds (frame_timeout); closing"
-            engine.tell(limit, text)
+            engine.telling.tell(limit, text)
             engine.drain()
 
     def close_timed_out(self) -> None:

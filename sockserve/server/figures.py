@@ -256,7 +256,7 @@ def _close(socket: SocketServer, number: object) -> Figures:
     connection = socket.admission.running.get(number) if isinstance(number, int) else None
     if connection is None:
         return {"error": f"{socket.name!r} has no connection {number!r}"}
-    connection.tell("admin", "closed by an operator (admin)")
+    connection.telling.tell("admin", "closed by an operator (admin)")
     connection.receiver.loseConnection()
     return {"done": f"connection {number} of {socket.name} is closing"}
 
