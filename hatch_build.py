@@ -49,7 +49,7 @@ COMPILED = (
     "sockserve/framing/*.py",
     *(
         f"sockserve/connection/{name}.py"
-        for name in ("state", "receiving", "ignoring", "sending", "closing", "telling", "timing", "engine")
+        for name in ("state", "reading", "receiving", "ignoring", "sending", "closing", "telling", "timing", "engine")
     ),
     *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",

@@ -33,7 +33,7 @@ def log_closed(connection: Engine, at: float) -> None:
         age=age,
         messages_received=received,
         messages_sent=sent,
-        bytes_received=connection.bytes_received,
+        bytes_received=connection.reading.bytes_received,
         bytes_sent=connection.sending.bytes_sent,
         event_name="sockserve.connection.closed",
         attributes={
@@ -42,7 +42,7 @@ def log_closed(connection: Engine, at: float) -> None:
             "sockserve.connection.duration": round(age, 6),
             "sockserve.messages.received": received,
             "sockserve.messages.sent": sent,
-            "sockserve.bytes.received": connection.bytes_received,
+            "sockserve.bytes.received": connection.reading.bytes_received,
             "sockserve.bytes.sent": connection.sending.bytes_sent,
         },
     )

@@ -1,8 +1,4 @@
-"""The private half of a MessageProtocol: it joins receiving, sending, closing and the state of one connection.
-
-The path of a message: data_received -> Receiving -> messagesReceived -> messageReceived, the user's; sendMessage ->
-Encoder -> Sending -> transport. What is sent while messages are being delivered leaves as one write.
-"""
+"""The private half of a MessageProtocol: it joins reading, sending, closing and the state of one connection."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ from sockserve.connection.failures import Refused
 from sockserve.connection.handover import Carried, restore
 from sockserve.connection.heartbeat import Heartbeat
 from sockserve.connection.ignoring import Ignoring
+from sockserve.connection.reading import Reading
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
@@ -29,9 +26,7 @@ from sockserve.connection.timing import Timing
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.limits.totals import Traffic
-from sockserve.sockets import read_now
 from sockserve.text import reason_of
-from sockserve.tls.foreign import handshaking
 from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
@@ -41,23 +36,7 @@ if TYPE_CHECKING:
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
 
-# Looked up faster than in their class.
 _OPEN: Final = Incoming.OPEN
-_ENDING: Final = Incoming.ENDING
-_DRAIN: Final = Cause.DRAIN
-
-# One for all; frozenset() would make a new one each time.
-_NO_HOLDS: Final[frozenset[str]] = frozenset()
-
-# The reasons that hold a peer up which sends more than can be answered, or taken by it.
-_BACK_PRESSURE: Final = frozenset({"answers", "memory_budget", "other side", "writing"})
-
-# Bytes of answers to one read that are collected, to be sent in one write.
-_BATCH_SIZE: Final = 256 * 1024
-
-# Bytes of a read that took all it could, and how many of a long message are read before others have their turn.
-_FULL_READ: Final = 64 * 1024
-_READ_ON: Final = 1024 * 1024
 
 
 class Receiver(MessageReceiver, WritingReceiver, Protocol):
@@ -94,21 +73,13 @@ class Engine:
     local: our own address, when it was made.
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
-    pauses: how often reading was paused to hold the peer up.
-    skipped: bad frames skipped in this read.
     heartbeat: what sends its heartbeats; None: nothing does.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
-    early: bytes that came before the start: a lower layer had read them together with its own.
     """
 
     __slots__ = (
         "_closing",
-        "_cut",
-        "_holds",
-        "_reading",
         "_timing",
-        "bytes_received",
-        "early",
         "encoder",
         "established",
         "heartbeat",
@@ -116,12 +87,11 @@ class Engine:
         "local",
         "loss",
         "options",
-        "pauses",
+        "reading",
         "receiver",
         "receiving",
         "sending",
         "since",
-        "skipped",
         "state",
         "telling",
         "transport",
@@ -133,17 +103,10 @@ class Engine:
         self.options = options
         self.id = 0
         self.loss: ConnectionLost | None = None
-        self.pauses = 0
-        self.skipped = 0
-        self.bytes_received = 0
         self.state = State()
         self.since = time.time()
         self.established = 0.0
         self.local = transports.local_of(transport)
-        # The reasons why reading is held, and whether the transport reads.
-        self._holds = _NO_HOLDS
-        self._reading = True
-        self.early = b""
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
         self.telling = Telling(self)
@@ -154,10 +117,9 @@ class Engine:
         )
         self.sending = Sending(transport, self, receiver)
         self.encoder = Encoder(framing, self.sending)
+        self.reading = Reading(transport, self)
         self._closing: Closing | None = None
         self._timing: Timing | None = None
-        # The peer's stream has no end, as far as we know: the connection was lost first.
-        self._cut = False
         self.heartbeat: Heartbeat | None = None
 
     # What is known.
@@ -201,6 +163,11 @@ class Engine:
         return transports.silence(self.transport) >= seconds
 
     @property
+    def bytes_received(self) -> int:
+        """All that came, framing bytes included."""
+        return self.reading.bytes_received
+
+    @property
     def owing(self) -> bool:
         """Whether an answer is under way, or something waits for the peer to take it."""
         return bool(self.receiver.keptBytes or self.sending.queued)
@@ -216,15 +183,10 @@ class Engine:
         """Add what it has moved so far to these numbers, in the order of Traffic, or take it off."""
         sums[0] += sign * self.receiving.delivered
         sums[1] += sign * self.encoder.count
-        sums[2] += sign * self.bytes_received
+        sums[2] += sign * self.reading.bytes_received
         sums[3] += sign * self.sending.bytes_sent
-        sums[4] += sign * self.pauses
+        sums[4] += sign * self.reading.pauses
         sums[5] += sign * self.receiving.ignored
-
-    @property
-    def holds(self) -> frozenset[str]:
-        """The reasons why it is not read from."""
-        return self._holds
 
     @property
     def flushed(self) -> bool:
@@ -276,8 +238,7 @@ class Engine:
 
     def wait(self) -> None:
         """The gate keeps it waiting: what the peer sends stays with the kernel."""
-        self._reading = False
-        transports.pause(self.transport)
+        self.reading.wait()
 
     def dismiss(self) -> None:
         """The gate does not let it in: it is full, or closed for good."""
@@ -291,10 +252,8 @@ class Engine:
         """
         options = self.options
         self.state.start()
-        if not self._reading and not self._holds:
-            # First, because the program may hold reading again.
-            self._reading = True
-            transports.resume(self.transport)
+        # First, because the program may hold reading again.
+        self.reading.begin()
         transports.register(self.transport, self.sending)
         if options.idle_timeout or options.frame_timeout or options.max_connection_age:
             self.timing.watch()
@@ -308,50 +267,9 @@ class Engine:
                 # The time since the last one is not known.
                 self.heartbeat.beat()
         self._call(self.receiver._connectionStarted)
-        if self.early:
-            early, self.early = self.early, b""
-            self.data_received(early)
+        self.reading.deliver_early()
 
     # Events from the transport.
-
-    def data_received(self, data: bytes) -> None:
-        if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
-            return
-        options = self.options
-        receiving = self.receiving
-        room = _READ_ON
-        while data:
-            self.bytes_received += len(data)
-            if options.log_traffic:
-                self.telling.moved("received", len(data))
-            receiving.receive(data)
-            if options.memory is not None:
-                options.memory.grow(len(data))
-            if receiving.held:
-                self._adjust_reading()
-                return
-            if receiving.running:
-                return
-            self._run()
-            if len(data) < _FULL_READ:
-                return
-            # There may be more: of a long message, it need not wait for the next turn of the reactor.
-            room -= len(data)
-            data = read_now(self.transport) if room > 0 and self._reading and receiving.missing else b""
-
-    def _kept_or_dropped(self, data: bytes) -> bool:
-        """Whether bytes that came before the start, or after the end of the messages, are not to be delivered now."""
-        state = self.state
-        if state.incoming is _ENDING:
-            return False
-        if state.incoming is Incoming.WAITING:
-            self.early += data
-            return True
-        self.bytes_received += len(data)
-        state.discarded += len(data)
-        if self.options.log_traffic:
-            self.telling.moved("received", len(data))
-        return True
 
     def peer_ended(self) -> None:
         """The peer has shut down its sending side."""
@@ -360,13 +278,12 @@ class Engine:
         state = self.state
         was_closing = state.closing
         state.peer_ended()
-        self._cut = transports.cut_short(self.transport)
+        self.reading.cut = transports.cut_short(self.transport)
         if was_closing:
             state.end_told()
             transports.close(self.transport)
             return
-        if not self.receiving.held and not self.receiving.running:
-            self._end()
+        self.reading.no_more_come()
         self.closing.end_told()
 
     def write_ended(self) -> None:
@@ -383,17 +300,14 @@ class Engine:
             self.telling.limit = self.telling.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
-            self._cut = self._cut or state.wire is Wire.OPEN
+            self.reading.cut = self.reading.cut or state.wire is Wire.OPEN
         state.lost()
         transports.forget_unsent(self.transport)
         if started:
             if not state.closing:
                 self.encoder.drop()
                 self.encoder.close()
-                self._holds = _NO_HOLDS
-                self.receiving.held = False
-                if not self.receiving.running:
-                    self._run()
+                self.reading.no_more_wait()
             if not state.closing:
                 self._stop()
             self.unwatch()
@@ -428,29 +342,13 @@ class Engine:
 
     def hold_reading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered."""
-        if self.state.closing or self.state.wire is Wire.LOST:
-            return
-        self._holds |= {reason}
-        self.receiving.held = True
-        self.receiving.interrupt()
-        if not self.receiving.running:
-            self._adjust_reading()
+        if not self.state.closing and self.state.wire is not Wire.LOST:
+            self.reading.hold(reason)
 
     def release_reading(self, reason: str) -> None:
         """Undo hold_reading for this reason. Messages that have already arrived are delivered before this returns."""
-        if self.state.closing or reason not in self._holds:
-            return
-        self._holds -= {reason}
-        if self._holds:
-            return
-        self.receiving.held = False
-        if self.started and not self.receiving.running:
-            self._run()
-
-    def take(self, reason: str) -> bytes | None:
-        """The next message, if it is decoded and nothing but this reason holds it back."""
-        holds = self._holds
-        return None if holds and (len(holds) > 1 or reason not in holds) else self.receiving.take()
+        if not self.state.closing:
+            self.reading.release(reason)
 
     def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
         """See MessageProtocol.setFraming."""
@@ -466,80 +364,14 @@ class Engine:
         if self.options.gate is not None:
             self.options.gate.established(self)
 
-    def _run(self) -> None:
-        """Deliver what was received; then send the answers."""
-        receiving, encoder, state = self.receiving, self.encoder, self.state
-        encoder.batch = _BATCH_SIZE
-        decoded = 0
-        try:
-            if state.incoming is _OPEN or state.incoming is _ENDING:
-                decoded = receiving.run()
-        except BaseException:
-            self._callback_failed()
-        if self.skipped:
-            if self.skipped > 1:
-                self.telling.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
-            self.skipped = 0
-        if self.transport.disconnecting:
-            self.receiver.loseConnection()
-        encoder.flush()
-        encoder.batch = 0
-        if encoder.size:
-            # From writingPaused.
-            encoder.flush()
-        if receiving.failed:
-            state.no_more(Cause.BAD_FRAME)
-            self._end()
-        elif state.incoming is _ENDING and not receiving.held:
-            self._end()
-        self._adjust_reading()
-        if decoded:
-            self.grow(decoded)
-
-    def _end(self) -> None:
-        """No more messages come, and all that came are delivered: report it, once."""
-        state = self.state
-        if state.cause is Cause.STREAM and state.incoming is _ENDING and self.receiving.complete(cut=self._cut):
-            # This comes here again when they are delivered.
-            self._run()
-            return
-        if not state.delivered():
-            return
-        if state.cause is Cause.BAD_FRAME:
-            self.telling.tell("on_bad_frame")
-        try:
-            if state.cause is Cause.STREAM:
-                self.receiving.finish()
-            if not state.closing:
-                self.receiver.messagesEnded()
-        except BaseException:
-            self._callback_failed()
-
-    def _adjust_reading(self) -> None:
-        state = self.state
-        if self._reading and state.incoming is _OPEN and not self._holds:
-            return
-        wanted = state.wants_reading(bool(self._holds))
-        if wanted is None or wanted is self._reading:
-            return
-        if not wanted and handshaking(self.transport):
-            # Only what comes after the handshake is held.
-            return
-        self._reading = wanted
-        if wanted:
-            transports.resume(self.transport)
-        else:
-            if state.incoming is _OPEN and not self._holds.isdisjoint(_BACK_PRESSURE):
-                self.pauses += 1
-            transports.pause(self.transport)
-
     def _call(self, callback: Callable[[], object]) -> None:
         try:
             callback()
         except BaseException:
-            self._callback_failed()
+            self.callback_failed()
 
-    def _callback_failed(self) -> None:
+    def callback_failed(self) -> None:
+        """A method of the receiver has just raised."""
         self.failed(type(self.receiver).__name__, Failure())
 
     def failed(self, what: str, failure: Failure) -> None:
@@ -577,10 +409,10 @@ class Engine:
             self.options.clock,
             self.telling.tell,
             handshake_timeout=handshake_timeout,
-            reading=self._reading,
+            reading=self.reading.active,
             name=self.options.socket,
         )
-        self.receiving.discard(self.transport)
+        self.reading.replace(self.transport)
         if self._closing is not None:
             self._closing.over()
             self._closing = None
@@ -603,9 +435,8 @@ class Engine:
         if self.state.incoming is not _OPEN:
             return
         self.state.no_more(Cause.DRAIN)
-        self._adjust_reading()
-        if not self.receiving.held and not self.receiving.running:
-            self._end()
+        self.reading.adjust()
+        self.reading.no_more_come()
 
     def abort(self) -> None:
         """Close at once, without sending what is owed."""
@@ -632,7 +463,7 @@ class Engine:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
         footprint = transports.footprint(self.transport, shares=self.sending.shares)
         if not self.started:
-            return len(self.early) + footprint
+            return len(self.reading.early) + footprint
         return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes
 
     def grow(self, count: int) -> None:
@@ -658,7 +489,7 @@ class Engine:
             self.abort()
             self._call(self.receiver._dropKept)
         else:
-            self.early = b""
+            self.reading.early = b""
             transports.abort(self.transport)
 
 

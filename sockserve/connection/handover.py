@@ -69,13 +69,13 @@ def give(connection: Engine) -> Carried | None:
     if started:
         if state.incoming is not Incoming.OPEN or state.sending_ended or receiving.running or not receiving.held:
             return None
-        if connection.owing or len(connection.holds) > 1:
+        if connection.owing or len(connection.reading.holds) > 1:
             return None
         unread = receiving.rewind()
         if unread is None:
             return None
     else:
-        unread = connection.early
+        unread = connection.reading.early
     return Carried(
         started=started,
         framing=receiving.framing,
@@ -85,7 +85,7 @@ def give(connection: Engine) -> Carried | None:
         established=connection.established,
         messages_received=receiving.count,
         messages_sent=connection.encoder.count,
-        bytes_received=connection.bytes_received - (len(unread) if started else 0),
+        bytes_received=connection.reading.bytes_received - (len(unread) if started else 0),
         bytes_sent=connection.sending.bytes_sent,
         proxy=getattr(connection.transport, "proxy", None),
     )
@@ -116,9 +116,9 @@ def take(
 def restore(connection: Engine, carried: Carried) -> None:
     """Make a connection that has just been made what it was elsewhere. It has not started yet."""
     connection.since, connection.established = carried.since, carried.established
-    connection.early = carried.unread
+    connection.reading.early = carried.unread
     connection.receiving.count, connection.encoder.count = carried.messages_received, carried.messages_sent
-    connection.bytes_received, connection.sending.bytes_sent = carried.bytes_received, carried.bytes_sent
+    connection.reading.bytes_received, connection.sending.bytes_sent = carried.bytes_received, carried.bytes_sent
     if carried.started:
         connection.set_framing(carried.framing, incoming=True, outgoing=False)
         connection.set_framing(carried.sending, incoming=False, outgoing=True)

@@ -70,7 +70,7 @@ def info_of(connection: Engine) -> ConnectionInfo:
         established=datetime.fromtimestamp(connection.established, UTC) if connection.established else None,
         messages_received=connection.receiving.count,
         messages_sent=connection.encoder.count,
-        bytes_received=connection.bytes_received,
+        bytes_received=connection.reading.bytes_received,
         bytes_sent=connection.sending.bytes_sent,
         # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
         proxy=getattr(transport, "proxy", None),

@@ -94,8 +94,8 @@ class MessageProtocol(Protocol):
             return
         over = isinstance(error, TruncatedMessage) or engine.receiving.failed
         if not over:
-            engine.skipped += 1
-            if engine.skipped > 1:
+            engine.reading.skipped += 1
+            if engine.reading.skipped > 1:
                 # A peer that sends only bad frames must not fill the log: the others of this read are counted.
                 return
         action = "closing" if over else "skipping it"
@@ -294,7 +294,7 @@ class MessageProtocol(Protocol):
             self._engine.fail(Failure())
 
     def dataReceived(self, data: bytes) -> None:
-        self._engine.data_received(data)
+        self._engine.reading.received(data)
 
     def readConnectionLost(self) -> None:
         self._engine.peer_ended()

@@ -71,7 +71,7 @@ class Telling:
         events = engine.options.events
         events.bad_frames[type(error).__name__] += 1
         self.bad_frames += 1
-        if not engine.skipped:
+        if not engine.reading.skipped:
             # The others of this read are counted only.
             kind, text, framing = type(error).__name__, printable(error), engine.receiving.framing
             kept = BadFrame(time.time(), engine.address, engine.id, kind, text, framing, before, frame)

@@ -45,7 +45,7 @@ class Timing:
 
     @property
     def bytes_received(self) -> int:
-        return self._engine.bytes_received
+        return self._engine.reading.bytes_received
 
     @property
     def bytes_sent(self) -> int:

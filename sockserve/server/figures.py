@@ -172,7 +172,7 @@ def _pending(connection: Engine) -> int:
 
 def waits_for(connection: Engine) -> str:
     """What has to come next for this connection, in words."""
-    state, holds = connection.state, connection.holds
+    state, holds = connection.state, connection.reading.holds
     pending = _pending(connection)
     if not connection.started:
         return "a place (max_connections)"
