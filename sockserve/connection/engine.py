@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
@@ -27,11 +27,9 @@ from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
 from sockserve.limits.totals import Traffic
 from sockserve.text import reason_of
-from sockserve.tls.starting import begin, session_for
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocol
+    from twisted.internet.interfaces import IAddress
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
@@ -394,30 +392,14 @@ class Engine:
         self.encoder.close()
         self.closing.end_sending()
 
-    def start_tls(self, context: object, server_hostname: str | None, handshake_timeout: float) -> Deferred[None]:
-        """See MessageProtocol.startTLS."""
-        state = self.state
-        if state.sending_ended or state.wire is not Wire.OPEN:
-            raise ValueError("startTLS comes too late: one side has ended its stream")
-        session = session_for(context, self.transport, server_hostname)
-        self.encoder.flush()
-        transports.unregister(self.transport)
-        self.transport, done = begin(
-            self.transport,
-            cast("IProtocol", self.receiver),
-            session,
-            self.options.clock,
-            self.telling.tell,
-            handshake_timeout=handshake_timeout,
-            reading=self.reading.active,
-            name=self.options.socket,
-        )
-        self.reading.replace(self.transport)
+    def replace(self, transport: Any) -> None:  # noqa: ANN401 - see transports
+        """Go on over this transport, and with nothing that came before."""
+        self.transport = transport
+        self.reading.replace(transport)
         if self._closing is not None:
             self._closing.over()
             self._closing = None
-        self.sending.replace(self.transport)
-        return done
+        self.sending.replace(transport)
 
     def close(self) -> None:
         """Send what is owed, then close. Delivers no more messages."""

@@ -14,6 +14,7 @@ from sockserve.connection.engine import Engine
 from sockserve.connection.evidence import log_bad_frame
 from sockserve.connection.info import ConnectionInfo, info_of
 from sockserve.connection.options import DEFAULT, ConnectionOptions
+from sockserve.connection.securing import start_tls
 from sockserve.connection.sending import Sending
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError, TruncatedMessage
@@ -229,7 +230,7 @@ class MessageProtocol(Protocol):
         be used, a name that is missing or can be nobody's, or when the connection is closing; TypeError for a context
         or a transport that cannot do this.
         """
-        done = self._engine.start_tls(context, server_hostname, handshake_timeout)
+        done = start_tls(self._engine, context, server_hostname, handshake_timeout)
         self.transport = self._engine.transport
         return done
 
