@@ -71,17 +71,20 @@ class Engine:
     local: our own address, when it was made.
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
+    limit: the name of the first limit that has ended it; "": none has.
     heartbeat: what sends its heartbeats; None: nothing does.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
     """
 
     __slots__ = (
         "_closing",
+        "_telling",
         "_timing",
         "encoder",
         "established",
         "heartbeat",
         "id",
+        "limit",
         "local",
         "loss",
         "options",
@@ -91,7 +94,6 @@ class Engine:
         "sending",
         "since",
         "state",
-        "telling",
         "transport",
     )
 
@@ -101,23 +103,24 @@ class Engine:
         self.options = options
         self.id = 0
         self.loss: ConnectionLost | None = None
+        self.limit = ""
         self.state = State()
         self.since = time.time()
         self.established = 0.0
         self.local = transports.local_of(transport)
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
-        self.telling = Telling(self)
         self.receiving = (
-            Ignoring(framing, receiver, transport, self.telling, options.ignore)
+            Ignoring(framing, receiver, transport, self, options.ignore)
             if options.ignore
-            else Receiving(framing, receiver, transport, self.telling)
+            else Receiving(framing, receiver, transport, self)
         )
-        self.sending = Sending(transport, self, receiver)
+        self.sending = Sending(transport, self)
         self.encoder = Encoder(framing, self.sending)
         self.reading = Reading(transport, self)
         self._closing: Closing | None = None
         self._timing: Timing | None = None
+        self._telling: Telling | None = None
         self.heartbeat: Heartbeat | None = None
 
     # What is known.
@@ -140,6 +143,13 @@ class Engine:
         if self._timing is None:
             self._timing = Timing(self)
         return self._timing
+
+    @property
+    def telling(self) -> Telling:
+        """What is said of it. Made when there is something to say."""
+        if self._telling is None:
+            self._telling = Telling(self)
+        return self._telling
 
     @property
     def started(self) -> bool:
@@ -199,10 +209,10 @@ class Engine:
 
     @property
     def reason(self) -> str:
-        """Why it is over: a limit, or else "lost", "peer", "drain", or "program", which has closed it."""
+        """Why it is over: `limit`, or else "lost", "peer", "drain", or "program", which has closed it."""
         cause = self.state.cause
-        if self.telling.limit:
-            return self.telling.limit
+        if self.limit:
+            return self.limit
         if self.loss is not None:
             return "lost"
         return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
@@ -240,7 +250,7 @@ class Engine:
 
     def dismiss(self) -> None:
         """The gate does not let it in: it is full, or closed for good."""
-        self.telling.limit = self.telling.limit or "drain"
+        self.limit = self.limit or "drain"
         self.transport.loseConnection()
 
     def start(self, *, again: bool = False) -> None:
@@ -295,7 +305,7 @@ class Engine:
         state, options = self.state, self.options
         started = self.started
         if not started:
-            self.telling.limit = self.telling.limit or "peer"
+            self.limit = self.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
             self.reading.cut = self.reading.cut or state.wire is Wire.OPEN

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
+
+if TYPE_CHECKING:
+    from sockserve.connection.engine import Engine
 
 # A program that changes the framing at every message must not make us decode the rest of the read each time: after a
 # few changes we decode small pieces, each twice as large as the one before, until the next change.
@@ -58,17 +61,11 @@ class Transport(Protocol):
     def disconnecting(self) -> int: ...
 
 
-class Witness(Protocol):
-    """Told of bad frames; see sockserve.connection.telling."""
-
-    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None: ...
-
-
 class Receiving:
     """The receiving side of one connection.
 
     framing: that of the bytes after the last delivered message.
-    witness: told of the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the receiver.
+    engine: what is said of it is told of each bad frame, before the receiver is.
     count: messages passed to the receiver. ignored: those of them that were ignored; see sockserve.connection.ignoring.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
     in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
@@ -81,6 +78,7 @@ class Receiving:
         "_changes",
         "_completed",
         "_decoder",
+        "_engine",
         "_input",
         "_later",
         "_offered",
@@ -93,7 +91,6 @@ class Receiving:
         "_unfinished",
         "_used",
         "_weighed",
-        "_witness",
         "count",
         "framing",
         "held",
@@ -106,7 +103,7 @@ class Receiving:
         framing: Framing,
         receiver: Receiver,
         transport: Transport,
-        witness: Witness,
+        engine: Engine,
     ) -> None:
         self.framing = framing
         self.count = 0
@@ -115,7 +112,7 @@ class Receiving:
         self.running = False
         self._receiver = receiver
         self._transport = transport
-        self._witness = witness
+        self._engine = engine
         self._decoder = framing.decoder()
         # A framing that takes effect at the next border between frames.
         self._change: Framing | None = None
@@ -389,7 +386,7 @@ class Receiving:
     def _fail(self, error: FramingError) -> None:
         decoder = self._decoder
         before, frame = decoder.evidence if isinstance(decoder, FrameDecoder) else (b"", b"")
-        self._witness.bad_frame(error, before, frame)
+        self._engine.telling.bad_frame(error, before, frame)
         self._receiver.framingFailed(error)
 
     def _opens(self) -> bool:

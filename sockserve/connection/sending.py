@@ -41,7 +41,6 @@ class Sending:
     __slots__ = (
         "_direct",
         "_engine",
-        "_receiver",
         "_transport",
         "_waiting",
         "blocked",
@@ -50,11 +49,10 @@ class Sending:
         "unwatched",
     )
 
-    def __init__(self, transport: Any, engine: Engine, receiver: Receiver) -> None:  # noqa: ANN401 - see transports
+    def __init__(self, transport: Any, engine: Engine) -> None:  # noqa: ANN401 - see transports
         self._transport = transport
         self._direct = is_socket(transport)
         self._engine = engine
-        self._receiver = receiver
         self.bytes_sent = 0
         self.blocked = False
         self.shares = False
@@ -168,7 +166,7 @@ class Sending:
         self.blocked = True
         self._engine.encoder.check(self._check)
         self._engine.closing.stalled()
-        self._receiver.writingPaused()
+        self._engine.receiver.writingPaused()
 
     def resumeProducing(self) -> None:
         self.blocked = False
@@ -177,7 +175,7 @@ class Sending:
         self.wake()
         # What was woken may have filled the transport again.
         if not self.blocked:
-            self._receiver.writingResumed()
+            self._engine.receiver.writingResumed()
 
     def stopProducing(self) -> None:
         """The connection is lost; the protocol learns it from connectionLost."""

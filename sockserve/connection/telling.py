@@ -25,15 +25,13 @@ log = Logger("sockserve.connection")
 class Telling:
     """Everything that is said of one connection, and by what name.
 
-    limit: the name of the first limit that has ended it; "": none has.
     bad_frames: how many the peer has sent. evidence: the first one.
     """
 
-    __slots__ = ("_engine", "bad_frames", "evidence", "limit")
+    __slots__ = ("_engine", "bad_frames", "evidence")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.limit = ""
         self.bad_frames = 0
         self.evidence: BadFrame | None = None
 
@@ -56,7 +54,7 @@ class Telling:
 
     def tell(self, limit: str, text: str = "") -> None:
         """Report that a limit ends this connection. text: what happened, for the log."""
-        self.limit = self.limit or limit
+        self._engine.limit = self._engine.limit or limit
         self._engine.options.events.tell(LimitEvent(limit, self.peer, text, self.attributes))
 
     def warn(self, kind: str, text: str, event_name: str = "sockserve.frame.bad") -> None:
