@@ -49,7 +49,18 @@ COMPILED = (
     "sockserve/framing/*.py",
     *(
         f"sockserve/connection/{name}.py"
-        for name in ("state", "reading", "receiving", "ignoring", "sending", "closing", "telling", "timing", "engine")
+        for name in (
+            "state",
+            "reading",
+            "pace",
+            "receiving",
+            "ignoring",
+            "sending",
+            "closing",
+            "telling",
+            "timing",
+            "engine",
+        )
     ),
     *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",

@@ -224,7 +224,7 @@ class ReadProtocol(MessageProtocol):
         # What the next read raises, and what all later ones raise.
         self._error: Exception | None = None
         self._ended_with: Exception | None = None
-        self._engine.receiving.in_pieces = True
+        self._engine.receiving.decode_little()
         self.holdReading(_READER)
 
     def read(self, timeout: float | None = None) -> Deferred[bytes]:
