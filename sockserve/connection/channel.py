@@ -125,7 +125,7 @@ class Channel:
         try:
             # As in read: one coroutine less is a quarter of what a message costs.
             protocol = self._readable()
-            message = None if protocol.readers else protocol._engine.reading.take(_READER)
+            message = None if protocol.readers else protocol._engineReading.take(_READER)
             return await awaitable(protocol.read()) if message is None else message
         except ChannelClosed:
             raise StopAsyncIteration from None
@@ -141,7 +141,7 @@ class Channel:
         peer: at most one read of the socket is kept here.
         """
         protocol = self._readable()
-        message = None if protocol.readers else protocol._engine.reading.take(_READER)
+        message = None if protocol.readers else protocol._engineReading.take(_READER)
         return await awaitable(protocol.read(timeout)) if message is None else message
 
     def _readable(self) -> ReadProtocol:
