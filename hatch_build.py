@@ -47,7 +47,21 @@ PYTHONS = range(11, 15)
 
 COMPILED = (
     "sockserve/framing/*.py",
-    *(f"sockserve/connection/{name}.py" for name in ("state", "receiving", "ignoring", "sending", "closing", "engine")),
+    *(
+        f"sockserve/connection/{name}.py"
+        for name in (
+            "state",
+            "reading",
+            "pace",
+            "receiving",
+            "ignoring",
+            "sending",
+            "closing",
+            "telling",
+            "timing",
+            "engine",
+        )
+    ),
     *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
     "sockserve/sockets.py",
 )

@@ -125,7 +125,7 @@ class Channel:
         try:
             # As in read: one coroutine less is a quarter of what a message costs.
             protocol = self._readable()
-            message = None if protocol.readers else protocol._engine.take(_READER)
+            message = None if protocol.readers else protocol._engineReading.take(_READER)
             return await awaitable(protocol.read()) if message is None else message
         except ChannelClosed:
             raise StopAsyncIteration from None
@@ -141,7 +141,7 @@ class Channel:
         peer: at most one read of the socket is kept here.
         """
         protocol = self._readable()
-        message = None if protocol.readers else protocol._engine.take(_READER)
+        message = None if protocol.readers else protocol._engineReading.take(_READER)
         return await awaitable(protocol.read(timeout)) if message is None else message
 
     def _readable(self) -> ReadProtocol:
@@ -224,7 +224,7 @@ class ReadProtocol(MessageProtocol):
         # What the next read raises, and what all later ones raise.
         self._error: Exception | None = None
         self._ended_with: Exception | None = None
-        self._engine.receiving.in_pieces = True
+        self._engine.receiving.decode_little()
         self.holdReading(_READER)
 
     def read(self, timeout: float | None = None) -> Deferred[bytes]:

@@ -28,21 +28,21 @@ def log_closed(connection: Engine, at: float) -> None:
     log.info(
         "{peer}: {end} after {age:.3f} s; messages: {messages_received} received, {messages_sent} sent; "
         "bytes: {bytes_received} received, {bytes_sent} sent",
-        peer=connection.peer,
+        peer=connection.telling.peer,
         end=_ENDS.get(reason) or f"closed because of {reason}",
         age=age,
         messages_received=received,
         messages_sent=sent,
-        bytes_received=connection.bytes_received,
-        bytes_sent=connection.bytes_sent,
+        bytes_received=connection.reading.bytes_received,
+        bytes_sent=connection.sending.bytes_sent,
         event_name="sockserve.connection.closed",
         attributes={
-            **connection.attributes,
+            **connection.telling.attributes,
             "sockserve.connection.reason": reason,
             "sockserve.connection.duration": round(age, 6),
             "sockserve.messages.received": received,
             "sockserve.messages.sent": sent,
-            "sockserve.bytes.received": connection.bytes_received,
-            "sockserve.bytes.sent": connection.bytes_sent,
+            "sockserve.bytes.received": connection.reading.bytes_received,
+            "sockserve.bytes.sent": connection.sending.bytes_sent,
         },
     )

@@ -18,24 +18,17 @@ from sockserve.connection.transports import (
 from sockserve.limits.deadlines import Deadline
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from sockserve.connection.options import ConnectionOptions
 
 
 class Owner(Protocol):
-    """See Engine."""
+    """See Timing."""
 
-    @property
-    def close_timeout(self) -> float: ...
-
-    @property
-    def clock(self) -> IReactorTime: ...
+    options: ConnectionOptions
 
     @property
     def taken(self) -> int:
         """Bytes that the peer has taken so far."""
-
-    def blocked(self, blocked: bool) -> None:
-        """The peer does not read, or reads again."""
 
     def close_timed_out(self) -> None:
         """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
@@ -97,14 +90,12 @@ class Closing:
     def stalled(self) -> None:
         """The peer does not read. Undone by `moving`."""
         self._stalled = True
-        self._owner.blocked(True)
         if self._deadline is None:
             self._wait(self._look)
 
     def moving(self) -> None:
         """The peer reads again."""
         self._stalled = False
-        self._owner.blocked(False)
         if self.state.outgoing is Outgoing.ENDING and not self.state.closing:
             self._end_stream()
 
@@ -123,12 +114,13 @@ class Closing:
     def _wait(self, then: Callable[[], object]) -> None:
         self.over()
         self._taken = self._owner.taken
+        options = self._owner.options
 
         def due() -> None:
             self._deadline = None
             then()
 
-        self._deadline = Deadline(self._owner.clock, self._owner.close_timeout, due)
+        self._deadline = Deadline(options.clock, options.close_timeout, due)
 
     def _give_up(self) -> None:
         if self._owner.taken > self._taken:

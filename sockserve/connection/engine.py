@@ -1,73 +1,40 @@
-"""The private half of a MessageProtocol: it joins receiving, sending, closing and the state of one connection.
-
-The path of a message: data_received -> Receiving -> messagesReceived -> messageReceived, the user's; sendMessage ->
-Encoder -> Sending -> transport. What is sent while messages are being delivered leaves as one write.
-"""
+"""The private half of a MessageProtocol: it joins reading, sending, closing and the state of one connection."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sockserve.addresses import address_attributes, format_address
 from sockserve.connection import transports
 from sockserve.connection.closing import Closing
-from sockserve.connection.failures import QueueFull, Refused, users_failure
-from sockserve.connection.handover import Carried
+from sockserve.connection.failures import Refused
+from sockserve.connection.handover import Carried, restore
 from sockserve.connection.heartbeat import Heartbeat
 from sockserve.connection.ignoring import Ignoring
-from sockserve.connection.info import ConnectionInfo
+from sockserve.connection.reading import Reading
 from sockserve.connection.receiving import Receiver as MessageReceiver
 from sockserve.connection.receiving import Receiving
 from sockserve.connection.sending import Receiver as WritingReceiver
 from sockserve.connection.sending import Sending
 from sockserve.connection.state import Cause, Incoming, State, Wire
+from sockserve.connection.telling import Telling
+from sockserve.connection.timing import Timing
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
-from sockserve.limits.events import BadFrame, LimitEvent
-from sockserve.limits.memory import OBJECT
-from sockserve.limits.timeouts import Limit, watch_of
 from sockserve.limits.totals import Traffic
-from sockserve.sockets import read_now
-from sockserve.text import printable, reason_of
-from sockserve.tls.foreign import agreed, handshaking, peer_certificate
-from sockserve.tls.starting import begin, session_for
+from sockserve.text import reason_of
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+    from twisted.internet.interfaces import IAddress
 
     from sockserve.connection.options import ConnectionOptions
     from sockserve.framing import Framing
-    from sockserve.framing.errors import FramingError
 
-# The log shows the names of rooms, not of modules.
-log = Logger("sockserve.connection")
-
-# Looked up faster than in their class.
 _OPEN: Final = Incoming.OPEN
-_ENDING: Final = Incoming.ENDING
-_ENDED: Final = Incoming.ENDED
-_DRAIN: Final = Cause.DRAIN
-
-# One for all; frozenset() would make a new one each time.
-_NO_HOLDS: Final[frozenset[str]] = frozenset()
-
-# The reasons that hold a peer up which sends more than can be answered, or taken by it.
-_BACK_PRESSURE: Final = frozenset({"answers", "memory_budget", "other side", "writing"})
-
-# Bytes of answers to one read that are collected, to be sent in one write.
-_BATCH_SIZE: Final = 256 * 1024
-
-# Bytes of a read that took all it could, and how many of a long message are read before others have their turn.
-_FULL_READ: Final = 64 * 1024
-_READ_ON: Final = 1024 * 1024
 
 
 class Receiver(MessageReceiver, WritingReceiver, Protocol):
@@ -101,41 +68,31 @@ class Engine:
     receiver: the user's half, whose methods are called. transport: see transports. options: see ConnectionOptions.
 
     id: the connection's number within its named socket; 0 outside one.
+    local: our own address, when it was made.
     since: when it was made, in seconds since the epoch.
     loss: why it was lost; None if we or the peer closed it.
     limit: the name of the first limit that has ended it; "": none has.
-    pauses: how often reading was paused to hold the peer up.
-    bad_frames: how many the peer has sent. evidence: the first one.
-    skipped: bad frames skipped in this read.
+    heartbeat: what sends its heartbeats; None: nothing does.
     established: when its first message came, in seconds since the epoch; 0: it has not yet.
-    early: bytes that came before the start: a lower layer had read them together with its own.
     """
 
     __slots__ = (
         "_closing",
-        "_cut",
-        "_heartbeat",
-        "_holds",
-        "_local",
-        "_reading",
-        "_watched",
-        "bad_frames",
-        "bytes_received",
-        "bytes_sent",
-        "early",
+        "_telling",
+        "_timing",
         "encoder",
         "established",
-        "evidence",
+        "heartbeat",
         "id",
         "limit",
+        "local",
         "loss",
         "options",
-        "pauses",
+        "reading",
         "receiver",
         "receiving",
         "sending",
         "since",
-        "skipped",
         "state",
         "transport",
     )
@@ -147,43 +104,26 @@ class Engine:
         self.id = 0
         self.loss: ConnectionLost | None = None
         self.limit = ""
-        self.pauses = 0
-        self.bad_frames = 0
-        self.evidence: BadFrame | None = None
-        self.skipped = 0
-        self.bytes_received = 0
-        self.bytes_sent = 0
-        # Whether a sweep watches it. None: sending never needs one.
-        self._watched = False if transports.tells_untaken(transport) else None
         self.state = State()
         self.since = time.time()
         self.established = 0.0
-        self._local = transports.local_of(transport)
-        # The reasons why reading is held, and whether the transport reads.
-        self._holds = _NO_HOLDS
-        self._reading = True
-        self.early = b""
+        self.local = transports.local_of(transport)
         transports.prepare(transport)
         framing = as_framing(receiver.framing)
         self.receiving = (
-            Ignoring(framing, receiver, transport, self.bad_frame, options.ignore)
+            Ignoring(framing, receiver, transport, self, options.ignore)
             if options.ignore
-            else Receiving(framing, receiver, transport, self.bad_frame)
+            else Receiving(framing, receiver, transport, self)
         )
-        self.encoder = Encoder(framing, self)
-        self.sending = Sending(transport, self, receiver)
+        self.sending = Sending(transport, self)
+        self.encoder = Encoder(framing, self.sending)
+        self.reading = Reading(transport, self)
         self._closing: Closing | None = None
-        # The peer's stream has no end, as far as we know: the connection was lost first.
-        self._cut = False
-        self._heartbeat: Heartbeat | None = None
+        self._timing: Timing | None = None
+        self._telling: Telling | None = None
+        self.heartbeat: Heartbeat | None = None
 
     # What is known.
-
-    @property
-    def peer(self) -> str:
-        """The peer's address as text, after the name of the named socket, if any: `orders 192.0.2.7:4711`."""
-        address = format_address(transports.peer_of(self.transport))
-        return f"{self.options.socket} {address}" if self.options.socket else address
 
     @property
     def address(self) -> IAddress:
@@ -194,8 +134,22 @@ class Engine:
     def closing(self) -> Closing:
         """How it closes. Made when that begins, or the peer does not read: an idle connection has none."""
         if self._closing is None:
-            self._closing = Closing(self.transport, self.state, self)
+            self._closing = Closing(self.transport, self.state, self.timing)
         return self._closing
+
+    @property
+    def timing(self) -> Timing:
+        """What its time limits see. Made when one begins: an idle connection without limits has none."""
+        if self._timing is None:
+            self._timing = Timing(self)
+        return self._timing
+
+    @property
+    def telling(self) -> Telling:
+        """What is said of it. Made when there is something to say."""
+        if self._telling is None:
+            self._telling = Telling(self)
+        return self._telling
 
     @property
     def started(self) -> bool:
@@ -217,9 +171,14 @@ class Engine:
         return transports.silence(self.transport) >= seconds
 
     @property
+    def bytes_received(self) -> int:
+        """All that came, framing bytes included."""
+        return self.reading.bytes_received
+
+    @property
     def owing(self) -> bool:
         """Whether an answer is under way, or something waits for the peer to take it."""
-        return bool(self.receiver.keptBytes or self.queued)
+        return bool(self.receiver.keptBytes or self.sending.queued)
 
     @property
     def traffic(self) -> Traffic:
@@ -232,15 +191,10 @@ class Engine:
         """Add what it has moved so far to these numbers, in the order of Traffic, or take it off."""
         sums[0] += sign * self.receiving.delivered
         sums[1] += sign * self.encoder.count
-        sums[2] += sign * self.bytes_received
-        sums[3] += sign * self.bytes_sent
-        sums[4] += sign * self.pauses
+        sums[2] += sign * self.reading.bytes_received
+        sums[3] += sign * self.sending.bytes_sent
+        sums[4] += sign * self.reading.pauses
         sums[5] += sign * self.receiving.ignored
-
-    @property
-    def holds(self) -> frozenset[str]:
-        """The reasons why it is not read from."""
-        return self._holds
 
     @property
     def flushed(self) -> bool:
@@ -254,15 +208,6 @@ class Engine:
         return sending is receiving or sending == receiving
 
     @property
-    def attributes(self) -> dict[str, object]:
-        """What the log says of it to programs."""
-        return {
-            "sockserve.socket": self.options.socket,
-            "sockserve.connection.id": self.id,
-            **address_attributes(format_address(self.address)),
-        }
-
-    @property
     def reason(self) -> str:
         """Why it is over: `limit`, or else "lost", "peer", "drain", or "program", which has closed it."""
         cause = self.state.cause
@@ -271,30 +216,6 @@ class Engine:
         if self.loss is not None:
             return "lost"
         return "program" if cause is None else "drain" if cause is Cause.DRAIN else "peer"
-
-    def info(self) -> ConnectionInfo:
-        """What is known of this connection now."""
-        transport = self.transport
-        local = transports.host_of(transport)
-        return ConnectionInfo(
-            id=self.id,
-            socket=self.options.socket,
-            peer=self.address,
-            # Twisted's sockets forget their address when the connection is lost.
-            local=self._local if local is transports.NO_ADDRESS else local,
-            framing=self.receiving.framing,
-            sending=self.encoder.framing,
-            certificate=peer_certificate(transport),
-            tls=agreed(transport),
-            connected=datetime.fromtimestamp(self.since, UTC),
-            established=datetime.fromtimestamp(self.established, UTC) if self.established else None,
-            messages_received=self.receiving.count,
-            messages_sent=self.encoder.count,
-            bytes_received=self.bytes_received,
-            bytes_sent=self.bytes_sent,
-            # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
-            proxy=getattr(transport, "proxy", None),
-        )
 
     # The beginning.
 
@@ -307,7 +228,7 @@ class Engine:
         if memory is not None:
             memory.join(self)
         if carried is not None:
-            self._continue(carried)
+            restore(self, carried)
             if carried.started:
                 if gate is not None:
                     gate.take(self)
@@ -316,34 +237,16 @@ class Engine:
         if gate is None or gate.enter(self):
             self.start()
 
-    def _continue(self, carried: Carried) -> None:
-        self.since, self.established = carried.since, carried.established
-        self.early = carried.unread
-        self.receiving.count, self.encoder.count = carried.messages_received, carried.messages_sent
-        self.bytes_received, self.bytes_sent = carried.bytes_received, carried.bytes_sent
-        if carried.started:
-            self.set_framing(carried.framing, incoming=True, outgoing=False)
-            self.set_framing(carried.sending, incoming=False, outgoing=True)
-
     def fail(self, failure: Failure) -> None:
         """Something raised before the connection could start: log it, and abort."""
-        what = type(self.receiver).__name__
-        log.failure(
-            "{peer}: {what} could not start; closing",
-            users_failure(failure),
-            peer=self.peer,
-            what=what,
-            event_name="sockserve.handler.failed",
-            attributes=self.attributes,
-        )
+        self.telling.failed("{peer}: {what} could not start; closing", type(self.receiver).__name__, failure)
         self._stop()
         transports.abort(self.transport)
         self.receiver._connectionNotStarted(failure)
 
     def wait(self) -> None:
         """The gate keeps it waiting: what the peer sends stays with the kernel."""
-        self._reading = False
-        transports.pause(self.transport)
+        self.reading.wait()
 
     def dismiss(self) -> None:
         """The gate does not let it in: it is full, or closed for good."""
@@ -357,67 +260,24 @@ class Engine:
         """
         options = self.options
         self.state.start()
-        if not self._reading and not self._holds:
-            # First, because the program may hold reading again.
-            self._reading = True
-            transports.resume(self.transport)
+        # First, because the program may hold reading again.
+        self.reading.begin()
         transports.register(self.transport, self.sending)
         if options.idle_timeout or options.frame_timeout or options.max_connection_age:
-            self._watch()
+            self.timing.watch()
         if options.tcp_keepalive or options.tcp_user_timeout:
             transports.watch_line(self.transport, options.tcp_keepalive, options.tcp_user_timeout)
         if options.greeting is not None and not again:
             self.encoder.send(options.greeting)
         if options.heartbeat is not None and options.heartbeat_every is not None:
-            self._heartbeat = Heartbeat(self, options.heartbeat, options.heartbeat_every)
+            self.heartbeat = Heartbeat(self, options.heartbeat, options.heartbeat_every)
             if again:
                 # The time since the last one is not known.
-                self._heartbeat.beat()
+                self.heartbeat.beat()
         self._call(self.receiver._connectionStarted)
-        if self.early:
-            early, self.early = self.early, b""
-            self.data_received(early)
+        self.reading.deliver_early()
 
     # Events from the transport.
-
-    def data_received(self, data: bytes) -> None:
-        if self.state.incoming is not _OPEN and self._kept_or_dropped(data):
-            return
-        options = self.options
-        receiving = self.receiving
-        room = _READ_ON
-        while data:
-            self.bytes_received += len(data)
-            if options.log_traffic:
-                self._log_traffic("received", len(data))
-            receiving.receive(data)
-            if options.memory is not None:
-                options.memory.grow(len(data))
-            if receiving.held:
-                self._adjust_reading()
-                return
-            if receiving.running:
-                return
-            self._run()
-            if len(data) < _FULL_READ:
-                return
-            # There may be more: of a long message, it need not wait for the next turn of the reactor.
-            room -= len(data)
-            data = read_now(self.transport) if room > 0 and self._reading and receiving.missing else b""
-
-    def _kept_or_dropped(self, data: bytes) -> bool:
-        """Whether bytes that came before the start, or after the end of the messages, are not to be delivered now."""
-        state = self.state
-        if state.incoming is _ENDING:
-            return False
-        if state.incoming is Incoming.WAITING:
-            self.early += data
-            return True
-        self.bytes_received += len(data)
-        state.discarded += len(data)
-        if self.options.log_traffic:
-            self._log_traffic("received", len(data))
-        return True
 
     def peer_ended(self) -> None:
         """The peer has shut down its sending side."""
@@ -426,13 +286,12 @@ class Engine:
         state = self.state
         was_closing = state.closing
         state.peer_ended()
-        self._cut = transports.cut_short(self.transport)
+        self.reading.cut = transports.cut_short(self.transport)
         if was_closing:
             state.end_told()
             transports.close(self.transport)
             return
-        if not self.receiving.held and not self.receiving.running:
-            self._end()
+        self.reading.no_more_come()
         self.closing.end_told()
 
     def write_ended(self) -> None:
@@ -449,17 +308,14 @@ class Engine:
             self.limit = self.limit or "peer"
         if not state.closing and not reason.check(ConnectionDone):
             self.loss = _loss(reason)
-            self._cut = self._cut or state.wire is Wire.OPEN
+            self.reading.cut = self.reading.cut or state.wire is Wire.OPEN
         state.lost()
         transports.forget_unsent(self.transport)
         if started:
             if not state.closing:
                 self.encoder.drop()
                 self.encoder.close()
-                self._holds = _NO_HOLDS
-                self.receiving.held = False
-                if not self.receiving.running:
-                    self._run()
+                self.reading.no_more_wait()
             if not state.closing:
                 self._stop()
             self.unwatch()
@@ -494,29 +350,13 @@ class Engine:
 
     def hold_reading(self, reason: str) -> None:
         """Deliver no more messages and read no more, from the end of the message that is being delivered."""
-        if self.state.closing or self.state.wire is Wire.LOST:
-            return
-        self._holds |= {reason}
-        self.receiving.held = True
-        self.receiving.interrupt()
-        if not self.receiving.running:
-            self._adjust_reading()
+        if not self.state.closing and self.state.wire is not Wire.LOST:
+            self.reading.hold(reason)
 
     def release_reading(self, reason: str) -> None:
         """Undo hold_reading for this reason. Messages that have already arrived are delivered before this returns."""
-        if self.state.closing or reason not in self._holds:
-            return
-        self._holds -= {reason}
-        if self._holds:
-            return
-        self.receiving.held = False
-        if self.started and not self.receiving.running:
-            self._run()
-
-    def take(self, reason: str) -> bytes | None:
-        """The next message, if it is decoded and nothing but this reason holds it back."""
-        holds = self._holds
-        return None if holds and (len(holds) > 1 or reason not in holds) else self.receiving.take()
+        if not self.state.closing:
+            self.reading.release(reason)
 
     def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
         """See MessageProtocol.setFraming."""
@@ -532,80 +372,14 @@ class Engine:
         if self.options.gate is not None:
             self.options.gate.established(self)
 
-    def _run(self) -> None:
-        """Deliver what was received; then send the answers."""
-        receiving, encoder, state = self.receiving, self.encoder, self.state
-        encoder.batch = _BATCH_SIZE
-        decoded = 0
-        try:
-            if state.incoming is _OPEN or state.incoming is _ENDING:
-                decoded = receiving.run()
-        except BaseException:
-            self._callback_failed()
-        if self.skipped:
-            if self.skipped > 1:
-                self.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
-            self.skipped = 0
-        if self.transport.disconnecting:
-            self.receiver.loseConnection()
-        encoder.flush()
-        encoder.batch = 0
-        if encoder.size:
-            # From writingPaused.
-            encoder.flush()
-        if receiving.failed:
-            state.no_more(Cause.BAD_FRAME)
-            self._end()
-        elif state.incoming is _ENDING and not receiving.held:
-            self._end()
-        self._adjust_reading()
-        if decoded:
-            self.grow(decoded)
-
-    def _end(self) -> None:
-        """No more messages come, and all that came are delivered: report it, once."""
-        state = self.state
-        if state.cause is Cause.STREAM and state.incoming is _ENDING and self.receiving.complete(cut=self._cut):
-            # This comes here again when they are delivered.
-            self._run()
-            return
-        if not state.delivered():
-            return
-        if state.cause is Cause.BAD_FRAME:
-            self.tell("on_bad_frame")
-        try:
-            if state.cause is Cause.STREAM:
-                self.receiving.finish()
-            if not state.closing:
-                self.receiver.messagesEnded()
-        except BaseException:
-            self._callback_failed()
-
-    def _adjust_reading(self) -> None:
-        state = self.state
-        if self._reading and state.incoming is _OPEN and not self._holds:
-            return
-        wanted = state.wants_reading(bool(self._holds))
-        if wanted is None or wanted is self._reading:
-            return
-        if not wanted and handshaking(self.transport):
-            # Only what comes after the handshake is held.
-            return
-        self._reading = wanted
-        if wanted:
-            transports.resume(self.transport)
-        else:
-            if state.incoming is _OPEN and not self._holds.isdisjoint(_BACK_PRESSURE):
-                self.pauses += 1
-            transports.pause(self.transport)
-
     def _call(self, callback: Callable[[], object]) -> None:
         try:
             callback()
         except BaseException:
-            self._callback_failed()
+            self.callback_failed()
 
-    def _callback_failed(self) -> None:
+    def callback_failed(self) -> None:
+        """A method of the receiver has just raised."""
         self.failed(type(self.receiver).__name__, Failure())
 
     def failed(self, what: str, failure: Failure) -> None:
@@ -614,52 +388,13 @@ class Engine:
         what: names that code in the log.
         """
         if isinstance(failure.value, Refused):
-            self.tell("handler", f"refused: {reason_of(failure.value)}; closing")
+            self.telling.tell("handler", f"refused: {reason_of(failure.value)}; closing")
         else:
-            log.failure(
-                "{peer}: {what} failed; closing",
-                users_failure(failure),
-                peer=self.peer,
-                what=what,
-                event_name="sockserve.handler.failed",
-                attributes=self.attributes,
-            )
-            self.tell("handler")
+            self.telling.failed("{peer}: {what} failed; closing", what, failure)
+            self.telling.tell("handler")
         self.receiver.loseConnection()
 
     # Sending and closing.
-
-    def write(self, data: bytes, pieces: list[bytes] | None = None, *, shared: bool = False) -> None:
-        """Give the transport the frames of one write. The encoder calls it.
-
-        pieces: large ones, instead of the data. shared: who has made the data says what it takes, see `grow`.
-        """
-        options = self.options
-        size = len(data) if pieces is None else sum(map(len, pieces))
-        self.bytes_sent += size
-        if self._watched is False and options.send_timeout is not None:
-            self._watch()
-        if options.log_traffic:
-            self._log_traffic("sent", size)
-        if pieces is not None:
-            self.sending.write_pieces(pieces)
-        elif shared:
-            self.sending.write_shared(data)
-        elif self.encoder.batch:
-            self.sending.write(data)
-        else:
-            self.sending.write_soon(data)
-        if options.memory is not None:
-            # After the write: this may resume delivery, and its answers must not overtake what was written.
-            options.memory.grow(OBJECT if shared and self.sending.shares else size + OBJECT)
-
-    def write_pieces(self, pieces: list[bytes]) -> None:
-        """The same, with large pieces to be written one after the other."""
-        self.write(b"", pieces)
-
-    def write_shared(self, frames: bytes) -> None:
-        """The same, with large frames that others are sent too."""
-        self.write(frames, shared=True)
 
     def end_messages(self) -> None:
         """Our end of stream follows what is owed."""
@@ -667,33 +402,14 @@ class Engine:
         self.encoder.close()
         self.closing.end_sending()
 
-    def start_tls(self, context: object, server_hostname: str | None, handshake_timeout: float) -> Deferred[None]:
-        """See MessageProtocol.startTLS."""
-        state = self.state
-        if state.sending_ended or state.wire is not Wire.OPEN:
-            raise ValueError("startTLS comes too late: one side has ended its stream")
-        session = session_for(context, self.transport, server_hostname)
-        self.encoder.flush()
-        transports.unregister(self.transport)
-        self.transport, done = begin(
-            self.transport,
-            cast("IProtocol", self.receiver),
-            session,
-            self.options.clock,
-            self.tell,
-            handshake_timeout=handshake_timeout,
-            reading=self._reading,
-            name=self.options.socket,
-        )
-        self.receiving.discard(self.transport)
+    def replace(self, transport: Any) -> None:  # noqa: ANN401 - see transports
+        """Go on over this transport, and with nothing that came before."""
+        self.transport = transport
+        self.reading.replace(transport)
         if self._closing is not None:
             self._closing.over()
             self._closing = None
-        waiting = self.sending
-        self.sending = Sending(self.transport, self, self.receiver)
-        transports.register(self.transport, self.sending)
-        waiting.resumeProducing()
-        return done
+        self.sending.replace(transport)
 
     def close(self) -> None:
         """Send what is owed, then close. Delivers no more messages."""
@@ -711,9 +427,8 @@ class Engine:
         if self.state.incoming is not _OPEN:
             return
         self.state.no_more(Cause.DRAIN)
-        self._adjust_reading()
-        if not self.receiving.held and not self.receiving.running:
-            self._end()
+        self.reading.adjust()
+        self.reading.no_more_come()
 
     def abort(self) -> None:
         """Close at once, without sending what is owed."""
@@ -726,12 +441,7 @@ class Engine:
     def _stop(self) -> None:
         """Deliver nothing more."""
         if self.options.log_traffic:
-            log.info(
-                "{peer}: Connection closing...",
-                peer=self.peer,
-                event_name="sockserve.connection.closing",
-                attributes=self.attributes,
-            )
+            self.telling.closing()
         self.state.drop()
         self.receiving.drop()
         self.encoder.close()
@@ -741,35 +451,11 @@ class Engine:
     # What limits it; see sockserve.limits and sockserve.connection.closing.
 
     @property
-    def clock(self) -> IReactorTime:
-        return self.options.clock
-
-    @property
-    def close_timeout(self) -> float:
-        return self.options.close_timeout
-
-    @property
-    def idle_timeout(self) -> float | None:
-        return self.options.idle_timeout
-
-    @property
-    def frame_timeout(self) -> float | None:
-        return self.options.frame_timeout
-
-    @property
-    def send_timeout(self) -> float | None:
-        return self.options.send_timeout
-
-    @property
-    def max_connection_age(self) -> float | None:
-        return self.options.max_connection_age
-
-    @property
     def held(self) -> int:
         """Bytes of memory that this connection takes: received and not delivered, worked on, not taken by the peer."""
         footprint = transports.footprint(self.transport, shares=self.sending.shares)
         if not self.started:
-            return len(self.early) + footprint
+            return len(self.reading.early) + footprint
         return self.receiving.pending + self.encoder.size + footprint + self.receiver.keptBytes
 
     def grow(self, count: int) -> None:
@@ -777,126 +463,26 @@ class Engine:
         if self.options.memory is not None:
             self.options.memory.grow(count)
 
-    @property
-    def queued(self) -> int:
-        """Bytes that wait here for the peer to take them."""
-        return self.encoder.size + transports.unsent(self.transport)
-
-    def blocked(self, blocked: bool) -> None:
-        """The peer does not read, or reads again: a program may not send it more than max_queued meanwhile."""
-        self.encoder.check(self._check_queue if blocked else None)
-
-    def _check_queue(self, size: int) -> None:
-        limit, queued = self.options.max_queued, self.queued
-        if queued + size > limit:
-            raise QueueFull(
-                f"{self.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does not read;"
-                f" accepted: {limit} together (max_queued)"
-            )
-
-    @property
-    def taken(self) -> int:
-        """Bytes that the peer has taken."""
-        return self.bytes_sent - transports.untaken(self.transport)
-
-    def _watch(self) -> None:
-        self._watched = True
-        watch_of(self.options.clock).join(self)
-
-    @property
-    def beaten(self) -> int:
-        """Bytes of the heartbeats that were sent: they do not keep an idle connection."""
-        return 0 if self._heartbeat is None else self._heartbeat.sent
-
     def hush(self) -> None:
         """Send no more heartbeats."""
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
 
     def unwatch(self) -> None:
         """Let no sweep watch it any more, and send no more heartbeats."""
         self.hush()
-        if self._watched:
-            self._watched = False
-            watch_of(self.options.clock).leave(self)
-
-    def unwatched(self) -> None:
-        """The peer has taken all that was sent; until more is sent, there is nothing to watch."""
-        self._watched = False
-
-    @property
-    def unfinished(self) -> int | None:
-        """The number of the frame that is partly received; None: there is none, or we are not reading."""
-        waits = self.receiving.partial and not self.receiving.held and self.state.incoming < _ENDED
-        return self.receiving.count if waits else None
-
-    def close_timed_out(self) -> None:
-        """The peer has taken nothing for close_timeout seconds of what it is owed at the end."""
-        seconds = self.options.close_timeout
-        self.abort_for(
-            "close_timeout", f"aborted, in {seconds:g} seconds it read nothing of what it was owed (close_timeout)"
-        )
-
-    def timed_out(self, limit: Limit) -> None:
-        """A time limit was exceeded."""
-        if limit == "idle_timeout":
-            self.tell(limit, f"idle for {self.idle_timeout:g} seconds (idle_timeout); closing")
-            self.receiver.loseConnection()
-        elif limit == "send_timeout":
-            text = f"aborted, in {self.send_timeout:g} seconds it read nothing of what waits for it (send_timeout)"
-            self.abort_for(limit, text)
-        elif limit == "max_connection_age":
-            # With part of a frame here, at the next sweep after its end; frame_timeout bounds that.
-            if self.state.incoming is _OPEN and not self.receiving.partial:
-                self.tell(limit, f"connected for {self.max_connection_age:g} seconds (max_connection_age); closing")
-                self.drain()
-        else:
-            self.tell(limit, f"a frame was not complete within {self.frame_timeout:g} seconds (frame_timeout); closing")
-            self.drain()
+        if self._timing is not None:
+            self._timing.unwatch()
 
     def abort_for(self, limit: str, text: str) -> None:
         """Close at once because of a limit. What it holds is freed before this returns."""
-        self.tell(limit, text)
+        self.telling.tell(limit, text)
         if self.started:
             self.abort()
             self._call(self.receiver._dropKept)
         else:
-            self.early = b""
+            self.reading.early = b""
             transports.abort(self.transport)
-
-    def warn(self, kind: str, text: str, event_name: str = "sockserve.frame.bad") -> None:
-        """Log one line about the peer. kind: see FloodGuard. event_name: for programs that read the log."""
-        self.options.events.warn(
-            kind, "{peer}: {text}", peer=self.peer, text=text, event_name=event_name, attributes=self.attributes
-        )
-
-    def bad_frame(self, error: FramingError, before: bytes, frame: bytes) -> None:
-        """The peer has sent a bad frame. before, frame: see FrameDecoder.evidence."""
-        events = self.options.events
-        events.bad_frames[type(error).__name__] += 1
-        self.bad_frames += 1
-        if not self.skipped:
-            # The others of this read are counted only.
-            kind, text, framing = type(error).__name__, printable(error), self.receiving.framing
-            kept = BadFrame(time.time(), self.address, self.id, kind, text, framing, before, frame)
-            events.last_bad_frames.append(kept)
-            self.evidence = self.evidence or kept
-
-    def tell(self, limit: str, text: str = "") -> None:
-        """Report that a limit ends this connection. text: what happened, for the log."""
-        self.limit = self.limit or limit
-        self.options.events.tell(LimitEvent(limit, self.peer, text, self.attributes))
-
-    def _log_traffic(self, direction: str, count: int) -> None:
-        """See log_traffic."""
-        log.info(
-            "{peer}: Bytes {direction}: {count}",
-            peer=self.peer,
-            direction=direction,
-            count=count,
-            event_name="sockserve.traffic",
-            attributes={**self.attributes, "sockserve.traffic.direction": direction, "sockserve.traffic.bytes": count},
-        )
 
 
 def _loss(reason: Failure) -> ConnectionLost:

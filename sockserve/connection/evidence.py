@@ -22,15 +22,16 @@ _OF_FRAME = 24
 
 def log_bad_frame(connection: Engine, error: FramingError, action: str) -> None:
     """Write it. action: what is done about it."""
-    evidence = connection.evidence if connection.bad_frames == 1 else None
+    telling = connection.telling
+    evidence = telling.evidence if telling.bad_frames == 1 else None
 
     def write() -> None:
-        text, attributes = f"{printable(error)}; {action}", connection.attributes
+        text, attributes = f"{printable(error)}; {action}", telling.attributes
         if evidence is not None and evidence.frame:
             shown, more = _shown(evidence)
             text, attributes = text + shown, {**attributes, **more}
         log.warn(
-            "{peer}: {text}", peer=connection.peer, text=text, event_name="sockserve.frame.bad", attributes=attributes
+            "{peer}: {text}", peer=telling.peer, text=text, event_name="sockserve.frame.bad", attributes=attributes
         )
 
     # Of a flood, most lines are left out, and what they would have said is not looked for.

@@ -1,7 +1,7 @@
 """A connection that goes on elsewhere: in another process, or with another factory of this one.
 
 Between two messages, with nothing owed to the peer, a connection is a descriptor and what is written here.
-`give` and `go` take it apart, and `take` puts it together again. The peer notices nothing.
+`give` and `go` take it apart; `take` and `restore` put it together again. The peer notices nothing.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def give(connection: Engine) -> Carried | None:
     if started:
         if state.incoming is not Incoming.OPEN or state.sending_ended or receiving.running or not receiving.held:
             return None
-        if connection.owing or len(connection.holds) > 1:
+        if connection.owing or len(connection.reading.holds) > 1:
             return None
         unread = receiving.rewind()
         if unread is None:
             return None
     else:
-        unread = connection.early
+        unread = connection.reading.early
     return Carried(
         started=started,
         framing=receiving.framing,
@@ -85,8 +85,8 @@ def give(connection: Engine) -> Carried | None:
         established=connection.established,
         messages_received=receiving.count,
         messages_sent=connection.encoder.count,
-        bytes_received=connection.bytes_received - (len(unread) if started else 0),
-        bytes_sent=connection.bytes_sent,
+        bytes_received=connection.reading.bytes_received - (len(unread) if started else 0),
+        bytes_sent=connection.sending.bytes_sent,
         proxy=getattr(connection.transport, "proxy", None),
     )
 
@@ -111,6 +111,17 @@ def take(
         reactor.adoptStreamConnection(descriptor, socket.AddressFamily(family), _Newcomers(factory, carried))
     finally:
         os.close(descriptor)
+
+
+def restore(connection: Engine, carried: Carried) -> None:
+    """Make a connection that has just been made what it was elsewhere. It has not started yet."""
+    connection.since, connection.established = carried.since, carried.established
+    connection.reading.early = carried.unread
+    connection.receiving.count, connection.encoder.count = carried.messages_received, carried.messages_sent
+    connection.reading.bytes_received, connection.sending.bytes_sent = carried.bytes_received, carried.bytes_sent
+    if carried.started:
+        connection.set_framing(carried.framing, incoming=True, outgoing=False)
+        connection.set_framing(carried.sending, incoming=False, outgoing=True)
 
 
 class _Newcomers(Factory["_Newcomer"]):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
 
+    from sockserve.connection.options import ConnectionOptions
     from sockserve.connection.sending import Sending
     from sockserve.connection.state import State
     from sockserve.framing.encoder import Encoder
@@ -18,10 +19,7 @@ class Beating(Protocol):
     state: State
     encoder: Encoder
     sending: Sending
-    bytes_sent: int
-
-    @property
-    def clock(self) -> IReactorTime: ...
+    options: ConnectionOptions
 
 
 class Heartbeat:
@@ -37,7 +35,7 @@ class Heartbeat:
         self._connection = connection
         self._message = message
         self._seconds = seconds
-        self._call: IDelayedCall = connection.clock.callLater(seconds, self._next)
+        self._call: IDelayedCall = connection.options.clock.callLater(seconds, self._next)
 
     def stop(self) -> None:
         """Send no more."""
@@ -49,10 +47,10 @@ class Heartbeat:
         connection = self._connection
         if connection.sending.blocked or connection.encoder.is_open or connection.state.sending_ended:
             return
-        before = connection.bytes_sent
+        before = connection.sending.bytes_sent
         connection.encoder.send(self._message)
-        self.sent += connection.bytes_sent - before
+        self.sent += connection.sending.bytes_sent - before
 
     def _next(self) -> None:
-        self._call = self._connection.clock.callLater(self._seconds, self._next)
+        self._call = self._connection.options.clock.callLater(self._seconds, self._next)
         self.beat()

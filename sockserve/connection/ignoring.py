@@ -7,10 +7,14 @@ to be delivered comes, so that a change of framing, a pause or a close takes eff
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from sockserve.connection.receiving import Receiver, Receiving, Transport
 from sockserve.framing import Framing
 from sockserve.framing.errors import FramingError
+
+if TYPE_CHECKING:
+    from sockserve.connection.engine import Engine
 
 
 class Ignoring(Receiving):
@@ -23,11 +27,11 @@ class Ignoring(Receiving):
         framing: Framing,
         receiver: Receiver,
         transport: Transport,
-        bad_frame: Callable[[FramingError, bytes, bytes], object],
+        engine: Engine,
         ignore: Collection[bytes],
     ) -> None:
         self._sieve = _Sieve(receiver, ignore)
-        super().__init__(framing, self._sieve, transport, bad_frame)
+        super().__init__(framing, self._sieve, transport, engine)
 
     @property
     def ignored(self) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from sockserve.connection import transports
+from sockserve.tls.foreign import agreed, peer_certificate
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
+    from sockserve.connection.engine import Engine
     from sockserve.framing import Framing
     from sockserve.proxy.layer import ProxyInfo
     from sockserve.tls.session import TLSInfo
@@ -46,3 +50,28 @@ class ConnectionInfo:
     bytes_sent: int
     proxy: ProxyInfo | None = None
     tls: TLSInfo | None = None
+
+
+def info_of(connection: Engine) -> ConnectionInfo:
+    """What is known of it now."""
+    transport = connection.transport
+    local = transports.host_of(transport)
+    return ConnectionInfo(
+        id=connection.id,
+        socket=connection.options.socket,
+        peer=connection.address,
+        # Twisted's sockets forget their address when the connection is lost.
+        local=connection.local if local is transports.NO_ADDRESS else local,
+        framing=connection.receiving.framing,
+        sending=connection.encoder.framing,
+        certificate=peer_certificate(transport),
+        tls=agreed(transport),
+        connected=datetime.fromtimestamp(connection.since, UTC),
+        established=datetime.fromtimestamp(connection.established, UTC) if connection.established else None,
+        messages_received=connection.receiving.count,
+        messages_sent=connection.encoder.count,
+        bytes_received=connection.reading.bytes_received,
+        bytes_sent=connection.sending.bytes_sent,
+        # Set by sockserve.proxy; a TLS transport passes on attributes of the one below it.
+        proxy=getattr(transport, "proxy", None),
+    )

@@ -10,24 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from sockserve.connection.pace import Pace
 from sockserve.framing import Decoder, Framing
 from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
 
-# A program that changes the framing at every message must not make us decode the rest of the read each time: after a
-# few changes we decode small pieces, each twice as large as the one before, until the next change.
-_FEW_CHANGES: Final = 4
-_SMALL_PIECE: Final = 16
-
-# For a receiver that takes messages one by one, or stops between them, thousands must not be decoded in advance: as
-# objects they take 20 times the memory that they take on the wire. When this read, or one of the last few, was
-# interrupted, less is decoded at once. As that is taken, the pieces grow again.
-_INTERRUPTED: Final = 1 << 6
-_FIRST_PIECE: Final = 1024
+if TYPE_CHECKING:
+    from sockserve.connection.engine import Engine
 
 
 class Receiver(Protocol):
@@ -62,26 +55,23 @@ class Receiving:
     """The receiving side of one connection.
 
     framing: that of the bytes after the last delivered message.
-    bad_frame: called with the error of a bad frame and the bytes around it (see FrameDecoder.evidence), before the
-        receiver is.
+    engine: what is said of it is told of each bad frame, before the receiver is.
     count: messages passed to the receiver. ignored: those of them that were ignored; see sockserve.connection.ignoring.
     held: set by the owner to stop delivery (together with `interrupt`), and cleared to let `run` go on.
-    in_pieces: set by a receiver that may stop after any message; then little is decoded in advance.
     failed: whether a bad frame has ended it.
     """
 
     __slots__ = (
         "_at_border",
-        "_bad_frame",
         "_change",
-        "_changes",
         "_completed",
         "_decoder",
+        "_engine",
         "_input",
         "_later",
         "_offered",
         "_opened",
-        "_piece",
+        "_pace",
         "_receiver",
         "_stop",
         "_transport",
@@ -92,7 +82,6 @@ class Receiving:
         "count",
         "framing",
         "held",
-        "in_pieces",
         "running",
     )
 
@@ -101,25 +90,23 @@ class Receiving:
         framing: Framing,
         receiver: Receiver,
         transport: Transport,
-        bad_frame: Callable[[FramingError, bytes, bytes], object],
+        engine: Engine,
     ) -> None:
         self.framing = framing
         self.count = 0
         self.held = False
-        self.in_pieces = False
         self.running = False
         self._receiver = receiver
         self._transport = transport
-        self._bad_frame = bad_frame
+        self._engine = engine
         self._decoder = framing.decoder()
         # A framing that takes effect at the next border between frames.
         self._change: Framing | None = None
         # Bytes received; those before _used were fed to the decoder.
         self._input = b""
         self._used = 0
-        # Changes of framing within these bytes, or _INTERRUPTED; and how many bytes to decode next.
-        self._changes = 0
-        self._piece = _FIRST_PIECE
+        # How much of them is decoded at once. None: all.
+        self._pace: Pace | None = None
         # Decoded messages of an interrupted batch; and those that an override passed on after the interruption.
         self._undelivered: Iterator[bytes] | None = None
         self._later: list[bytes] | None = None
@@ -182,7 +169,16 @@ class Receiving:
     def interrupt(self) -> None:
         """Stop after the message that is being delivered, if any, to look at what has changed."""
         self._stop = True
-        self._changes |= _INTERRUPTED
+        self._paced().interrupted()
+
+    def decode_little(self) -> None:
+        """From now on little is decoded in advance: the receiver may stop after any message."""
+        self._paced().always = True
+
+    def _paced(self) -> Pace:
+        if self._pace is None:
+            self._pace = Pace()
+        return self._pace
 
     def drop(self) -> None:
         """Forget everything received and not delivered, for good."""
@@ -384,7 +380,7 @@ class Receiving:
     def _fail(self, error: FramingError) -> None:
         decoder = self._decoder
         before, frame = decoder.evidence if isinstance(decoder, FrameDecoder) else (b"", b"")
-        self._bad_frame(error, before, frame)
+        self._engine.telling.bad_frame(error, before, frame)
         self._receiver.framingFailed(error)
 
     def _opens(self) -> bool:
@@ -426,10 +422,8 @@ class Receiving:
         self._at_border = False
         self._input = b""
         self._used = 0
-        if self._changes or self.in_pieces:
-            # After a few reads without one it is as if there had been none.
-            self._changes >>= 1
-            self._piece = _FIRST_PIECE
+        if self._pace is not None and not self._pace.used_up():
+            self._pace = None
         return False
 
     def _idle(self) -> bool:
@@ -437,13 +431,13 @@ class Receiving:
         return self._undelivered is None and self._change is None and self._decoder.state == "idle"
 
     def _next_piece(self) -> bytes:
-        if (self._changes <= _FEW_CHANGES and not self.in_pieces) or isinstance(self.framing, Raw):
+        pace = self._pace
+        if pace is None or pace.whole or isinstance(self.framing, Raw):
             self._used, start = len(self._input), self._used
             return self._input[start:] if start else self._input
         start = self._used
-        piece = self._input[start : start + self._piece]
+        piece = self._input[start : start + pace.piece()]
         self._used = start + len(piece)
-        self._piece *= 2
         return piece
 
     def _switch_now(self) -> None:
@@ -474,8 +468,7 @@ class Receiving:
             self._used = 0
         self.framing, self._change = self._change, None
         self._decoder = self.framing.decoder()
-        self._changes += 1
-        self._piece = _SMALL_PIECE
+        self._paced().changed()
         return len(rest) - held
 
 

@@ -1,4 +1,7 @@
-"""Writing to the transport, and waiting for a peer that does not read."""
+"""Writing to the transport, and waiting for a peer that does not read.
+
+What is sent while messages are being delivered leaves as one write, at once; all else at the end of the reactor's turn.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
+from sockserve.connection import transports
+from sockserve.connection.failures import QueueFull
+from sockserve.limits.memory import OBJECT
 from sockserve.sockets import is_socket, write_now, write_pieces, write_shared, write_soon
 
 if TYPE_CHECKING:
@@ -23,52 +29,119 @@ class Receiver(Protocol):
 class Sending:
     """Writes to the transport, which pauses it while the peer does not read: an IPushProducer.
 
-    The transport's producer is this object, not the protocol: the protocol's pauseProducing belongs to the user, and
-    neither must undo the other.
+    The encoder writes to it. The transport's producer is this object, not the protocol: the protocol's pauseProducing
+    belongs to the user, and neither must undo the other.
 
+    bytes_sent: all that were written, framing bytes included.
     blocked: whether the peer is not reading.
+    unwatched: whether the peer has to take in time what is sent next, and no sweep watches that yet.
     shares: whether something may wait that waits for others, too, as one object: over TLS each has its own bytes.
     """
 
-    __slots__ = ("_direct", "_engine", "_receiver", "_transport", "_waiting", "blocked", "shares")
+    __slots__ = (
+        "_direct",
+        "_engine",
+        "_transport",
+        "_waiting",
+        "blocked",
+        "bytes_sent",
+        "shares",
+        "unwatched",
+    )
 
-    def __init__(self, transport: Any, engine: Engine, receiver: Receiver) -> None:  # noqa: ANN401 - see transports
+    def __init__(self, transport: Any, engine: Engine) -> None:  # noqa: ANN401 - see transports
         self._transport = transport
         self._direct = is_socket(transport)
         self._engine = engine
-        self._receiver = receiver
+        self.bytes_sent = 0
         self.blocked = False
         self.shares = False
+        self.unwatched = engine.options.send_timeout is not None and transports.tells_untaken(transport)
         # What waits for the peer to read.
         self._waiting: list[Deferred[None]] | None = None
 
-    def write(self, data: bytes) -> None:
-        """Send the answers to a read: what the kernel takes is sent at once."""
-        if self._direct:
-            data = write_now(self._transport, data)
-            if not data:
-                return
-        self._transport.write(data)
+    def replace(self, transport: Any) -> None:  # noqa: ANN401 - see transports
+        """Write to this transport from now on."""
+        self._transport = transport
+        self._direct = is_socket(transport)
+        self.shares = False
+        transports.register(transport, self)
+        self.resumeProducing()
 
-    def write_soon(self, data: bytes) -> None:
-        """Send what a program sends on its own: all of one turn of the reactor is one write."""
-        if not (self._direct and write_soon(self._transport, data)):
-            self._transport.write(data)
+    # What the encoder calls.
 
-    def write_shared(self, data: bytes) -> None:
-        """The same, with bytes that others are sent too."""
-        if self._direct:
-            self.shares = True
-            write_shared(self._transport, data)
-        else:
-            self._transport.write(data)
+    def write(self, frames: bytes) -> None:
+        """Send the frames of one write."""
+        engine, transport = self._engine, self._transport
+        size = len(frames)
+        self._leaves(size)
+        if not self._direct:
+            transport.write(frames)
+        elif engine.encoder.batch:
+            # The answers to a read: what the kernel takes is sent at once.
+            rest = write_now(transport, frames)
+            if rest:
+                transport.write(rest)
+        elif not write_soon(transport, frames):
+            transport.write(frames)
+        memory = engine.options.memory
+        if memory is not None:
+            # After the write: this may resume delivery, and its answers must not overtake what was written.
+            memory.grow(size + OBJECT)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Write large pieces, one after the other, where possible without a copy."""
+        """The same, with large pieces, one after the other, where possible without a copy."""
+        size = sum(map(len, pieces))
+        self._leaves(size)
         if self._direct:
             write_pieces(self._transport, pieces)
         else:
             self._transport.write(b"".join(pieces))
+        self._engine.grow(size + OBJECT)
+
+    def write_shared(self, frames: bytes) -> None:
+        """The same, with large frames that others are sent too. Who has made them says what they take, see `grow`."""
+        self._leaves(len(frames))
+        if self._direct:
+            self.shares = True
+            write_shared(self._transport, frames)
+        else:
+            self._transport.write(frames)
+        self._engine.grow(OBJECT if self.shares else len(frames) + OBJECT)
+
+    def end_messages(self) -> None:
+        """Our end of stream follows what was written."""
+        self._engine.end_messages()
+
+    def _leaves(self, size: int) -> None:
+        """So many bytes are about to be written."""
+        engine = self._engine
+        self.bytes_sent += size
+        if self.unwatched:
+            engine.timing.watch()
+        if engine.options.log_traffic:
+            engine.telling.moved("sent", size)
+
+    # What waits for the peer.
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait here for the peer to take them."""
+        return self._engine.encoder.size + transports.unsent(self._transport)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the peer has taken."""
+        return self.bytes_sent - transports.untaken(self._transport)
+
+    def _check(self, size: int) -> None:
+        """May a program send a message of this size, although the peer does not read?"""
+        limit, queued = self._engine.options.max_queued, self.queued
+        if queued + size > limit:
+            raise QueueFull(
+                f"{self._engine.telling.peer}: a message of {size} bytes is refused, {queued} wait for a peer that does"
+                f" not read; accepted: {limit} together (max_queued)"
+            )
 
     def when_writable(self) -> Deferred[None]:
         """Fires when the peer reads: at once, or when all that waits for it is sent, or at `wake`."""
@@ -91,16 +164,18 @@ class Sending:
             # Twisted's transports repeat this at every write.
             return
         self.blocked = True
+        self._engine.encoder.check(self._check)
         self._engine.closing.stalled()
-        self._receiver.writingPaused()
+        self._engine.receiver.writingPaused()
 
     def resumeProducing(self) -> None:
         self.blocked = False
+        self._engine.encoder.check(None)
         self._engine.closing.moving()
         self.wake()
         # What was woken may have filled the transport again.
         if not self.blocked:
-            self._receiver.writingResumed()
+            self._engine.receiver.writingResumed()
 
     def stopProducing(self) -> None:
         """The connection is lost; the protocol learns it from connectionLost."""

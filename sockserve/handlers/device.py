@@ -214,7 +214,7 @@ class DeviceProtocol(MessageProtocol):
     @property
     def attributes(self) -> dict[str, object]:
         """What the log says of it to programs."""
-        return self._engine.attributes
+        return self._engine.telling.attributes
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         self._device.received(messages)

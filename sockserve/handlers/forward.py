@@ -101,7 +101,7 @@ class Bridged(MessageProtocol):
         """A message cannot be carried. Whether that is the end, for which on_bad_frame decides."""
         skip = self.info.framing.on_bad_frame == "skip"
         action = "skipping it" if skip else "closing"
-        self._engine.warn("on_bad_frame", f"cannot cross to {other.peer}: {printable(error)}; {action}")
+        self._engine.telling.warn("on_bad_frame", f"cannot cross to {other.peer}: {printable(error)}; {action}")
         if not skip:
             self.loseConnection()
             other.loseConnection()
@@ -116,7 +116,7 @@ class Target(Bridged):
         super().connectionLost(reason)
         if client is not None and self.lossReason is not None:
             text = f"lost the target: {printable(self.lossReason).rstrip('.')}; closing"
-            client._engine.warn("forward", text, "sockserve.forward.failed")
+            client._engine.telling.warn("forward", text, "sockserve.forward.failed")
 
 
 class Client(Bridged):
@@ -149,7 +149,7 @@ class Client(Bridged):
         if not failure.check(CancelledError, ConnectingCancelledError):
             reason = printable(failure.getErrorMessage())
             text = f"no connection to {self._forward.description}: {reason}; closing"
-            self._engine.warn("forward", text, "sockserve.forward.failed")
+            self._engine.telling.warn("forward", text, "sockserve.forward.failed")
             self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

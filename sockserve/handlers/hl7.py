@@ -57,7 +57,7 @@ class Acknowledging(Answering):
         except NotHL7 as error:
             if self.info.framing.on_bad_frame != "skip":
                 raise Refused(f"not an HL7 message: {error}") from None
-            self._engine.warn("on_bad_frame", f"not an HL7 message: {error}; skipping it")
+            self._engine.telling.warn("on_bad_frame", f"not an HL7 message: {error}; skipping it")
             return ()
         if not header[10] and not header.silent:
             return self._refused(header, b"R", NO_ID)
@@ -96,13 +96,13 @@ class Acknowledging(Answering):
             peer=self.peer,
             answered=_answered(code),
             event_name="sockserve.handler.failed",
-            attributes=self._engine.attributes,
+            attributes=self._engine.telling.attributes,
         )
         return _told(header, code, INTERNAL)
 
     def _refused(self, header: MessageHeader, kind: bytes, error: Error) -> Answers:
         code = _code(header, kind)
-        self._engine.warn("handler", f"refused: {error.text}; {_answered(code)}", "sockserve.handler.refused")
+        self._engine.telling.warn("handler", f"refused: {error.text}; {_answered(code)}", "sockserve.handler.refused")
         return _told(header, code, error)
 
     def _give(self, answer: object) -> None:

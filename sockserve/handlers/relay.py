@@ -124,7 +124,7 @@ class RelayProtocol(MessageProtocol):
                 self._drop()
                 return
             except FramingError as error:
-                self._engine.warn(
+                self._engine.telling.warn(
                     "relay", f"not passed on to this client: {printable(error)}", "sockserve.relay.failed"
                 )
 

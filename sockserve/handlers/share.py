@@ -307,7 +307,7 @@ class Asker(MessageProtocol):
         self._done()
         skip = self.info.framing.on_bad_frame == "skip"
         action = "skipping it" if skip else "closing"
-        self._engine.warn("on_bad_frame", f"cannot cross to {self._share.device}: {printable(error)}; {action}")
+        self._engine.telling.warn("on_bad_frame", f"cannot cross to {self._share.device}: {printable(error)}; {action}")
         if skip:
             self._go_on()
         else:
@@ -316,9 +316,9 @@ class Asker(MessageProtocol):
     def give_up(self, text: str, limit: str = "") -> None:
         """It gets no answer: log why, and close. limit: the setting that decides it; "": none does."""
         if limit:
-            self._engine.tell(limit, text)
+            self._engine.telling.tell(limit, text)
         else:
-            self._engine.warn("share", text, "sockserve.share.failed")
+            self._engine.telling.warn("share", text, "sockserve.share.failed")
         self.loseConnection()
 
     def _done(self) -> None:

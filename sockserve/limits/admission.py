@@ -19,11 +19,23 @@ log = Logger()
 WhenFull = Literal["wait", "refuse"]
 
 
+class Telling(typing.Protocol):
+    """What is said of a connection; see sockserve.connection.telling."""
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def attributes(self) -> dict[str, object]: ...
+
+    def tell(self, limit: str, text: str = "") -> None: ...
+
+
 class Connection(Counted, typing.Protocol):
     """What the gate uses of a connection; see sockserve.connection.engine."""
 
     @property
-    def peer(self) -> str: ...
+    def telling(self) -> Telling: ...
 
     @property
     def bytes_received(self) -> int: ...
@@ -33,9 +45,6 @@ class Connection(Counted, typing.Protocol):
 
     @property
     def ending(self) -> bool: ...
-
-    @property
-    def attributes(self) -> dict[str, object]: ...
 
     @property
     def flushed(self) -> bool: ...
@@ -53,8 +62,6 @@ class Connection(Counted, typing.Protocol):
     def drain(self) -> None: ...
 
     def abort(self) -> None: ...
-
-    def tell(self, limit: str, text: str = "") -> None: ...
 
 
 C = TypeVar("C", bound=Connection)
@@ -141,9 +148,9 @@ class Admission(Generic[C]):
             # In WINDEV's simplified server, this is when a client counts as connected.
             log.info(
                 "{peer}: established",
-                peer=connection.peer,
+                peer=connection.telling.peer,
                 event_name="sockserve.connection.established",
-                attributes=connection.attributes,
+                attributes=connection.telling.attributes,
             )
 
     def flushed(self, connection: C) -> None:
@@ -266,7 +273,7 @@ class Admission(Generic[C]):
         """Abort the connections that still owe something. Returns how many there were."""
         unfinished = self._unfinished()
         for connection in unfinished:
-            connection.tell("drain_timeout")
+            connection.telling.tell("drain_timeout")
             connection.abort()
         return len(unfinished)
 
@@ -293,7 +300,7 @@ class Admission(Generic[C]):
         return not text or self._refuse(connection, "max_connections_per_peer", text)
 
     def _refuse(self, connection: C, limit: str, text: str) -> Literal[False]:
-        connection.tell(limit, text)
+        connection.telling.tell(limit, text)
         connection.dismiss()
         return False
 

@@ -23,8 +23,8 @@ _PART = 8
 _SPREAD = 0.1
 
 
-class Watched(Protocol):
-    """What a sweep asks of a connection; see sockserve.connection.engine."""
+class Limits(Protocol):
+    """Seconds; None: no such limit."""
 
     @property
     def idle_timeout(self) -> float | None: ...
@@ -37,6 +37,13 @@ class Watched(Protocol):
 
     @property
     def max_connection_age(self) -> float | None: ...
+
+
+class Watched(Protocol):
+    """What a sweep asks of a connection; see sockserve.connection.timing."""
+
+    @property
+    def options(self) -> Limits: ...
 
     @property
     def bytes_received(self) -> int: ...
@@ -68,7 +75,7 @@ class _Clock:
     __slots__ = ("end", "frame", "moved", "received", "since_frame", "since_moved", "since_taken", "taken")
 
     def __init__(self, now: float, connection: Watched) -> None:
-        age = connection.max_connection_age
+        age = connection.options.max_connection_age
         # Clients that came together, as they do after a restart, must not all go and come back together.
         self.end = inf if age is None else now + age * uniform(1 - _SPREAD, 1)  # noqa: S311 - no secret
         self.received = connection.bytes_received
@@ -98,12 +105,8 @@ class Watch:
 
     def join(self, connection: Watched) -> None:
         """Watch it until it leaves; or, if only send_timeout is set, until the peer has taken all that was sent."""
-        limits = (
-            connection.idle_timeout,
-            connection.frame_timeout,
-            connection.send_timeout,
-            connection.max_connection_age,
-        )
+        options = connection.options
+        limits = options.idle_timeout, options.frame_timeout, options.send_timeout, options.max_connection_age
         self._interval = min([self._interval, *(limit / _PART for limit in limits if limit is not None)])
         self._clocks[connection] = _Clock(self._now, connection)
         if self._call is None:
@@ -152,7 +155,7 @@ class Watch:
 
     def _look(self, connection: Watched, clock: _Clock) -> Limit | Literal["done"] | None:
         """The limit that it exceeds now, if any. "done": there is nothing left to watch."""
-        now = self._now
+        now, options = self._now, connection.options
         received, sent, taken = connection.bytes_received, connection.bytes_sent, connection.taken
         moved = taken - connection.beaten
         if received != clock.received or moved > clock.moved:
@@ -164,15 +167,15 @@ class Watch:
         frame = connection.unfinished
         if frame is None or frame != clock.frame:
             clock.frame, clock.since_frame = frame, now
-        elif connection.frame_timeout is not None and now - clock.since_frame >= connection.frame_timeout:
+        elif options.frame_timeout is not None and now - clock.since_frame >= options.frame_timeout:
             return "frame_timeout"
-        if connection.send_timeout is not None and now - clock.since_taken >= connection.send_timeout:
+        if options.send_timeout is not None and now - clock.since_taken >= options.send_timeout:
             return "send_timeout"
-        if connection.idle_timeout is not None and now - clock.since_moved >= connection.idle_timeout:
+        if options.idle_timeout is not None and now - clock.since_moved >= options.idle_timeout:
             return "idle_timeout"
         if now >= clock.end:
             return "max_connection_age"
-        lasting = connection.idle_timeout, connection.frame_timeout, connection.max_connection_age
+        lasting = options.idle_timeout, options.frame_timeout, options.max_connection_age
         return "done" if taken >= sent and not any(lasting) else None
 
 

@@ -158,7 +158,7 @@ def _connection(connection: Engine) -> Figures:
         "messages_sent": moved.messages_sent,
         "bytes_received": moved.bytes_received,
         "bytes_sent": moved.bytes_sent,
-        "queued": connection.queued,
+        "queued": connection.sending.queued,
         "tls": "" if tls is None else tls.version,
         "waits_for": waits_for(connection),
     }
@@ -172,12 +172,12 @@ def _pending(connection: Engine) -> int:
 
 def waits_for(connection: Engine) -> str:
     """What has to come next for this connection, in words."""
-    state, holds = connection.state, connection.holds
+    state, holds = connection.state, connection.reading.holds
     pending = _pending(connection)
     if not connection.started:
         return "a place (max_connections)"
     if state.closing:
-        return "its peer, to read the rest" if connection.queued else "its peer, to close"
+        return "its peer, to read the rest" if connection.sending.queued else "its peer, to close"
     if connection.sending.blocked:
         return "its peer, to read"
     if "memory_budget" in holds:
@@ -256,7 +256,7 @@ def _close(socket: SocketServer, number: object) -> Figures:
     connection = socket.admission.running.get(number) if isinstance(number, int) else None
     if connection is None:
         return {"error": f"{socket.name!r} has no connection {number!r}"}
-    connection.tell("admin", "closed by an operator (admin)")
+    connection.telling.tell("admin", "closed by an operator (admin)")
     connection.receiver.loseConnection()
     return {"done": f"connection {number} of {socket.name} is closing"}
 

@@ -186,10 +186,10 @@ class Handover:
         except Exception as error:
             log.warn(
                 "{peer}: it cannot move: {error}",
-                peer=connection.peer,
+                peer=connection.telling.peer,
                 error=str(error),
                 event_name="sockserve.connection.stays",
-                attributes=connection.attributes,
+                attributes=connection.telling.attributes,
             )
             self._stay(connection)
         else:

@@ -42,13 +42,13 @@ class Listener:
 
 
 class Listeners:
-    """name: of the named socket. layers: called when an endpoint is opened.
+    """name: of the named socket. ports: those that are open. layers: called when an endpoint is opened.
 
-    ports: those that are open. prepared: whether `prepare` was called since they were closed.
+    prepared: whether `prepare` was called since they were closed.
     """
 
-    def __init__(self, name: str, reactor: IReactorTime, layers: Layers) -> None:
-        self.ports = Ports(name, reactor)
+    def __init__(self, name: str, reactor: IReactorTime, ports: Ports, layers: Layers) -> None:
+        self.ports = ports
         self._name = name
         self._reactor = reactor
         self._layers = layers

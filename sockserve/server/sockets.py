@@ -3,95 +3,49 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence, Sized
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Sequence, Sized
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore
-from twisted.logger import Logger, LogLevel
 
-from sockserve.addresses import Network, address_attributes
 from sockserve.connection.channel import Channel
-from sockserve.connection.closed import log_closed
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.handover import take
-from sockserve.connection.options import ConnectionOptions
 from sockserve.fields import SettingError
-from sockserve.framing.raw import Raw
-from sockserve.handlers.durations import Durations
-from sockserve.handlers.share import Share
 from sockserve.handlers.shared import SharedRelay
-from sockserve.limits.access import EVERYONE, Access, AccessFactory
 from sockserve.limits.admission import Admission
-from sockserve.limits.arrivals import Arrivals
-from sockserve.limits.events import Events, LimitEvent
-from sockserve.limits.events import log as connection_log
-from sockserve.limits.flood import FloodGuard
+from sockserve.limits.descriptors import Ports
 from sockserve.limits.memory import MemoryBudget, budget_of
 from sockserve.limits.places import Places, SharedAdmission
-from sockserve.proxy.layer import LOOPBACK, ProxyFactory
 from sockserve.redis.commands import Unavailable
+from sockserve.server.arguments import SocketArguments, accepts, check_names
 from sockserve.server.description import identity
 from sockserve.server.dialling import Dialler
 from sockserve.server.draining import drain
 from sockserve.server.handover import Give, Handover, Parcel
 from sockserve.server.listeners import Listener, Listeners
+from sockserve.server.parts import Parts
 from sockserve.server.settings import SocketSettings
+from sockserve.server.telling import Telling
 from sockserve.server.udp import DatagramEndpoint, DatagramSocket
 from sockserve.server.values import Listen
-from sockserve.text import described, suggestion
-from sockserve.tls.layer import TLSFactory
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
+    from twisted.internet.interfaces import IListeningPort, IReactorTime
 
     from sockserve.connection.engine import Engine
     from sockserve.connection.protocol import MessageProtocol
     from sockserve.framing import Framing
-    from sockserve.handlers.names import ProtocolFactory
-    from sockserve.redis.address import RedisAddress
-    from sockserve.tls.certificates import Certificates
 
 __all__ = ["Listen", "SocketServer"]
-
-log = Logger()
 
 State = Literal["open", "suspended", "draining", "drained", "stopped"]
 """open: accepts connections. suspended: accepts none, and serves those that are here. draining, drained: the same while
 these are being closed, and when none is owed anything any more. stopped: its ports are closed, or not open yet.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketArguments(SocketSettings):
-    """The arguments of SocketServer: the settings of the socket, and what it shares with other sockets.
-
-    memory: the budget that its connections count towards; None: that of the process, see sockserve.limits.memory.
-    reactor: None: the global one.
-    """
-
-    memory: MemoryBudget | None = None
-    reactor: object = None
-
-    def __post_init__(self) -> None:
-        if self.memory is not None and not isinstance(self.memory, MemoryBudget):
-            raise SettingError("memory", f"found {described(self.memory)}; accepted: a MemoryBudget, or None")
-        if self.reactor is not None and not IReactorCore.providedBy(self.reactor):
-            raise SettingError("reactor", f"found {described(self.reactor)}; accepted: a reactor of Twisted, or None")
-        SocketSettings.__post_init__(self)
-
-
-P = ParamSpec("P")
-
-
-def accepts(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """Tells type checkers that the method's arguments are those of the other callable."""
-    return lambda method: method
 
 
 class SocketServer(Service):
@@ -130,12 +84,7 @@ class SocketServer(Service):
 
     @accepts(SocketArguments)
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - SocketArguments checks them
-        for name in settings:
-            if name not in SOCKET_ARGUMENTS:
-                raise TypeError(
-                    f"SocketServer has no argument {name!r}{suggestion(name, SOCKET_ARGUMENTS)}; "
-                    f"accepted: {', '.join(SOCKET_ARGUMENTS)}"
-                )
+        check_names(settings)
         checked = SocketArguments(*arguments, **settings)
         self._build(checked, checked.memory, checked.reactor)
 
@@ -163,9 +112,7 @@ class SocketServer(Service):
         self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
         self._memory = budget_of(reactor) if memory is None else memory
-        self._access = Access(cast("tuple[Network, ...]", settings.allow), cast("tuple[Network, ...]", settings.deny))
-        self._listen = Listeners(name, self._reactor, self._layers)
-        self._ports = self._listen.ports
+        self._ports = Ports(name, self._reactor)
         gate = Admission if places is None else partial(SharedAdmission, places=places, name=str(os.getpid()))
         self._admission: Admission[Engine] = gate(
             settings.max_connections,
@@ -174,59 +121,33 @@ class SocketServer(Service):
             ended=self._ended,
             per_peer=settings.max_connections_per_peer,
         )
-        self._lines = FloodGuard(connection_log, self._reactor, name)
-        self.events = Events(self._lines)
-        self._arrivals = Arrivals(self._memory, self._admission.peers)
+        self._telling = Telling(settings, self._reactor)
+        self.events = self._telling.events
         self.closings = self.events.counts
-        # The connections whose end is in the log although the peer has not closed them yet.
-        self._told: set[int] = set()
-        self.durations = Durations()
-        self.relay = self._shared_relay(settings)
-        self.share = self._shared_device(settings)
-        shared = self.relay or self.share
-        make = (
-            settings.answers.make(reactor, settings.max_pending, settings.threads, self.durations)
-            if shared is None
-            else shared.client
-        )
+        parts = Parts(settings, self._reactor, self._memory, self._admission, self._telling)
+        self._arrivals = parts.arrivals
+        self.durations = parts.durations
+        self.relay = parts.relay
+        self.share = parts.share
         self._handover: Handover | None = None
+        self._listen = Listeners(name, self._reactor, self._ports, parts.layers)
         # The endpoint of each factory, as it was given.
         self._endpoints: dict[MessageFactory, str] = {}
         for each in settings.listens:
             endpoint = each.opening.make(reactor)
             if isinstance(endpoint, DatagramEndpoint):
-                self._listen.add(Listener(each.opening, endpoint, self._datagrams(each.framing), None))
+                self._listen.add(Listener(each.opening, endpoint, parts.datagrams(each.framing), None))
                 continue
-            factory = self._factory(each.framing, make)
+            factory = parts.factory(each.framing)
             self._endpoints[factory] = str(each.opening.endpoint)
             certificates = each.opening.certificates or settings.certificates
             self._listen.add(Listener(each.opening, endpoint, factory, certificates))
         self.dialler: Dialler | None = None
         if settings.connect is not None:
-            factory = self._factory(cast("Framing", settings.framing), make)
+            factory = parts.factory(cast("Framing", settings.framing))
             # A connection that lasts as long as the program must not go on with what was set for it before.
             self._endpoints[factory] = identity(settings)
-            self.dialler = Dialler(
-                name,
-                settings.connect,
-                factory,
-                self._reactor,
-                timeout=cast("float", settings.connect_timeout),
-                lines=self._lines,
-            )
-
-    def _factory(self, framing: Framing, make: ProtocolFactory) -> MessageFactory:
-        """Makes the protocols of one endpoint."""
-        return MessageFactory(
-            framing,
-            make,
-            **self.settings.connection_options(),
-            reactor=self._reactor,
-            socket=self.settings.name,
-            gate=self._admission,
-            memory=self._memory,
-            events=self.events,
-        )
+            self.dialler = parts.dialler(settings.connect, factory)
 
     @property
     def state(self) -> State:
@@ -421,7 +342,9 @@ class SocketServer(Service):
 
     async def _finish(self, seconds: float) -> None:
         end = self._reactor.seconds() + seconds
-        self._drained(await drain(self._admission, self._arrivals, self._reactor, seconds))
+        aborted = await drain(self._admission, self._arrivals, self._reactor, seconds)
+        if aborted:
+            self._telling.aborted(aborted)
         if self.relay is not None:
             left = max(0.0, end - self._reactor.seconds())
             await self.relay.when_empty().addTimeout(left, self._reactor, lambda *_: None)
@@ -431,71 +354,12 @@ class SocketServer(Service):
         return None if self.share is None else self.share.stop()
 
     def _stopped(self, _: object) -> None:
-        # Nothing is owed to these any more, but the program may end before their peers close them.
-        for connection in self._admission.running.values():
-            if connection.id not in self._told:
-                self._ended(connection)
-                self._told.add(connection.id)
-        self._lines.flush()
-        if self.closings:
-            counts = ", ".join(f"{limit} {count}" for limit, count in self.closings.most_common())
-            log.info(
-                "{name} closed connections because of: {counts}",
-                name=self.settings.name,
-                counts=counts,
-                event_name="sockserve.socket.stopped",
-                attributes={"sockserve.socket": self.settings.name, "sockserve.closings": dict(self.closings)},
-            )
-
-    def _drained(self, aborted: int) -> None:
-        if aborted:
-            log.warn(
-                "{name}: {count} connections aborted, not finished within {seconds} seconds (drain_timeout)",
-                name=self.settings.name,
-                count=aborted,
-                seconds=f"{self.settings.drain_timeout:g}",
-                event_name="sockserve.socket.aborted",
-                attributes={"sockserve.socket": self.settings.name, "sockserve.connections": aborted},
-            )
+        self._telling.stopped(self._admission.running.values())
 
     def _ended(self, connection: Engine) -> None:
-        """A connection is over: the log has a line of it, of all of them with log_traffic."""
         if self.dialler is not None:
             self.dialler.ended(connection)
-        if connection.id in self._told:
-            self._told.remove(connection.id)
-            return
-        write = partial(log_closed, connection, time.time())
-        if self.settings.log_traffic:
-            write()
-        else:
-            self._lines.line("closed", write, LogLevel.info)
-
-    def _shared_relay(self, settings: SocketSettings) -> SharedRelay | None:
-        if settings.relay is None:
-            return None
-        address, room = cast("RedisAddress", settings.relay), cast("int", settings.max_queued)
-        return SharedRelay(settings.name, address, room=room, memory=self._memory, reactor=self._reactor)
-
-    def _shared_device(self, settings: SocketSettings) -> Share | None:
-        device = settings.answers.device
-        if device is None:
-            return None
-        return Share(
-            device.endpoint(self._reactor),
-            device.framing or cast("Framing", settings.framing),
-            device.description,
-            ConnectionOptions(
-                **cast("dict[str, Any]", settings.connection_options()),
-                reactor=self._reactor,
-                socket=settings.name,
-                memory=self._memory,
-                events=self.events,
-            ),
-            max_pending=settings.max_pending,
-            answer_timeout=cast("float", settings.answer_timeout),
-            durations=self.durations,
-        )
+        self._telling.ended(connection)
 
     def _begin(self, relay: SharedRelay) -> None:
         try:
@@ -503,56 +367,6 @@ class SocketServer(Service):
         except Unavailable as error:
             raise SettingError("relay", f"{self.settings.relay}: {error}") from None
 
-    def _layers(self, factory: MessageFactory, certificates: Certificates | None) -> IProtocolFactory:
-        """What an endpoint listens with: the factory, wrapped in all that comes before its protocols are connected.
-
-        From the outside in: the PROXY header, access, TLS, the factory.
-        """
-        layered: IProtocolFactory = factory
-        if certificates is not None:
-            layered = TLSFactory(
-                certificates,
-                layered,
-                self._reactor,
-                handshake_timeout=cast("float", self.settings.handshake_timeout),
-                report=self._report,
-                name=self.settings.name,
-                arrivals=self._arrivals,
-            )
-        if self._access != EVERYONE:
-            layered = AccessFactory(layered, self._access, self._report)
-        if self.settings.proxy_protocol:
-            proxies = cast("tuple[Network, ...]", self.settings.proxy_from or LOOPBACK)
-            timeout = cast("float", self.settings.handshake_timeout)
-            layered = ProxyFactory(layered, proxies, timeout, self._report, self._reactor, self._arrivals)
-        return layered
-
-    def _datagrams(self, framing: Framing) -> DatagramSocket:
-        """The protocol that answers the datagrams of one endpoint."""
-        settings = self.settings
-        assert settings.answers.datagram is not None
-        return DatagramSocket(
-            settings.name,
-            settings.answers.datagram,
-            cast("Raw", framing),
-            self._lines,
-            self._access,
-            max_pending=settings.max_pending,
-            threads=settings.threads,
-            log_traffic=settings.log_traffic,
-            memory=self._memory,
-            durations=self.durations,
-        )
-
-    def _report(self, reason: str, peer: str, text: str) -> None:
-        """A layer has closed a connection, or refused it, because of a limit."""
-        self._admission.totals.refuse(reason)
-        attributes = {"sockserve.socket": self.settings.name, **address_attributes(peer)}
-        self.events.tell(LimitEvent(reason, f"{self.settings.name} {peer}", text, attributes))
-
-
-SOCKET_ARGUMENTS = tuple(each.name for each in fields(SocketArguments) if each.init)
-"""The names of SocketServer's arguments."""
 
 SocketServer.__signature__ = signature(SocketArguments)  # type: ignore[attr-defined]
 

@@ -297,10 +297,9 @@ class Ended:
 class StallTests(SynchronousTestCase):
     """A peer that has ended its stream, and does not read for a while."""
 
-    close_timeout = 10.0
-
     def setUp(self) -> None:
         self.clock = Clock()
+        self.options = ConnectionOptions(close_timeout=10.0, reactor=self.clock)
         self.transport = Ended()
         self.addCleanup(self.transport.close)
         self.written = 0
@@ -311,9 +310,6 @@ class StallTests(SynchronousTestCase):
     @property
     def taken(self) -> int:
         return self.written - len(self.transport.dataBuffer)
-
-    def blocked(self, blocked: bool) -> None:
-        pass
 
     def close_timed_out(self) -> None:
         self.aborted += 1

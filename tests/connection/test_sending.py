@@ -253,7 +253,7 @@ class LargeTests(SocketCase):
         engine = server._engine
         self.assertTrue(64 * 1024 < first < frame)
         self.assertTrue(engine.sending.blocked)
-        self.assertEqual(engine.bytes_sent, frame)
+        self.assertEqual(engine.sending.bytes_sent, frame)
         await turn()
         await turn()
         now = server.queued

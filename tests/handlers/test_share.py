@@ -290,7 +290,7 @@ class AnsweringTests(ShareCase):
         [channel] = server.channels.values()
         protocol: Any = channel._protocol
         self.assertEqual(protocol.pending, 3)
-        self.assertEqual(protocol._engine.holds, {"answers"})
+        self.assertEqual(protocol._engine.reading.holds, {"answers"})
         device.answers = str
         device.line.say("x")
         await client.until(30)

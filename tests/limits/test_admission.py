@@ -293,17 +293,24 @@ class Holding(MessageProtocol):
         self.holdReading("test")
 
 
+class Silent:
+    """Nothing is said of a connection."""
+
+    peer = ""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, object] = {}
+
+    def tell(self, limit: str, text: str = "") -> None: ...
+
+
 class Flushing:
     """A connection that counts how often it is asked whether something is owed."""
 
     id = looks = bytes_received = 0
     done = owing = ending = False
-    address, peer, reason = None, "", "peer"
-    since, traffic = 0.0, Traffic()
-
-    @property
-    def attributes(self) -> dict[str, object]:
-        return {}
+    address, reason = None, "peer"
+    since, traffic, telling = 0.0, Traffic(), Silent()
 
     @property
     def flushed(self) -> bool:
@@ -318,8 +325,6 @@ class Flushing:
     abort = dismiss = hush = start = wait = drain
 
     def add_traffic(self, sums: list[int], sign: int = 1) -> None: ...
-
-    def tell(self, limit: str, text: str = "") -> None: ...
 
 
 class StartTests(SynchronousTestCase):

@@ -120,13 +120,13 @@ class TimeoutTests(SynchronousTestCase):
     def test_what_it_does_not_take_does_not_count(self) -> None:
         connection, transport = self.connected(idle=10)
         transport.dataBuffer = b"".join([b"4\r\nnews"] * 100)
-        connection._engine.bytes_sent = len(transport.dataBuffer)
+        connection._engine.sending.bytes_sent = len(transport.dataBuffer)
         self.wait(12)
         self.assertEqual(connection.limits, ["idle_timeout"])
 
     def test_a_slow_reader_is_not_idle(self) -> None:
         connection, transport = self.connected(idle=10)
-        connection._engine.bytes_sent = 1000
+        connection._engine.sending.bytes_sent = 1000
         for left in range(1000, 900, -20):
             transport.dataBuffer = bytes(left)
             self.wait(8)
@@ -237,7 +237,7 @@ class TimeoutTests(SynchronousTestCase):
 
     def test_one_that_takes_some_of_it_now_and_then_is_left_to_read(self) -> None:
         connection, transport = self.connected(send=10)
-        connection._engine.bytes_sent = 1000
+        connection._engine.sending.bytes_sent = 1000
         transport.dataBuffer = bytes(1000)
         connection.sendMessage(b"")
         for left in range(1000, 0, -100):
@@ -267,8 +267,8 @@ class TimeoutTests(SynchronousTestCase):
 
     def test_a_connection_that_has_left_is_forgotten(self) -> None:
         first, second = (self.connected(idle=10)[0] for _ in range(2))
-        watch_of(self.clock).leave(first._engine)
-        watch_of(self.clock).leave(first._engine)
+        watch_of(self.clock).leave(first._engine.timing)
+        watch_of(self.clock).leave(first._engine.timing)
         self.wait(12)
         self.assertEqual((first.limits, second.limits), ([], ["idle_timeout"]))
 

@@ -397,6 +397,6 @@ class MergeTests(SynchronousTestCase):
 class ReasonTests(SynchronousTestCase):
     def test_the_first_limit_is_the_reason(self) -> None:
         protocol = connected(events=Events())
-        protocol._engine.tell("frame_timeout")
-        protocol._engine.tell("close_timeout")
+        protocol._engine.telling.tell("frame_timeout")
+        protocol._engine.telling.tell("close_timeout")
         self.assertEqual(protocol._engine.reason, "frame_timeout")

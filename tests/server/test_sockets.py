@@ -407,7 +407,7 @@ class ProtocolClassTests(SocketCase):
             client.send(b"a\r\n")
             await client.until(3)
             (connection,) = server._admission.running.values()
-            self.assertEqual((connection.close_timeout, connection.idle_timeout), expected)
+            self.assertEqual((connection.options.close_timeout, connection.options.idle_timeout), expected)
 
     async def test_it_has_the_limits_and_the_drain_of_the_socket(self) -> None:
         server = self.serve(

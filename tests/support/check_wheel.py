@@ -43,7 +43,21 @@ REQUIRED = (
 )
 MODULES = {
     *(f"sockserve/framing/{path.stem}" for path in (ROOT / "sockserve/framing").glob("*.py")),
-    *(f"sockserve/connection/{name}" for name in ("state", "receiving", "ignoring", "sending", "closing", "engine")),
+    *(
+        f"sockserve/connection/{name}"
+        for name in (
+            "state",
+            "reading",
+            "pace",
+            "receiving",
+            "ignoring",
+            "sending",
+            "closing",
+            "telling",
+            "timing",
+            "engine",
+        )
+    ),
     *(f"sockserve/tls/{name}" for name in ("incoming", "state")),
     "sockserve/sockets",
 }
