@@ -96,7 +96,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(client.recv(1), b"")
         status, output, log = program.ends()
         self.assertEqual((status, output), (0, "the program goes on\n"))
-        self.assertRegex(log, r"sockserve [\d.]+, framings \w+\n")
+        self.assertRegex(log, r"sockserve [\d.]+, framings \w+, reactor \w+\n")
         self.assertLess(log.index("beside it: started"), log.index("Received SIGTERM"))
         self.assertLess(log.index("Received SIGTERM"), log.index("beside it: stopped"))
 
