@@ -7,7 +7,14 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import uvloop
+try:
+    import uvloop
+except ImportError as error:
+    # twistd and trial show it in a line of theirs.
+    raise ImportError(
+        "uvloop is not installed: pip install 'sockserve[uvloop]', on Linux or macOS with CPython", name="uvloop"
+    ) from error
+
 from twisted.internet import tcp, unix
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import UnsupportedAddressFamily
