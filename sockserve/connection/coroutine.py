@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from sockserve.connection import tasks
 from sockserve.connection.awaited import Awaited
-from sockserve.connection.driver import Driver, driver
+from sockserve.connection.driver import Driver
 
 T = TypeVar("T")
 
@@ -31,12 +31,19 @@ def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
     loop = running_loop()
     if loop is not None:
         return tasks.start(coroutine, loop)
-    drives = driver()
+    driver = _spare.pop() if _spare else Driver()
     context = copy_context()
-    awaited = context.run(drives.send, coroutine)
-    if awaited is drives.end:
-        return cast("T", drives.take())
-    return _Waiting(drives, context, awaited).end
+    awaited = context.run(driver.send, coroutine)
+    if awaited is driver.end:
+        if len(_spare) < _SPARE:
+            _spare.append(driver)
+        return cast("T", driver.take())
+    return _Waiting(driver, context, awaited).end
+
+
+# Drivers without a coroutine: enough for coroutines that start others.
+_spare: list[Driver] = []
+_SPARE = 16
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
@@ -95,6 +102,8 @@ class _Waiting:
             while not isinstance(awaited, Deferred):
                 if awaited is self._driver.end:
                     result = self._driver.take()
+                    if len(_spare) < _SPARE:
+                        _spare.append(self._driver)
                     break
                 # Nothing to wait for, such as the None of asyncio.sleep(0).
                 awaited = self._context.run(self._driver.send, awaited)

@@ -10,13 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 
-def driver() -> Driver:
-    """One that has no coroutine now."""
-    return _spare.pop() if _spare else Driver()
-
-
 class Driver:
-    """Drives one coroutine after the other: it is sent the coroutine, and then what that awaited.
+    """Drives one coroutine after the other: it is sent the coroutine, and then what it awaited has given.
 
     At a coroutine's end it yields `end`, which holds the result. So the end costs no StopIteration, which takes longer
     than all the rest. What a coroutine raises ends the driver too.
@@ -33,8 +28,6 @@ class Driver:
     def take(self) -> Any:  # noqa: ANN401 - of any coroutine
         """The result of the coroutine that has ended. The driver can have the next one then."""
         result, self.end[0] = self.end[0], None
-        if len(_spare) < _SPARE:
-            _spare.append(self)
         if type(result) is not bytes:
             need_no_deferred(result)
         return result
@@ -48,11 +41,6 @@ class Driver:
 def _drive(end: list[Any]) -> Generator[Any, Any, None]:
     while True:
         end[0] = yield from (yield end)
-
-
-# Drivers without a coroutine: enough for coroutines that start others.
-_spare: list[Driver] = []
-_SPARE = 16
 
 
 def need_no_deferred(value: object) -> None:

@@ -21,7 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from sockserve.connection.awaited import Awaited
-from sockserve.connection.driver import Driver, driver
+from sockserve.connection.driver import Driver
 
 T = TypeVar("T")
 
@@ -30,21 +30,18 @@ if TYPE_CHECKING:
     class EagerTask(asyncio.Task[T]):
         """A task whose first step is taken when it is made, or before. In it, Deferreds can be awaited."""
 
-    def _begin(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> _Mixed | T:
-        """Take the first step. Returns what the coroutine returns, or what it has become: something that waits."""
+    def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T | Deferred[T]:
+        """See sockserve.connection.coroutine.begin."""
 
 elif sys.version_info >= (3, 12):
 
     class EagerTask(asyncio.Task):
         pass
 
-    def _begin(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:  # noqa: ANN401
-        mixed = _Mixed(driver(), coroutine, loop)
-        task = EagerTask(mixed.drive(), loop=loop, eager_start=True)
-        if not task.done():
-            mixed.task = task
-            return mixed
-        return _result_of(task)
+    def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T | Deferred[T]:
+        mixed = _Mixed(Driver(), coroutine, loop)
+        mixed.task = task = EagerTask(mixed.drive(), loop=loop, eager_start=True)
+        return _result_of(task) if task.done() else Deferred.fromFuture(mixed)
 
 else:
     # Python 3.11 changes no more. This is its own task, in Python, without the wait for the loop's next turn. Most
@@ -54,30 +51,30 @@ else:
     class EagerTask(_PyTask):
         # As long as it is not started.
         _log_destroy_pending = False
+        renamed = False
 
         def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
             _PyTask.__base__.__init__(self, loop=loop)
+            self.driver = Driver()
             self._name = f"Task-{_task_name_counter()}"
             self._num_cancels_requested = 0
             self._must_cancel = False
             self._fut_waiter = None
             self._coro = None
 
-        def go_on(self, mixed: _Mixed, context: Context, outer: asyncio.Task[Any] | None) -> None:
-            """Take over what has taken its first step. outer: the current task, which is not while another steps."""
+        def set_name(self, value: object) -> None:
+            super().set_name(value)
+            self.renamed = True
+
+        def go_on(self, mixed: _Mixed, context: Context) -> None:
+            """Take over what has taken its first step."""
             if self._must_cancel:
                 self._must_cancel = False
                 mixed.postponed = self._make_cancelled_error()
             self._log_destroy_pending = True
             self._coro = mixed.drive()
             self._context = context
-            if outer is not None:
-                _leave_task(self._loop, outer)
-            try:
-                context.run(self._Task__step)
-            finally:
-                if outer is not None:
-                    _enter_task(self._loop, outer)
+            context.run(self._Task__step)
             if not self.done():
                 _register_task(self)
 
@@ -85,38 +82,37 @@ else:
     # Enough for coroutines that start others.
     _SPARE = 16
 
-    def _begin(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:  # noqa: ANN401
-        task = _spare.pop() if _spare and _spare[-1]._loop is loop else EagerTask(loop)
-        drives = driver()
-        context = copy_context()
+    def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T | Deferred[T]:
         outer = current_task(loop)
         if outer is not None:
             _leave_task(loop, outer)
+            try:
+                return start(coroutine, loop)
+            finally:
+                _enter_task(loop, outer)
+        task = _spare.pop() if _spare else EagerTask(loop)
+        if task._loop is not loop:
+            task = EagerTask(loop)
+        task._coro = coroutine
+        driver = task.driver
+        context = copy_context()
         _enter_task(loop, task)
         try:
-            awaited = context.run(drives.send, coroutine)
+            awaited = context.run(driver.send, coroutine)
         finally:
             _leave_task(loop, task)
-            if outer is not None:
-                _enter_task(loop, outer)
-        if awaited is drives.end:
+        if awaited is driver.end:
             if task._must_cancel:
                 raise task._make_cancelled_error()
             # Two: the variable, and what getrefcount looks at.
-            if getrefcount(task) == 2 and len(_spare) < _SPARE:
+            if getrefcount(task) == 2 and not task.renamed and len(_spare) < _SPARE:
                 _spare.append(task)
-            return drives.take()
-        mixed = _Mixed(drives, None, loop)
+            return driver.take()
+        mixed = _Mixed(driver, None, loop)
         mixed.ahead = (awaited,)
         mixed.task = task
-        task.go_on(mixed, context, outer)
-        return _result_of(task) if task.done() else mixed
-
-
-def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T | Deferred[T]:
-    """See sockserve.connection.coroutine.begin."""
-    result = _begin(coroutine, loop)
-    return Deferred.fromFuture(cast("asyncio.Future[T]", result)) if isinstance(result, _Mixed) else result
+        task.go_on(mixed, context)
+        return _result_of(task) if task.done() else Deferred.fromFuture(mixed)
 
 
 def _result_of(task: EagerTask[T]) -> T:
@@ -133,7 +129,7 @@ def takes_deferreds(task: asyncio.Task[Any] | None) -> bool:
 
 async def awaited(deferred: Deferred[T]) -> T:
     """The Deferred's result, in any other task."""
-    return cast("T", await _Mixed(driver(), _result(deferred), asyncio.get_running_loop(), at_once=False))
+    return cast("T", await _Mixed(Driver(), _result(deferred), asyncio.get_running_loop(), at_once=False))
 
 
 async def _result(deferred: Deferred[T]) -> T:
