@@ -81,6 +81,9 @@ class Stream(tcp.Connection):
         if not self._streams:
             super().startReading()
             return
+        if self._aborting:
+            # Twisted has put a doRead in its place that does nothing.
+            return
         self._reading = True
         self.reactor.reading.add(self)
         if self.unread:
@@ -162,6 +165,8 @@ class Stream(tcp.Connection):
     def data_received(self, data: bytes) -> None:
         if not self._reading:
             self.unread += data
+            # This was all; what comes next waits in the kernel, behind this.
+            self.stopReading()
             return
         reactor = self.reactor
         before = reactor.serving
