@@ -17,7 +17,8 @@ class Upper(LineReceiver):
 
 
 async def main(reactor: interfaces.IReactorCore, endpoint: str) -> None:
-    port = await endpoints.serverFromString(reactor, endpoint).listen(protocol.Factory.forProtocol(Upper))
+    factory = protocol.Factory.forProtocol(Upper)
+    port = await endpoints.serverFromString(reactor, endpoint).listen(factory)
     print(type(reactor).__name__, "listens on", port.getHost(), flush=True)
     await defer.Deferred()
 
