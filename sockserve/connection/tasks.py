@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from sockserve.connection.awaited import Awaited
+from sockserve.connection.awaited import Awaited, Ending
 
 T = TypeVar("T")
 
@@ -63,8 +63,7 @@ def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) ->
     mixed = _Mixed(coroutine, loop)
     task = EagerTask(mixed.drive(), loop)
     if not task.done():
-        mixed.task = task
-        return Deferred.fromFuture(cast("asyncio.Future[T]", mixed))
+        return mixed.follow(task)
     value = task.result()
     if isinstance(value, Failure):
         value.raiseException()
@@ -85,46 +84,68 @@ async def _result(deferred: Deferred[T]) -> T:
     return await deferred
 
 
-class _Mixed:
+class _Mixed(Ending):
     """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a `_Firing`.
 
     If the task is cancelled, by asyncio.timeout for example, the coroutine gets asyncio's CancelledError, whatever it
-    awaits. If the Deferred of `start` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
+    awaits. If `end` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
     """
 
-    __slots__ = ("_at_once", "_coroutine", "_given_up", "_loop", "_postponed", "task")
+    __slots__ = ("_at_once", "_coroutine", "_deferred", "_given_up", "_loop", "_postponed", "_task")
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, *, at_once: bool = True
     ) -> None:
         """at_once: take the next step when a Deferred fires, and not in the loop's next turn."""
-        self.task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._coroutine = coroutine
         self._loop = loop
         self._at_once = at_once
-        # The Deferred of `start` was cancelled.
+        # What the coroutine awaits, if it is a Deferred.
+        self._deferred: Deferred[Any] | None = None
+        # `end` was cancelled.
         self._given_up = False
         # A cancellation that came after a result: the next await raises it, if it is still in force then.
         self._postponed: asyncio.CancelledError | None = None
 
-    # What Deferred.fromFuture calls.
+    def follow(self, task: asyncio.Task[Any]) -> Deferred[Any]:
+        """What fires when this task of it is over."""
+        self._task = task
+        self.begin()
+        task.add_done_callback(self._over)
+        return self.end
 
-    def cancel(self) -> bool:
-        assert self.task is not None
+    def give_up(self) -> None:
+        """Cancel what is awaited. If that ends the coroutine, what it holds is free before this returns."""
+        assert self._task is not None
         self._given_up = True
-        return self.task.cancel()
+        if self._deferred is None:
+            self._task.cancel()
+        else:
+            self._deferred.cancel()
+            if self._task.done():
+                self._over(self._task)
 
-    def add_done_callback(self, function: Callable[[asyncio.Future[Any]], object]) -> None:
-        assert self.task is not None
-        self.task.add_done_callback(function)
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        if self._task is None:
+            # Told before.
+            return
+        self._task = None
+        try:
+            value = task.result()
+        except BaseException:
+            self.last.errback()
+        else:
+            self.last.callback(value)
 
     async def drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
         try:
             value = await self
-        except (Exception, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
         except BaseException:
-            # SystemExit and KeyboardInterrupt would end asyncio's loop. To a Deferred, this is the same as raising.
+            # SystemExit and KeyboardInterrupt would end asyncio's loop, and a task keeps the traceback of what is
+            # raised. To a Deferred, this is the same.
             return Failure()
         need_no_deferred(value)
         return value
@@ -158,6 +179,7 @@ class _Mixed:
     def _wait(self, deferred: Deferred[Any]) -> Generator[Any, Any, BaseException | None]:
         """Wait until it has a result, which is left for the coroutine to take; or return what it is to raise."""
         cancelled: asyncio.CancelledError | None = None
+        self._deferred = deferred
         while True:
             firing = _Firing(deferred, self._loop, at_once=self._at_once)
             try:
@@ -171,6 +193,7 @@ class _Mixed:
                 if not self._given_up:
                     cancelled = error
                 deferred.cancel()
+        self._deferred = None
         if cancelled is None:
             return firing.failed()
         taken: list[object] = []
