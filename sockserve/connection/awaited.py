@@ -42,3 +42,32 @@ class Awaited(Deferred[T]):
         if self._waiter is not None:
             self.addBoth(self._waiter)
         super().errback(fail)
+
+
+class Ending:
+    """The end of a coroutine that has to wait.
+
+    end: fires with its result. Cancelling it cancels what is awaited, and the coroutine may still go on.
+    last: what is to be fired: `end`, or what `end` waits for after it was cancelled.
+    """
+
+    __slots__ = ("end", "last")
+
+    def begin(self) -> None:
+        self.end = self.last = self._new()
+
+    def give_up(self) -> None:
+        """Cancel what is awaited."""
+        raise NotImplementedError
+
+    def _new(self) -> Deferred[Any]:
+        return Deferred(self._cancel).addCallback(self._follow)
+
+    def _cancel(self, cancelled: Deferred[Any]) -> None:
+        # If it did not fire now, it would fire with a CancelledError, whatever the coroutine does about that.
+        self.last = self._new()
+        cancelled.callback(self)
+        self.give_up()
+
+    def _follow(self, value: object) -> object:
+        return self.last if value is self else value

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from sockserve.connection import tasks
-from sockserve.connection.awaited import Awaited
+from sockserve.connection.awaited import Awaited, Ending
 from sockserve.connection.driver import Driver
 
 T = TypeVar("T")
@@ -63,34 +63,21 @@ def awaitable(deferred: Deferred[T]) -> Awaitable[T]:
     return tasks.awaited(deferred)
 
 
-class _Waiting:
-    """A coroutine that waits for Deferreds, without asyncio.
+class _Waiting(Ending):
+    """A coroutine that waits for Deferreds, without asyncio."""
 
-    end: fires with its result. Cancelling it cancels what is awaited, and the coroutine may still go on.
-    """
-
-    __slots__ = ("_awaited", "_context", "_driver", "_last", "end")
+    __slots__ = ("_awaited", "_context", "_driver")
 
     def __init__(self, driver: Driver, context: Context, awaited: object) -> None:
         self._driver = driver
         self._context = context
         self._awaited: Deferred[Any] | None = None
-        # What fires at the end: `end`, or what `end` waits for after it was cancelled.
-        self.end = self._last = self._new()
+        self.begin()
         self._wait(awaited)
 
-    def _new(self) -> Deferred[Any]:
-        return Deferred(self._cancel).addCallback(self._follow)
-
-    def _cancel(self, cancelled: Deferred[Any]) -> None:
-        # If it did not fire now, it would fire with a CancelledError, whatever the coroutine does about that.
-        self._last = self._new()
-        cancelled.callback(self)
+    def give_up(self) -> None:
         if self._awaited is not None:
             self._awaited.cancel()
-
-    def _follow(self, value: object) -> object:
-        return self._last if value is self else value
 
     def _wait(self, awaited: object) -> None:
         """Wait for what the coroutine awaits, or take its result."""
@@ -112,9 +99,9 @@ class _Waiting:
                 awaited.addBoth(self._fired)
                 return
         except BaseException:
-            self._last.errback()
+            self.last.errback()
             return
-        self._last.callback(result)
+        self.last.callback(result)
 
     def _fired(self, result: object) -> None:
         driver = self._driver
@@ -124,6 +111,6 @@ class _Waiting:
             else:
                 awaited = self._context.run(driver.send, result)
         except BaseException:
-            self._last.errback()
+            self.last.errback()
         else:
             self._wait(awaited)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from sockserve.connection.awaited import Awaited
+from sockserve.connection.awaited import Awaited, Ending
 from sockserve.connection.driver import Driver
 
 T = TypeVar("T")
@@ -40,8 +40,8 @@ elif sys.version_info >= (3, 12):
 
     def start(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T | Deferred[T]:
         mixed = _Mixed(Driver(), coroutine, loop)
-        mixed.task = task = EagerTask(mixed.drive(), loop=loop, eager_start=True)
-        return _result_of(task) if task.done() else Deferred.fromFuture(mixed)
+        task = EagerTask(mixed.drive(), loop=loop, eager_start=True)
+        return _result_of(task) if task.done() else mixed.follow(task)
 
 else:
     # Python 3.11 changes no more. This is its own task, in Python, without the wait for the loop's next turn. Most
@@ -112,7 +112,7 @@ else:
         mixed.ahead = (awaited,)
         mixed.task = task
         task.go_on(mixed, context)
-        return _result_of(task) if task.done() else Deferred.fromFuture(mixed)
+        return _result_of(task) if task.done() else mixed.follow(task)
 
 
 def _result_of(task: EagerTask[T]) -> T:
@@ -136,18 +136,18 @@ async def _result(deferred: Deferred[T]) -> T:
     return await deferred
 
 
-class _Mixed:
+class _Mixed(Ending):
     """A coroutine inside an asyncio task: futures go to the task, and a Deferred is waited for through a `_Firing`.
 
     If the task is cancelled, by asyncio.timeout for example, the coroutine gets asyncio's CancelledError, whatever it
-    awaits. If the Deferred of `start` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
+    awaits. If `end` is cancelled, it gets Twisted's at a Deferred, as without asyncio.
 
-    driver: drives the coroutine. task: its task; None: it is somebody else's.
+    driver: drives the coroutine. task: its task, until that is over; None: it is somebody else's.
     ahead: what the driver has yielded, or what the coroutine has raised, before the task knew; None: nothing.
     postponed: a cancellation that came after a result: the next await raises it, if it is still in force then.
     """
 
-    __slots__ = ("_at_once", "_coroutine", "_given_up", "_loop", "ahead", "driver", "postponed", "task")
+    __slots__ = ("_at_once", "_coroutine", "_firing", "_given_up", "_loop", "ahead", "driver", "postponed", "task")
 
     def __init__(
         self,
@@ -166,29 +166,52 @@ class _Mixed:
         self._coroutine = coroutine
         self._loop = loop
         self._at_once = at_once
-        # The Deferred of `start` was cancelled.
+        # Set while the task waits for a Deferred.
+        self._firing: _Firing | None = None
+        # `end` was cancelled.
         self._given_up = False
         self.ahead: tuple[object] | BaseException | None = None
         self.postponed: asyncio.CancelledError | None = None
 
-    # What Deferred.fromFuture calls.
+    def follow(self, task: asyncio.Task[Any]) -> Deferred[Any]:
+        """What fires when this task of it is over."""
+        self.task = task
+        self.begin()
+        task.add_done_callback(self._over)
+        return self.end
 
-    def cancel(self) -> bool:
+    def give_up(self) -> None:
+        """Cancel what is awaited. If that ends the coroutine, what it holds is free before this returns."""
         assert self.task is not None
         self._given_up = True
-        return self.task.cancel()
+        firing = self._firing
+        if firing is None or firing.done():
+            self.task.cancel()
+        else:
+            firing.deferred.cancel()
+            if self.task.done():
+                self._over(self.task)
 
-    def add_done_callback(self, function: Callable[[asyncio.Future[Any]], object]) -> None:
-        assert self.task is not None
-        self.task.add_done_callback(function)
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        if self.task is None:
+            # Told before.
+            return
+        self.task = None
+        try:
+            value = task.result()
+        except BaseException:
+            self.last.errback()
+        else:
+            self.last.callback(value)
 
     async def drive(self) -> Any:  # noqa: ANN401 - what the coroutine returns
         try:
             return await self
-        except (Exception, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
         except BaseException:
-            # SystemExit and KeyboardInterrupt would end asyncio's loop. To a Deferred, this is the same as raising.
+            # SystemExit and KeyboardInterrupt would end asyncio's loop, and a task keeps the traceback of what is
+            # raised. To a Deferred, this is the same.
             return Failure()
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -226,7 +249,7 @@ class _Mixed:
         """Wait until it has a result, which is left for the coroutine to take; or return what it is to raise."""
         cancelled: asyncio.CancelledError | None = None
         while True:
-            firing = _Firing(deferred, self, self._loop, at_once=self._at_once)
+            firing = self._firing = _Firing(deferred, self, self._loop, at_once=self._at_once)
             try:
                 yield firing
                 break
@@ -240,6 +263,7 @@ class _Mixed:
                 # Not the first one, perhaps.
                 deferred = firing.deferred
                 deferred.cancel()
+        self._firing = None
         if cancelled is None:
             return firing.failed()
         taken: list[object] = []

@@ -6,6 +6,7 @@ reading pauses while the queue is full.
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop as running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
@@ -31,10 +32,16 @@ Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 
 DEFAULT_MAX_PENDING = 100
 
-# Bytes of memory that an answer takes while it is under way: a coroutine, its frame, the Deferreds and the timer that
-# it waits for; what its variables hold is not known. And those of one that waits for others before it.
-UNDER_WAY = 3584
+# Bytes of memory that an answer takes that waits for others before it.
 _WAITING = 192
+
+
+def under_way() -> int:
+    """Bytes of memory that an answer takes while it is under way, beside what its variables hold.
+
+    A coroutine, its frame, the Deferreds and the timer that it waits for; under asyncio, a task as well.
+    """
+    return 3584 if running_loop() is None else 5120
 
 
 class _Slot:
@@ -114,7 +121,7 @@ class Answering(MessageProtocol):
         # The type first: Deferred is an abstract class, for which isinstance takes long.
         if type(answer) is not bytes and isinstance(answer, Deferred):
             self._durations.waited += 1
-            slot = _Slot(answer, None, UNDER_WAY + len(message), clock())
+            slot = _Slot(answer, None, under_way() + len(message), clock())
             self._keep(slot)
             answer.addBoth(self._answered, slot)
         elif self._slots:
@@ -161,7 +168,9 @@ class Answering(MessageProtocol):
     def _answered(self, answer: object, slot: _Slot) -> None:
         slot.deferred = None
         if not slot.held:
-            # Given up.
+            # Given up. Its traceback keeps the frames of all who are called now, and they keep it.
+            if isinstance(answer, Failure):
+                answer.cleanFailure()
             return
         self._durations.add(clock() - slot.begun)
         slots = self._slots

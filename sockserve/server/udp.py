@@ -24,7 +24,7 @@ from sockserve.connection.info import ConnectionInfo
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
 from sockserve.handlers.durations import Durations, clock
-from sockserve.handlers.function import UNDER_WAY, Function, call, checked
+from sockserve.handlers.function import Function, call, checked, under_way
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
 from sockserve.limits.flood import FloodGuard
@@ -125,7 +125,7 @@ class DatagramSocket(DatagramProtocol):
             return
         begun = clock()
         answering: Deferred[object] = maybeDeferred(call, self._function, datagram, Channel(sender), self._threads)
-        self._keep(answering, UNDER_WAY + len(datagram))
+        self._keep(answering, under_way() + len(datagram))
         answering.addBoth(self._answered, answering, sender, begun)
 
     def send(self, datagram: bytes, sender: Sender) -> None:

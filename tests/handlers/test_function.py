@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +26,7 @@ from sockserve.connection.options import ConnectionOptions
 from sockserve.handlers.function import Answer, Answering, Function
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
-from tests.support.sockets import LOCAL, SocketCase
+from tests.support.sockets import LOCAL, SocketCase, turn
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
@@ -400,6 +402,27 @@ class SocketTests(SocketCase):
             reactor.callLater(0, fire)
         await client.lost
         self.assertEqual(bytes(client.received), b"".join(b"4\r\n<%02d>" % number for number in range(50)))
+
+    async def test_what_an_aborted_connection_had_under_way_is_free_before_that_returns(self) -> None:
+        class Held:
+            pass
+
+        held: list[weakref.ref[Held]] = []
+
+        async def answer(_: bytes, __: Channel) -> None:
+            mine = Held()
+            held.append(weakref.ref(mine))
+            await Deferred()
+
+        # Under asyncio, its loop does not run before.
+        await turn()
+        protocol, _ = answering(answer)
+        protocol.dataReceived(b"one\r\ntwo\r\n")
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.assertEqual(sum(each() is not None for each in held), 2)
+        protocol._engine.abort_for("memory_budget", "too much")
+        self.assertEqual([each() for each in held], [None, None])
 
     async def test_blocking_functions_run_in_threads_and_their_answers_keep_the_order(self) -> None:
         second = threading.Event()
