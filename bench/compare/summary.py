@@ -99,11 +99,19 @@ def on_uvloop(results: Results) -> str:
         epoll, c, go = (compared(framing, f"{name}-uvloop", to) for to in (name, "c", "go"))
         if epoll and c and go:
             found.append(f"* {title} on uvloop, `{framing}`: {epoll} of what it costs on epoll; {c} of C, {go} of Go.")
-    floor = compared("raw", "uvloop-protocol", "c")
-    if floor:
-        found.append(
-            f"* An asyncio Protocol on uvloop, without Twisted, which is the least that this can be: {floor} of C."
-        )
+    steps = {
+        "c": "C, which is little more than the kernel's part",
+        "uvloop-protocol": "an asyncio Protocol on uvloop, without Twisted",
+        "twisted-echo-uvloop": "with Twisted's transport between them, Twisted's Echo",
+        "subclass-uvloop": "and MessageProtocol",
+    }
+    costs = [
+        f"{words}: {CPU.form(cost)} µs"
+        for name, words in steps.items()
+        if (row := results.row(_FIFTY, "raw", name)) and (cost := row.median(CPU.key)) is not None
+    ]
+    if len(costs) == len(steps):
+        found.append(f"* What a message costs in `raw`, step by step. {'; '.join(costs)}.")
     return "\n".join(found) or "Not measured."
 
 

@@ -148,11 +148,14 @@ class ResultTests(SynchronousTestCase):
         results = Results({}, [row(case, "raw", "twisted-echo", 40), row(case, "raw", "twisted-echo-uvloop", 12)])
         self.assertEqual(on_uvloop(results), "Not measured.")
         results.rows += [row(case, "raw", "c", 5), row(case, "raw", "go", 8), row(case, "raw", "uvloop-protocol", 7.5)]
+        self.assertEqual(len(on_uvloop(results).splitlines()), 1)
+        results.rows.append(row(case, "raw", "subclass-uvloop", 14))
         first, last = on_uvloop(results).splitlines()
         self.assertEqual(
             first, "* Twisted's Echo on uvloop, `raw`: 0.30 of what it costs on epoll; 2.40 of C, 1.50 of Go."
         )
-        self.assertTrue(last.endswith(": 1.50 of C."), last)
+        self.assertIn("without Twisted: 7.5 µs;", last)
+        self.assertTrue(last.endswith("Twisted's Echo: 12 µs; and MessageProtocol: 14 µs."), last)
 
     def test_the_load_of_latencies_is_said_in_words(self) -> None:
         self.assertEqual(late(Results({})), "Not measured.")
