@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -216,3 +217,9 @@ def read(handle: socket.socket, count: int = -1) -> bytes:
             break
         data += more
     return bytes(data)
+
+
+def reset(handle: socket.socket) -> None:
+    """Leave with a RST."""
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handle.close()
