@@ -334,7 +334,8 @@ class UnixStream(Stream):
     """With Twisted's poller where a protocol wants descriptors: a stream does not receive any."""
 
     def startReading(self) -> None:
-        if IFileDescriptorReceiver.providedBy(self.protocol):
+        # A stream that is open cannot leave the descriptor to the poller.
+        if self._stream is None and self._opening is None and IFileDescriptorReceiver.providedBy(self.protocol):
             self._streams = False
         super().startReading()
 
