@@ -78,12 +78,20 @@ class UvloopReactor(AsyncioSelectorReactor):
         finally:
             tracker.contexts = before
 
+    def iterate(self, timeout: float = 0) -> None:
+        """Raises RuntimeError inside of a turn: loops of asyncio cannot do that."""
+        if self.loop.is_running():
+            # Twisted's would stop the turns outside too, a little later.
+            raise RuntimeError("iterate() is called inside of a turn of the reactor")
+        super().iterate(timeout)
+
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         super().startRunning(installSignalHandlers)
         if installSignalHandlers:
             # Twisted learns of the end of a child from the descriptor that Python writes the numbers of signals to.
             # uvloop replaces that by its own while it runs, and calls the handlers that Python knows.
             signal.signal(signal.SIGCHLD, lambda *_: self.callFromThread(reapAllProcesses))
+            signal.siginterrupt(signal.SIGCHLD, False)
 
     # IReactorFDSet
 

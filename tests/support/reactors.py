@@ -12,12 +12,14 @@ import socket
 import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import uvloop
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.test.reactormixins import ReactorBuilder
@@ -85,7 +87,12 @@ class Situations(Builder):
         def begin() -> None:
             ended = Deferred.fromCoroutine(run())
             ended.addBoth(results.append)
-            ended.addBoth(lambda _: self.reactor.stop())
+            ended.addBoth(lambda _: stop())
+
+        def stop() -> None:
+            # A test may have done so.
+            with suppress(ReactorNotRunning):
+                self.reactor.stop()
 
         self.protocols: list[Recorder] = []
         self.reactor.callWhenRunning(begin)
