@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -70,6 +71,9 @@ class TurnTests(Situations):
         self.assertEqual(protocol.data, b"")
         peer.setblocking(False)
         self.assertRaises(BlockingIOError, peer.recv, 1)
+        for each in removed:
+            each.connectionLost(Failure(ConnectionDone()))
+        await protocol.event("lost")
 
     @situation
     async def test_connections_that_are_there_at_the_end_are_lost(self) -> None:
