@@ -418,6 +418,9 @@ class Engine:
             self._stop()
             if self.state.wire is not Wire.LOST:
                 self.closing.close()
+                if self.flushed:
+                    # Our end of stream went out before: nothing else tells it.
+                    self.write_ended()
 
     def drain(self) -> None:
         """Read no more, deliver what was read, send what is owed, then close: as if the peer ended its stream now.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import uvloop
+try:
+    import uvloop
+except ImportError as error:
+    # twistd and trial show it in a line of theirs.
+    raise ImportError(
+        "uvloop is not installed: pip install 'sockserve[uvloop]', on Linux or macOS with CPython", name="uvloop"
+    ) from error
+
 from twisted.internet import tcp, unix
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import UnsupportedAddressFamily
@@ -19,8 +27,6 @@ from twisted.python.log import ILogContext
 from sockserve.reactor.streams import Client, Server, Stream, UnixClient, UnixServer
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory
     from twisted.internet.protocol import ClientFactory, P
 
@@ -40,8 +46,12 @@ class UvloopReactor(AsyncioSelectorReactor):
     serverTransport = Server
     unixServerTransport = UnixServer
 
-    def __init__(self, loop: AbstractEventLoop | None = None) -> None:
-        self.loop = uvloop.new_event_loop() if loop is None else loop
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if loop is None:
+            loop = uvloop.new_event_loop()
+            # As the asyncio reactor does: what asyncio makes before it runs belongs to it.
+            asyncio.set_event_loop(loop)
+        self.loop = loop
         self.reading: set[Stream] = set()
         self.handed: set[Stream] = set()
         self.serving: Stream | None = None
@@ -215,9 +225,9 @@ class _UnixConnector(unix.Connector):
         return UnixClient(self.address, self, self.reactor, self.checkPID)
 
 
-def install(loop: AbstractEventLoop | None = None) -> None:
+def install(loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Make it the reactor of this process, before anything imports `twisted.internet.reactor`.
 
-    loop: a uvloop loop; None: a new one.
+    loop: a uvloop loop; None: a new one, which becomes asyncio's loop of this thread too.
     """
     installReactor(UvloopReactor(loop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any, cast
 
@@ -227,6 +228,24 @@ class DrainTests(SocketCase):
             channel.end()
             ended.callback(None)
             await channel.read()
+
+        server = self.serve(SocketServer("orders", LOCAL, "windev", conversation=talk, drain_timeout=15))
+        client = await self.connected(server, make=lambda: Client(stays=True))
+        await ended
+        await client.ended
+        began = reactor.seconds()
+        await server.stopService()
+        self.assertLess(reactor.seconds() - began, 5)
+
+    async def test_nor_if_its_conversation_goes_on_for_a_moment(self) -> None:
+        ended: Deferred[None] = Deferred()
+
+        async def talk(channel: Channel) -> None:
+            channel.end()
+            ended.callback(None)
+            with contextlib.suppress(ChannelClosed):
+                await channel.read()
+            await turn()
 
         server = self.serve(SocketServer("orders", LOCAL, "windev", conversation=talk, drain_timeout=15))
         client = await self.connected(server, make=lambda: Client(stays=True))

@@ -25,6 +25,9 @@ HANDLER = '[socket.x]\nlisten = "{listen}"\nframing = "{framing}"\nhandler = "sh
 SHOP = "def answer(message, channel):\n    return {answer!r}\n"
 
 
+ENDED = "from before the reload have ended"
+
+
 def await_count(server: Server, text: str, count: int) -> None:
     """Wait until the log has so many lines with the text."""
     while sum(text in line for line in server.lines) < count:
@@ -85,7 +88,7 @@ class ReloadCase(WorkerCase):
     def reload(self, server: Server, times: int) -> None:
         """Reload, the first time or again; returns when nothing is left of the workers before."""
         server.process.send_signal(signal.SIGHUP)
-        await_count(server, "from before the reload have ended", times)
+        await_count(server, ENDED, times)
 
     def write_shop(self, answer: bytes) -> None:
         (self.folder / "shop.py").write_text(SHOP.format(answer=answer))
@@ -110,7 +113,7 @@ class MovingTests(ReloadCase):
                 except OSError as error:
                     refused.append(repr(error))
             before = asking.answers
-            while asking.answers < before + 500:
+            while asking.answers < before + 500 or sum(ENDED in line for line in server.lines) < times:
                 asking.step()
         self.assertEqual((asking.problems, refused), ([], []))
         moved = sum(

@@ -14,7 +14,7 @@ from sockserve.commands.check.trial import QUIET, Outcome, Result, Target, Trial
 RACES = 100
 RESETS = 10
 # Pieces of 64 KiB: more than a connection holds in most places.
-PENDING = 64
+PENDING = 256
 
 
 async def end_at_once(target: Target) -> Outcome:
