@@ -81,8 +81,8 @@ class Stream(tcp.Connection):
         if not self._streams:
             super().startReading()
             return
-        if self._aborting:
-            # Twisted has put a doRead in its place that does nothing.
+        if self._aborting or self.disconnected:
+            # Twisted has put a doRead in its place that does nothing; and the socket may be gone.
             return
         self._reading = True
         self.reactor.reading.add(self)
@@ -270,6 +270,8 @@ class Stream(tcp.Connection):
         return True
 
     def _do_write(self) -> None:
+        if self.disconnected:
+            return
         try:
             why = self.doWrite()
         except BaseException as error:

@@ -299,6 +299,29 @@ class WritingTests(Situations):
         await sending
 
     @situation
+    async def test_what_is_asked_of_it_after_its_end_does_nothing(self) -> None:
+        protocol = HalfClosing()
+        await self.made(protocol)
+        transport = protocol.transport
+        transport.abortConnection()
+        await protocol.event("lost")
+        for ask in (
+            lambda: transport.write(b"too late"),
+            transport.pauseProducing,
+            transport.resumeProducing,
+            transport.loseConnection,
+            transport.abortConnection,
+            # Errors, as Twisted has it: the descriptor is gone.
+            *([transport.startReading, transport.startWriting, transport.loseWriteConnection] if self.ours else []),
+        ):
+            ask()
+            await self.turn()
+            await self.turn()
+        self.assertEqual(protocol.events, ["made", "lost"])
+        self.assertNotIn(transport, self.reactor.getReaders())
+        self.assertNotIn(transport, self.reactor.getWriters())
+
+    @situation
     async def test_options_of_the_socket(self) -> None:
         protocol = Recorder()
         await self.made(protocol)
