@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from enum import Enum
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
+from socket import AF_UNIX
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet import tcp, unix
@@ -135,11 +136,15 @@ class Stream(tcp.Connection):
     def _open(self) -> None:
         wanted = self._reading or self._writing is _HANDED
         if wanted and self._stream is None and self._opening is None:
+            delays = self.socket.family != AF_UNIX and not self.getTcpNoDelay()
             self._opening = self.reactor.loop.connect_accepted_socket(
                 lambda: cast("asyncio.Protocol", self), self.socket
             )
             # Up to where it waits for connection_made; a task would begin in the next turn only.
             self._opening.send(None)
+            if delays:
+                # uvloop has set it.
+                self.setTcpNoDelay(False)
 
     # For the loop: an asyncio.Protocol.
 

@@ -323,9 +323,18 @@ class WritingTests(Situations):
 
     @situation
     async def test_options_of_the_socket(self) -> None:
-        protocol = Recorder()
-        await self.made(protocol)
+        class Setting(Recorder):
+            def made(self) -> None:
+                self.defaults = self.transport.getTcpNoDelay(), self.transport.getTcpKeepAlive()
+
+        protocol = Setting()
+        peer = await self.made(protocol)
         transport = protocol.transport
+        peer.sendall(b"?")
+        await protocol.received(1)
+        # Nobody but the program sets them.
+        self.assertEqual(protocol.defaults, (False, False))
+        self.assertEqual((transport.getTcpNoDelay(), transport.getTcpKeepAlive()), (False, False))
         for value in (True, False, True):
             transport.setTcpNoDelay(value)
             transport.setTcpKeepAlive(value)
