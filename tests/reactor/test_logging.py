@@ -68,6 +68,34 @@ class LoggingTests(Situations):
         self.assertEqual(protocol.systems["lost"], "Telling,0,127.0.0.1")
 
     @situation
+    async def test_what_a_protocol_raises_is_logged_as_its_connections(self) -> None:
+        class Failing(HalfClosing):
+            def came(self, data: bytes) -> None:
+                raise ZeroDivisionError
+
+            def connectionLost(self, reason: Any = None) -> None:  # noqa: ANN401
+                super().connectionLost(reason)
+                raise ZeroDivisionError
+
+        systems: list[str] = []
+
+        def observe(event: dict[str, Any]) -> None:
+            if event["isError"]:
+                systems.append(event["system"])
+
+        log.addObserver(observe)
+        self.addCleanup(log.removeObserver, observe)
+        protocol = Failing()
+        self.connect(protocol).sendall(b"?")
+        await protocol.event("lost")
+        await self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        # Where Twisted's asyncio reactor logs the first, it is the reactor that does.
+        self.assertEqual(systems[-1], "Failing,0,127.0.0.1")
+        if type(self.reactor).__name__ != "AsyncioSelectorReactor":
+            self.assertEqual(systems, ["Failing,0,127.0.0.1"] * 2)
+
+    @situation
     async def test_a_thread_goes_on_with_the_context_that_it_was_called_in(self) -> None:
         """And not with that of what the reactor handles while the thread runs."""
         systems: list[str] = []

@@ -1,6 +1,6 @@
 """Connections to which anything happens at any time, in any order: nothing is lost or told twice.
 
-EXAMPLES in the environment says how many schedules; each has a seed, which the failure names.
+SCHEDULES in the environment says how many schedules; each has a seed, which the failure names.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.reactors import HalfClosing, Situations, reset, situation
+from tests.support.reactors import PATIENCE, HalfClosing, Situations, reset, situation
 
-COUNT = int(os.environ.get("EXAMPLES", "6"))
+COUNT = int(os.environ.get("SCHEDULES", "6"))
 
 
 class Chaotic(HalfClosing):
@@ -178,6 +178,8 @@ class Schedule:
 
 
 class ScheduleTests(Situations):
+    patience = PATIENCE + COUNT
+
     @situation
     async def test_nothing_is_lost_or_told_twice(self) -> None:
         for seed in range(COUNT):

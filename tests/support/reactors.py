@@ -59,7 +59,12 @@ def UvloopReactor(test: SynchronousTestCase) -> reactor.UvloopReactor:
 
 
 class Situations(Builder):
-    """Makes a reactor for each test, runs it until the test has ended, and makes the connections that tests need."""
+    """Makes a reactor for each test, runs it until the test has ended, and makes the connections that tests need.
+
+    patience: seconds that no test needs.
+    """
+
+    patience = PATIENCE
 
     _reactors = [
         "twisted.internet.epollreactor.EPollReactor",
@@ -96,7 +101,7 @@ class Situations(Builder):
 
         self.protocols: list[Recorder] = []
         self.reactor.callWhenRunning(begin)
-        self.runReactor(self.reactor, PATIENCE)
+        self.runReactor(self.reactor, self.patience)
         assert results
         if isinstance(results[0], Failure):
             results[0].raiseException()
