@@ -51,6 +51,8 @@ class UvloopReactor(AsyncioSelectorReactor):
             loop = uvloop.new_event_loop()
             # As the asyncio reactor does: what asyncio makes before it runs belongs to it.
             asyncio.set_event_loop(loop)
+        elif not isinstance(loop, uvloop.Loop):
+            raise TypeError(f"{loop!r} is not a loop of uvloop")
         self.loop = loop
         self.reading: set[Stream] = set()
         self.handed: set[Stream] = set()
@@ -229,5 +231,7 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Make it the reactor of this process, before anything imports `twisted.internet.reactor`.
 
     loop: a uvloop loop; None: a new one, which becomes asyncio's loop of this thread too.
+
+    Raises TypeError for another loop, and twisted.internet.error.ReactorAlreadyInstalledError.
     """
     installReactor(UvloopReactor(loop))
