@@ -11,7 +11,6 @@ from __future__ import annotations
 from contextlib import suppress
 from enum import Enum
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
-from socket import AF_UNIX
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet import tcp, unix
@@ -59,6 +58,8 @@ class Stream(tcp.Connection):
 
     reactor: UvloopReactor
     unread = b""
+    # Whether it has TCP_NODELAY.
+    _has_delay = True
     # Whether a stream reads, not the poller.
     _streams = True
     _stream: asyncio.Transport | None = None
@@ -136,7 +137,7 @@ class Stream(tcp.Connection):
     def _open(self) -> None:
         wanted = self._reading or self._writing is _HANDED
         if wanted and self._stream is None and self._opening is None:
-            delays = self.socket.family != AF_UNIX and not self.getTcpNoDelay()
+            delays = self._has_delay and not self.getTcpNoDelay()
             self._opening = self.reactor.loop.connect_accepted_socket(
                 lambda: cast("asyncio.Protocol", self), self.socket
             )
@@ -339,6 +340,8 @@ class Client(Stream, tcp.Client):
 
 class UnixStream(Stream):
     """With Twisted's poller where a protocol wants descriptors: a stream does not receive any."""
+
+    _has_delay = False
 
     def startReading(self) -> None:
         # A stream that is open cannot leave the descriptor to the poller.
