@@ -82,13 +82,20 @@ class UvloopReactor(AsyncioSelectorReactor):
             stream.write_now()
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        contexts = context.theContextTracker.currentContext().contexts
-        ours = _LogContext(self)
-        contexts.append(ours)
+        tracker = context.theContextTracker.currentContext()
+        before = tracker.contexts
+        tracker.contexts = _Contexts([*before, _LogContext(self)])
         try:
             super().run(installSignalHandlers)
         finally:
-            contexts.remove(ours)
+            tracker.contexts = before
+
+    def iterate(self, timeout: float = 0) -> None:
+        """Raises RuntimeError inside of a turn: loops of asyncio cannot do that."""
+        if self.loop.is_running():
+            # Twisted's would stop the turns outside too, a little later.
+            raise RuntimeError("iterate() is called inside of a turn of the reactor")
+        super().iterate(timeout)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         super().startRunning(installSignalHandlers)
@@ -96,6 +103,7 @@ class UvloopReactor(AsyncioSelectorReactor):
             # Twisted learns of the end of a child from the descriptor that Python writes the numbers of signals to.
             # uvloop replaces that by its own while it runs, and calls the handlers that Python knows.
             signal.signal(signal.SIGCHLD, lambda *_: self.callFromThread(reapAllProcesses))
+            signal.siginterrupt(signal.SIGCHLD, False)
 
     # IReactorFDSet
 
@@ -176,16 +184,29 @@ class UvloopReactor(AsyncioSelectorReactor):
 class _LogContext:
     """Says to the log whose event a reactor is handling, when something is logged; made once, not for each event."""
 
-    __slots__ = ("_reactor",)
+    __slots__ = ("_outer", "_reactor")
 
     def __init__(self, reactor: UvloopReactor) -> None:
         self._reactor = reactor
+        self._outer = context.get(ILogContext)
 
     def __getitem__(self, key: object) -> dict[str, object]:
         stream = self._reactor.serving
         if key is not ILogContext or stream is None:
             raise KeyError(key)
-        return {**context.defaultContextDict[ILogContext], "system": stream.logPrefix()}
+        return {**self._outer, "system": stream.logPrefix()}
+
+    def now(self) -> dict[object, object]:
+        """What it says at this moment."""
+        return {} if self._reactor.serving is None else {ILogContext: self[ILogContext]}
+
+
+class _Contexts(list[Any]):
+    """The contexts of the reactor's thread. Who asks for the innermost takes it to another thread, to be used there."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return found.now() if isinstance(found, _LogContext) else found
 
 
 class _Port(tcp.Port):

@@ -59,6 +59,8 @@ class Stream(tcp.Connection):
 
     reactor: UvloopReactor
     unread = b""
+    # Whether it has TCP_NODELAY.
+    _has_delay = True
     # Whether a stream reads, not the poller.
     _streams = True
     _stream: asyncio.Transport | None = None
@@ -82,8 +84,8 @@ class Stream(tcp.Connection):
         if not self._streams:
             super().startReading()
             return
-        if self._aborting:
-            # Twisted has put a doRead in its place that does nothing.
+        if self._aborting or self.disconnected:
+            # Twisted has put a doRead in its place that does nothing; and the socket may be gone.
             return
         self._reading = True
         self.reactor.reading.add(self)
@@ -136,11 +138,15 @@ class Stream(tcp.Connection):
     def _open(self) -> None:
         wanted = self._reading or self._writing is _HANDED
         if wanted and self._stream is None and self._opening is None:
+            delays = self._has_delay and not self.getTcpNoDelay()
             self._opening = self.reactor.loop.connect_accepted_socket(
                 lambda: cast("asyncio.Protocol", self), self.socket
             )
             # Up to where it waits for connection_made; a task would begin in the next turn only.
             self._opening.send(None)
+            if delays:
+                # uvloop has set it.
+                self.setTcpNoDelay(False)
 
     # For the loop: an asyncio.Protocol.
 
@@ -271,6 +277,8 @@ class Stream(tcp.Connection):
         return True
 
     def _do_write(self) -> None:
+        if self.disconnected:
+            return
         try:
             why = self.doWrite()
         except BaseException as error:
@@ -334,8 +342,11 @@ class Client(Stream, tcp.Client):
 class UnixStream(Stream):
     """With Twisted's poller where a protocol wants descriptors: a stream does not receive any."""
 
+    _has_delay = False
+
     def startReading(self) -> None:
-        if IFileDescriptorReceiver.providedBy(self.protocol):
+        # A stream that is open cannot leave the descriptor to the poller.
+        if self._stream is None and self._opening is None and IFileDescriptorReceiver.providedBy(self.protocol):
             self._streams = False
         super().startReading()
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import socket
-import struct
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from tests.support.reactors import HalfClosing, Recorder, Situations, read, situation
+from tests.support.reactors import HalfClosing, Recorder, Situations, read, reset, situation
 
 BIG = bytes(range(256)) * 4096
-
-
-def reset(handle: socket.socket) -> None:
-    handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handle.close()
 
 
 class PausedAtOnce(Recorder):

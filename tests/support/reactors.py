@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import uvloop
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.test.reactormixins import ReactorBuilder
@@ -56,7 +59,12 @@ def UvloopReactor(test: SynchronousTestCase) -> reactor.UvloopReactor:
 
 
 class Situations(Builder):
-    """Makes a reactor for each test, runs it until the test has ended, and makes the connections that tests need."""
+    """Makes a reactor for each test, runs it until the test has ended, and makes the connections that tests need.
+
+    patience: seconds that no test needs.
+    """
+
+    patience = PATIENCE
 
     _reactors = [
         "twisted.internet.epollreactor.EPollReactor",
@@ -84,11 +92,16 @@ class Situations(Builder):
         def begin() -> None:
             ended = Deferred.fromCoroutine(run())
             ended.addBoth(results.append)
-            ended.addBoth(lambda _: self.reactor.stop())
+            ended.addBoth(lambda _: stop())
+
+        def stop() -> None:
+            # A test may have done so.
+            with suppress(ReactorNotRunning):
+                self.reactor.stop()
 
         self.protocols: list[Recorder] = []
         self.reactor.callWhenRunning(begin)
-        self.runReactor(self.reactor, PATIENCE)
+        self.runReactor(self.reactor, self.patience)
         assert results
         if isinstance(results[0], Failure):
             results[0].raiseException()
@@ -216,3 +229,9 @@ def read(handle: socket.socket, count: int = -1) -> bytes:
             break
         data += more
     return bytes(data)
+
+
+def reset(handle: socket.socket) -> None:
+    """Leave with a RST."""
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handle.close()
