@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # The kernel takes nothing now.
 _FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
-# Bytes that a stream is handed. It has sent them when the kernel has room again, which is for far more.
-_PIECE: Final = 64 * 1024
+# Bytes that a stream is handed, as a copy: an aborted one keeps them until the loop's next turn. It has sent them when
+# the kernel has room again, which is for far more.
+_PIECE: Final = 8 * 1024
 # Seconds until descriptors that wait for a peer that does not read are tried again: streams cannot send them.
 _AGAIN: Final = 0.01
 
@@ -57,6 +58,8 @@ class Stream(tcp.Connection):
     """
 
     reactor: UvloopReactor
+    # Bytes of one write: a turn of the loop has one, and costs more than with Twisted's pollers.
+    SEND_LIMIT = 256 * 1024
     unread = b""
     # Whether a stream reads, not the poller.
     _streams = True
@@ -291,7 +294,7 @@ class Stream(tcp.Connection):
             # Once it is open.
             self._open()
             return
-        piece = memoryview(self.dataBuffer)[self.offset : self.offset + _PIECE]
+        piece = bytes(memoryview(self.dataBuffer)[self.offset : self.offset + _PIECE])
         self._handed = len(piece)
         self._stream.write(piece)
         if not self._stream.get_write_buffer_size():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 from unittest import SkipTest
@@ -39,6 +40,7 @@ from sockserve.handlers.echo import Echo
 from sockserve.limits.memory import OBJECT
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
+from tests.support.sockets import LOCAL, SocketCase, turn
 
 
 class Server(Echo):
@@ -283,6 +285,29 @@ class FootprintTests(SynchronousTestCase):
         each = tcp.Connection.__new__(tcp.Connection)
         each._tempDataBuffer, each._tempDataLen = [piece] * 10, 20_000
         self.assertEqual(footprint(each, shares=True), 20_000 + 10 * OBJECT)
+
+
+class AbortTests(SocketCase):
+    async def test_what_waits_for_a_peer_that_does_not_read_is_free_before_that_returns(self) -> None:
+        server = self.serve(SocketServer("orders", LOCAL, "raw"))
+        client = await self.client(server)
+        client.transport.pauseProducing()
+        while not server.channels:
+            await turn()
+        [channel] = server.channels.values()
+        transport = cast("MessageProtocol", channel._protocol).transport
+        transport.write(bytes(64 << 20))
+        sent = -1
+        while sent != transport.offset or not sent:
+            sent = transport.offset
+            # Two, so that the reactor has met a kernel that takes no more.
+            await turn()
+            await turn()
+        waiting = transport.dataBuffer
+        channel.abort()
+        # Only this test has it: its variable, and the argument of the call.
+        self.assertEqual(sys.getrefcount(waiting), 2)
+        client.transport.abortConnection()
 
 
 class LineTests(TestCase):
