@@ -6,7 +6,7 @@ good client asks, and is to have its answer within 100 ms: the median and the lo
 processes of the machine took. A table tells what came of it; the exit status is 1 when something was exceeded. Linux
 only.
 
-    python -m tests.support.memory [KIND...] [--peers N] [--budgets 16,64] [--seconds S]
+    python -m tests.support.memory [KIND...] [--peers N] [--budgets 16,64] [--seconds S] [--reactor NAME]
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
+
+from twisted.application.reactors import installReactor
 
 from sockserve.connection.protocol import MessageProtocol
 
@@ -593,7 +595,10 @@ def main() -> int:
     parser.add_argument("--peers", type=int, default=1500)
     parser.add_argument("--budgets", default="16,64", help="MiB")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each")
+    parser.add_argument("--reactor", metavar="NAME", help="of the servers; see tests.support.reactor")
     options = parser.parse_args()
+    if options.reactor:
+        installReactor(options.reactor)
     raise_limit()
     failed = 0
     for name in options.kinds or KINDS:
