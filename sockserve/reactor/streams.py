@@ -58,6 +58,8 @@ class Stream(tcp.Connection):
     """
 
     reactor: UvloopReactor
+    # Bytes of one write: a turn of the loop has one, and costs more than with Twisted's pollers.
+    SEND_LIMIT = 256 * 1024
     unread = b""
     # Whether it has TCP_NODELAY.
     _has_delay = True
