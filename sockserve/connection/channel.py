@@ -156,12 +156,14 @@ class Channel:
         Raises FramingError for a message that the framing cannot carry, ChannelClosed when the channel was closed or
         ended, and twisted.internet.error.ConnectionLost when the connection is gone.
         """
-        self.send(message)
+        try:
+            self.send(message)
+        finally:
+            # The coroutine waits, and a traceback lasts, for longer than the message is needed.
+            del message
         protocol = self._protocol
         if isinstance(protocol, MessageProtocol) and not protocol._engine.sending.blocked:
             return
-        # The coroutine waits for longer than the message is needed.
-        del message
         await awaitable(protocol.whenWritable())
 
     def send(self, message: bytes) -> None:
@@ -171,6 +173,8 @@ class Channel:
         """
         protocol = self._protocol
         if protocol.sendingEnded:
+            # For the traceback, as in `write`.
+            del message
             if protocol.lossReason is not None:
                 # Raised many times, it would collect the tracebacks of all of them.
                 raise protocol.lossReason.with_traceback(None)

@@ -42,5 +42,8 @@ class ConversationProtocol(ReadProtocol):
     def _talk_failed(self, failure: Failure) -> None:
         if isinstance(failure.value, TruncatedMessage):
             log_bad_frame(self._engine, failure.value, "closing")
-        elif not failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
+        elif failure.check(ChannelClosed, ConnectionLost, CancelledError, asyncio.CancelledError):
+            # Its traceback keeps the frames of all who are called now, and they keep it.
+            failure.cleanFailure()
+        else:
             self._engine.failed("the conversation", failure)

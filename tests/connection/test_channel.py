@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Coroutine
 from operator import methodcaller
@@ -505,6 +506,22 @@ class WritingTests(SynchronousTestCase):
                 channel.send(b"late")
             self.failureResultOf(start(channel.write(b"late")), error)
             self.assertEqual(transport.value(), b"")
+
+    def test_the_traceback_of_one_that_comes_too_late_does_not_keep_the_message(self) -> None:
+        channel, _, _ = opened()
+        channel.end()
+        message = bytes(1000)
+        late = []
+        try:
+            channel.send(message)
+        except ChannelClosed as error:
+            late.append(error)
+        try:
+            channel.write(message).send(None)
+        except ChannelClosed as error:
+            late.append(error)
+        # Only this test has it: its variable, and the argument of the call.
+        self.assertEqual((len(late), sys.getrefcount(message)), (2, 2))
 
     def test_what_the_framing_cannot_carry_raises_and_keeps_the_channel(self) -> None:
         channel, _, transport = opened("buffered")
