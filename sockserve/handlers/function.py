@@ -171,7 +171,7 @@ class Answering(MessageProtocol):
             # Given up. Its traceback keeps the frames of all who are called now, and they keep it.
             # Not `cleanFailure`, which pytest-twisted replaces.
             if isinstance(answer, Failure) and answer.value is not None:
-                answer.value.__traceback__ = None
+                answer.tb = answer.value.__traceback__ = None
             return
         self._durations.add(clock() - slot.begun)
         slots = self._slots
