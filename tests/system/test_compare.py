@@ -27,7 +27,7 @@ from bench.compare.targets import TARGETS, verdicts
 from bench.compare.toolchain import build
 
 ROOT = Path(__file__).parents[2]
-# All of them with COMPARE=all: that takes half a minute.
+# All of them with COMPARE=all: that takes a minute.
 RUN = [
     part for part in PARTS if os.environ.get("COMPARE") == "all" or part.name in {"handlers", "latency", "connections"}
 ]
