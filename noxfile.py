@@ -61,6 +61,13 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "tests/support/check_wheel.py")
 
 
+@nox.session(name="reactor-tests")
+def reactor_tests(session: nox.Session) -> None:
+    """Twisted's own tests of reactors, on ours and on its asyncio reactor; `--write` makes docs/reactor-tests.md."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.support.reactor_tests", *session.posargs)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """sockserve, compiled and pure, beside its peers; `nox -s bench -- --write` makes docs/performance.md anew."""

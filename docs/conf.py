@@ -16,7 +16,8 @@ author = "The sockserve authors"
 release = version = sockserve.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+# The second is a part of reactor.md.
+exclude_patterns = ["_build", "reactor-tests.md"]
 myst_heading_anchors = 3
 
 smartquotes = False

@@ -8,6 +8,7 @@ addresses   addresses, networks of them, and endpoint strings
 inspection  which framings fit bytes, and where the frames are in them
 fields      settings as the fields of a dataclass: what each accepts, and its help
 sockets     what sockets of Twisted's can do at once
+reactor     a reactor on uvloop, for any Twisted program
 limits      what a peer may use: admission, access, timeouts, memory, descriptors
 proxy       the PROXY protocol: a client's address, as its proxy sends it
 tls         TLS below the protocols, on both sides, and certificates

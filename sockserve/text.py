@@ -113,6 +113,11 @@ def shown(value: object) -> str:
         return "a number of very many digits"
 
 
+def reactor_name(reactor: object) -> str:
+    """What `twistd --reactor` calls a reactor: epoll, asyncio, uvloop; of any other class, the name in short."""
+    return re.sub("(Selector)?Reactor$", "", type(reactor).__name__).lower()
+
+
 def described(value: object) -> str:
     """The type of a value of a wrong type, in the words of TOML and Python, with the value where it is short."""
     match value:

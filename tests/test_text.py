@@ -1,12 +1,18 @@
-"""What a peer says, made fit for a line of the log."""
+"""What a peer says, made fit for a line of the log; and what reactors are called."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from hypothesis import given
 from hypothesis.strategies import binary, integers, text
+from twisted.application.reactors import Reactor, getReactorTypes
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactor
+from twisted.python.reflect import namedModule
 from twisted.trial.unittest import SynchronousTestCase
 
-from sockserve.text import PRINTABLE, printable
+from sockserve.text import PRINTABLE, printable, reactor_name
 
 
 class PrintableTests(SynchronousTestCase):
@@ -49,3 +55,23 @@ class PrintableTests(SynchronousTestCase):
         self.assertTrue(shown.isprintable())
         self.assertLessEqual(len(shown), limit)
         self.assertEqual(printable(shown, limit), shown)
+
+
+class ReactorNameTests(SynchronousTestCase):
+    def test_it_is_what_twistd_calls_it(self) -> None:
+        names = {"asyncio", "epoll", "kqueue", "poll", "select", "uvloop"}
+        for plugin in getReactorTypes():
+            if plugin.shortName not in names:
+                continue
+            try:
+                module = namedModule(cast("Reactor", plugin).moduleName)
+            except ImportError:
+                # Not on this system.
+                continue
+            classes = [each for name, each in vars(module).items() if name.endswith("Reactor") and callable(each)]
+            self.assertIn(plugin.shortName, [reactor_name(each.__new__(each)) for each in classes])
+            names.remove(plugin.shortName)
+        self.assertLessEqual(names, {"epoll", "kqueue", "poll"})
+
+    def test_any_class_has_a_name(self) -> None:
+        self.assertEqual([reactor_name(MemoryReactor()), reactor_name(Clock())], ["memory", "clock"])

@@ -4,7 +4,7 @@ Every server has one core to itself, and the load has the others. The servers of
 after round, so that whatever disturbs the machine disturbs all of them. Ratios are taken within a round; the median of
 the rounds is shown.
 
-    python -m bench.compare                        measure everything, and print it; about ten minutes
+    python -m bench.compare                        measure everything, and print it; a quarter of an hour
     python -m bench.compare --write                the same, and make docs/performance.md and bench/results/ anew
     python -m bench.compare --only tls relay       a part or two
     python -m bench.compare --from bench/results/compare.json --write    the page and the pictures, without measuring

@@ -1,8 +1,9 @@
-"""What is measured of messages: echoed, relayed, over TLS; and the handshakes of TLS.
+"""What is measured of messages: echoed, relayed, over TLS; how late their answers are; and the handshakes of TLS.
 
 Each case has a `heading`, what it is in its part of the run; the names of the `framings` and `peers` that are compared;
 `tls`, whether they speak it; `figures`, what is shown of its samples; `fresh`, whether each round has a new server; and
-`run`, which is one round on one server, and raises ServerFailedError.
+`run`, which is one round on one server, and raises ServerFailedError. `run` is given what the first server of the case
+has so far, for what is measured in proportion to that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.compare.load import load
+from bench.compare.load import load, paced
 from bench.compare.server import Server, received
 
 if TYPE_CHECKING:
@@ -25,15 +26,16 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True)
 class Pace:
-    """rounds: for each server in a case. seconds, warmup: of load in a round. large_seconds: with the largest messages.
+    """rounds: for each server in a case. seconds, warmup: of load in a round.
 
-    held: idle connections. made: connections made and closed in a round.
+    long_seconds: with the largest messages, and for latencies. held: idle connections. made: connections made and
+    closed in a round.
     """
 
     rounds: int
     seconds: float
     warmup: float
-    large_seconds: float
+    long_seconds: float
     held: int
     made: int
 
@@ -66,6 +68,8 @@ class Figure:
 CPU = Figure("cpu_us", "CPU time of the server, µs a message")
 MEGABYTES = Figure("mb_per_cpu_second", "MB echoed in a second of the server's CPU time", more=True)
 LARGE = Figure("cpu_us", "CPU time of the server, ms a message", 1000)
+P50 = Figure("p50_us", "median latency, µs")
+P99 = Figure("p99_us", "99th percentile of the latency, µs")
 HANDSHAKE = Figure("cpu_us", "CPU time of the server, µs a connection")
 
 
@@ -88,9 +92,9 @@ class Messages:
 
     fresh: ClassVar[bool] = False
 
-    def run(self, server: Server, programs: Programs, pace: Pace) -> Sample:
+    def run(self, server: Server, programs: Programs, pace: Pace, first: Sequence[Sample]) -> Sample:
         frame = server.frame((b"0123456789abcdef" * (self.size // 16 + 1))[: self.size])
-        seconds = pace.large_seconds if self.size >= MIB else pace.seconds
+        seconds = pace.long_seconds if self.size >= MIB else pace.seconds
         found = load(server, programs.load, frame, self.connections, self.window, pace.warmup, seconds)
         sample = {
             "cpu_us": found.cpu / found.frames * 1e6,
@@ -98,6 +102,36 @@ class Messages:
             "per_second": found.frames / found.seconds,
         }
         return sample if found.user_share is None else sample | {"user_share": found.user_share}
+
+
+@dataclass(frozen=True)
+class HalfLoad:
+    """Messages of `size` bytes that are due at fixed times: half as many as keep the first server's core busy.
+
+    Sample: p50_us, p99_us, from when a message was due to its answer; cpu_us, the server's CPU time per message; rate,
+    the messages a second.
+    """
+
+    heading: str
+    framings: Sequence[str]
+    peers: Sequence[str]
+    size: int
+    connections: int
+    tls: bool = False
+    figures: Sequence[Figure] = (P50, P99, CPU)
+
+    fresh: ClassVar[bool] = False
+
+    def run(self, server: Server, programs: Programs, pace: Pace, first: Sequence[Sample]) -> Sample:
+        rate = first[0]["rate"] if first else self._taken(server, programs, pace) / 2
+        late = paced(server, self.size, self.connections, rate, pace.warmup, pace.long_seconds)
+        return {"p50_us": late.p50 * 1e6, "p99_us": late.p99 * 1e6, "cpu_us": late.cpu * 1e6, "rate": rate}
+
+    def _taken(self, server: Server, programs: Programs, pace: Pace) -> float:
+        """The messages that it answers with a second of CPU time."""
+        frame = server.frame(b"0" * self.size)
+        found = load(server, programs.load, frame, self.connections, 1, pace.warmup, pace.seconds)
+        return found.frames / found.cpu
 
 
 @dataclass(frozen=True)
@@ -115,7 +149,7 @@ class Handshakes:
 
     fresh: ClassVar[bool] = False
 
-    def run(self, server: Server, programs: Programs, pace: Pace) -> Sample:
+    def run(self, server: Server, programs: Programs, pace: Pace, first: Sequence[Sample]) -> Sample:
         frame = server.frame(b"0123456789abcdef" * 2)
 
         def shake(end: float) -> int:

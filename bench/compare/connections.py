@@ -41,7 +41,7 @@ class Held:
 
     fresh: ClassVar[bool] = True
 
-    def run(self, server: Server, programs: Programs, pace: Pace) -> Sample:
+    def run(self, server: Server, programs: Programs, pace: Pace, first: Sequence[Sample]) -> Sample:
         before = server.resident()
         connections = _hold(server, pace.held)
         try:
@@ -74,7 +74,7 @@ class Opened:
 
     fresh: ClassVar[bool] = False
 
-    def run(self, server: Server, programs: Programs, pace: Pace) -> Sample:
+    def run(self, server: Server, programs: Programs, pace: Pace, first: Sequence[Sample]) -> Sample:
         _make(server, max(1, pace.made // 10))
         server.idle()
         before = server.cpu()

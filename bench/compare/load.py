@@ -1,7 +1,8 @@
 """Load on a server: frames sent, and every byte that comes back compared with what was sent.
 
 bench/load/load.c makes it, where it could be built, because it leaves the server no time to rest: a load in Python
-gives the server fewer events at once, and hides what they cost. TLS is spoken by Python.
+gives the server fewer events at once, and hides what they cost. TLS is spoken by Python. Latencies are measured by
+`sockserve bench`, which has messages that are due at fixed times.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import json
 import selectors
 import ssl
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.compare.server import PATIENCE, Server, ServerFailedError
+from bench.compare.server import HOST, PATIENCE, Server, ServerFailedError
+from bench.compare.toolchain import ROOT
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +38,14 @@ class Measured(NamedTuple):
     seconds: float
     cpu: float
     user_share: float | None = None
+
+
+class Late(NamedTuple):
+    """p50, p99: seconds from when a message was due to its answer. cpu: the server's CPU seconds a message."""
+
+    p50: float
+    p99: float
+    cpu: float
 
 
 def load(
@@ -75,6 +86,36 @@ def _in_c(
     found = json.loads(out)
     ticks = found["user"] + found["system"]
     return Measured(found["frames"], found["seconds"], found["cpu"], found["user"] / ticks if ticks else None)
+
+
+def paced(server: Server, size: int, connections: int, rate: float, warmup: float, seconds: float) -> Late:
+    """Have `rate` messages a second become due, dealt out to the connections, for so many seconds after a warm-up.
+
+    Raises ServerFailedError.
+    """
+    options = {
+        "framing": server.framing,
+        "size": size,
+        "connections": connections,
+        "rate": f"{rate:.0f}",
+        "warmup": f"{warmup}s",
+        "duration": f"{seconds}s",
+        "server-pid": server.process.pid,
+    }
+    words = [f"--{name}={value}" for name, value in options.items()]
+    ran = subprocess.run(
+        [sys.executable, "-m", "sockserve", "bench", f"tcp:{HOST}:{server.port}", "--json", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=warmup + seconds + 2 * PATIENCE,
+        check=False,
+    )
+    if ran.returncode:
+        raise ServerFailedError(f"{ran.stderr.strip()}; {server.log()}")
+    found = json.loads(ran.stdout)
+    latency = found["latency"]
+    return Late(latency["p50"], latency["p99"], found["server_cpu_seconds"] / found["messages"])
 
 
 class _Connection:

@@ -61,16 +61,19 @@ class Peer:
 def sockserve_peers(python: str, form: str = "", environment: Mapping[str, str] | None = None) -> Iterator[Peer]:
     """The echo of twistd, and servers as users write them, in Python. form: is added to their names and titles."""
 
-    def twistd(place: Place) -> list[str]:
-        listen = f"tcp:{place.port}:interface=127.0.0.1:backlog=1024"
-        if place.pem:
-            listen = listen.replace("tcp:", "ssl:") + f":privateKey={place.pem}:certKey={place.pem}"
-        options = ["--framing", place.framing, "--listen", listen, "--max-length", "64M"]
-        return [python, "-P", "-c", TWISTD, "-n", "--pidfile=", "sockserve", *options]
+    def twistd(*general: str) -> Callable[[Place], list[str]]:
+        def command(place: Place) -> list[str]:
+            listen = f"tcp:{place.port}:interface=127.0.0.1:backlog=1024"
+            if place.pem:
+                listen = listen.replace("tcp:", "ssl:") + f":privateKey={place.pem}:certKey={place.pem}"
+            options = ["--framing", place.framing, "--listen", listen, "--max-length", "64M"]
+            return [python, "-P", "-c", TWISTD, "-n", "--pidfile=", *general, "sockserve", *options]
+
+        return command
 
     suffix, words = (f"-{form}", f", {form}") if form else ("", "")
     added = dict(environment or {})
-    yield Peer(f"echo{suffix}", f"twistd sockserve{words}", FRAMINGS, twistd, added, ours=True)
+    yield Peer(f"echo{suffix}", f"twistd sockserve{words}", FRAMINGS, twistd(), added, ours=True)
     program = "sockserve_server.py"
     yield Peer(
         f"subclass{suffix}", f"MessageProtocol{words}", FRAMINGS, running(python, program, "subclass"), added, ours=True
@@ -80,25 +83,25 @@ def sockserve_peers(python: str, form: str = "", environment: Mapping[str, str] 
     kinds = {"function": "function", "async": "async def", "conversation": "conversation", "threads": "threads"}
     for kind, title in kinds.items():
         yield Peer(kind, title, FRAMINGS, running(python, program, kind), ours=True)
-    for kind, title in (("subclass", "MessageProtocol"), ("async", "async def"), ("conversation", "conversation")):
-        reactor = {"REACTOR": "asyncio"}
-        yield Peer(
-            f"{kind}-asyncio", f"{title}, asyncio reactor", FRAMINGS, running(python, program, kind), reactor, ours=True
-        )
+    for loop in ("asyncio", "uvloop"):
+        for kind, title in (("subclass", "MessageProtocol"), ("async", "async def"), ("conversation", "conversation")):
+            command = running(python, program, kind)
+            yield Peer(f"{kind}-{loop}", f"{title}, on {loop}", FRAMINGS, command, {"REACTOR": loop}, ours=True)
+    yield Peer("echo-uvloop", "twistd sockserve, on uvloop", FRAMINGS, twistd("--reactor=uvloop"), ours=True)
     yield Peer("relay", "sockserve relay", ("int32",), running(python, program, "relay"), ours=True, relay=True)
 
 
 def python_peers(python: str) -> Iterator[Peer]:
     """The servers that need only what is installed for that interpreter."""
     receivers, protocol, streams = "twisted_receivers.py", "asyncio_protocol.py", "asyncio_streams.py"
-    yield Peer("twisted", "Twisted's receivers", _TWISTED, running(python, receivers, "receiver"))
-    yield Peer("twisted-echo", "Twisted's Echo", FRAMINGS, running(python, receivers, "echo"))
-    yield Peer("asyncio-streams", "asyncio streams", _ASYNCIO, running(python, streams))
-    yield Peer("asyncio-protocol", "asyncio Protocol", _ASYNCIO, running(python, protocol, "echo"))
-    if subprocess.run([python, "-P", "-c", "import uvloop"], capture_output=True, check=False).returncode == 0:
-        uvloop = {"LOOP": "uvloop"}
-        yield Peer("uvloop-streams", "uvloop streams", _ASYNCIO, running(python, streams), uvloop)
-        yield Peer("uvloop-protocol", "uvloop Protocol", _ASYNCIO, running(python, protocol, "echo"), uvloop)
+    for suffix, words, reactor in (("", "", {}), ("-uvloop", ", on uvloop", {"REACTOR": "uvloop"})):
+        receiver, echo = running(python, receivers, "receiver"), running(python, receivers, "echo")
+        yield Peer(f"twisted{suffix}", f"Twisted's receivers{words}", _TWISTED, receiver, reactor)
+        yield Peer(f"twisted-echo{suffix}", f"Twisted's Echo{words}", FRAMINGS, echo, reactor)
+    for loop in ("asyncio", "uvloop"):
+        chosen = {"LOOP": loop}
+        yield Peer(f"{loop}-streams", f"{loop} streams", _ASYNCIO, running(python, streams), chosen)
+        yield Peer(f"{loop}-protocol", f"{loop} Protocol", _ASYNCIO, running(python, protocol, "echo"), chosen)
     yield Peer("relay-twisted", "a loop on Twisted", ("int32",), running(python, receivers, "relay"), relay=True)
     yield Peer("relay-asyncio", "a loop on asyncio", ("int32",), running(python, protocol, "relay"), relay=True)
 
@@ -135,7 +138,12 @@ def all_peers(python: str, programs: Programs) -> list[Peer]:
     peers = list(sockserve_peers(python))
     if compiled_rooms(python):
         peers += sockserve_peers(python, "pure", {"PYTHONPATH": str(ROOT)})
-    return [*peers, *python_peers(python), *compiled_peers(programs)]
+    peers += [*python_peers(python), *compiled_peers(programs)]
+    return peers if _has_uvloop(python) else [peer for peer in peers if "uvloop" not in peer.name]
+
+
+def _has_uvloop(python: str) -> bool:
+    return subprocess.run([python, "-P", "-c", "import uvloop"], capture_output=True, check=False).returncode == 0
 
 
 def compiled_rooms(python: str) -> list[str]:

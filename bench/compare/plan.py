@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bench.compare.cases import CPU, KIB, LARGE, MEGABYTES, MIB, Figure, Handshakes, Messages, Pace
+from bench.compare.cases import CPU, KIB, LARGE, MEGABYTES, MIB, P50, P99, Figure, HalfLoad, Handshakes, Messages, Pace
 from bench.compare.connections import IDLE, Held, Opened
 from bench.compare.peers import FRAMINGS
 
-USUAL = Pace(rounds=5, seconds=0.3, warmup=0.1, large_seconds=1.0, held=3000, made=1000)
-QUICK = Pace(rounds=1, seconds=0.02, warmup=0.01, large_seconds=0.02, held=20, made=20)
+USUAL = Pace(rounds=5, seconds=0.3, warmup=0.1, long_seconds=1.0, held=3000, made=1000)
+QUICK = Pace(rounds=1, seconds=0.02, warmup=0.01, long_seconds=0.02, held=20, made=20)
 
 ENVELOPE = FRAMINGS[-1]
 COPY = Figure(CPU.key, "CPU time of the server, µs a copy")
 
 _OURS = ("subclass", "echo")
 _HANDLERS = ("subclass", "function", "async", "conversation", "threads")
-_HANDLERS_ASYNCIO = ("subclass-asyncio", "async-asyncio", "conversation-asyncio")
+_LOOPS = tuple(f"{kind}-{loop}" for loop in ("asyncio", "uvloop") for kind in ("subclass", "async", "conversation"))
 _PURE = ("echo-pure", "subclass-pure")
 _ASYNCIO = ("asyncio-streams", "asyncio-protocol", "uvloop-streams", "uvloop-protocol")
 
 
-Case = Messages | Handshakes | Opened | Held
+Case = Messages | HalfLoad | Handshakes | Opened | Held
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ class Part:
         return f"{self.name}/{case.heading}"
 
     def columns(self) -> Iterator[Column]:
+        framed = any(len(case.framings) > 1 for case in self.cases)
         for case in self.cases:
             for framing in case.framings:
                 for figure in case.figures:
-                    several = [framing] if len(case.framings) > 1 else []
+                    several = [framing] if framed else []
                     if len(self.cases) > 1 or not several:
                         several.append(case.heading)
                     heading = figure.unit if len(case.figures) > 1 else ", ".join(several)
@@ -67,12 +68,16 @@ class Part:
 
 
 _FEW_ASYNCIO = ("asyncio-streams", "asyncio-protocol", "uvloop-protocol")
-_SINGLE = (*_OURS, "twisted", "twisted-echo", *_FEW_ASYNCIO, "go", "erlang", "c")
-_SIZES = (*_OURS, *_PURE, "twisted", "twisted-echo", *_FEW_ASYNCIO, "go")
+_ECHOS = ("twisted-echo", "twisted-echo-uvloop")
+_RECEIVERS = ("twisted", "twisted-uvloop")
+_HANDLING = (*_HANDLERS, *_LOOPS, *_RECEIVERS, *_ASYNCIO)
+_OURS_UVLOOP = ("subclass-uvloop", "echo-uvloop")
+_SINGLE = (*_OURS, *_OURS_UVLOOP, *_RECEIVERS, *_ECHOS, *_FEW_ASYNCIO, "go", "erlang", "c")
+_SIZES = (*_OURS, "subclass-uvloop", *_PURE, "twisted", "twisted-echo", *_FEW_ASYNCIO, "go")
 # Without Int32StringReceiver, which needs most of a minute for one of them.
 _LARGE = tuple(name for name in _SIZES if name != "twisted")
-_TLS = (*_OURS, "twisted-echo", *_FEW_ASYNCIO, "go")
-_CONNECTIONS = (*_OURS, "conversation", "twisted", *_FEW_ASYNCIO, "go", "c")
+_TLS = (*_OURS, "echo-uvloop", *_ECHOS, *_FEW_ASYNCIO, "go")
+_CONNECTIONS = (*_OURS, "subclass-uvloop", "conversation", *_RECEIVERS, *_FEW_ASYNCIO, "go", "c")
 _RELAYS = ("relay", "relay-twisted", "relay-asyncio")
 
 PARTS = (
@@ -80,20 +85,29 @@ PARTS = (
         "handlers",
         "What a message of 32 bytes costs a server",
         [
-            Messages("pipelined", ["int32"], [*_HANDLERS, *_HANDLERS_ASYNCIO, "twisted", *_ASYNCIO], 32, 8, 500),
-            Messages("one at a time", ["int32"], [*_HANDLERS, *_HANDLERS_ASYNCIO, "twisted", *_ASYNCIO], 32, 50, 1),
+            Messages("pipelined", ["int32"], _HANDLING, 32, 8, 500),
+            Messages("one at a time", ["int32"], _HANDLING, 32, 50, 1),
         ],
-        bars=("subclass", "async", "conversation", "twisted", "asyncio-streams", "uvloop-streams"),
+        bars=(
+            *("subclass", "async", "conversation", "subclass-uvloop", "async-uvloop", "conversation-uvloop"),
+            *("twisted", "asyncio-streams", "uvloop-streams"),
+        ),
     ),
     Part(
         "single",
         "One message of 32 bytes at a time on each connection",
         [
-            Messages("1 connection", ["windev", "int32"], _SINGLE, 32, 1, 1),
-            Messages("50 connections", ["windev", "int32"], _SINGLE, 32, 50, 1),
-            Messages("1,000 connections", ["windev", "int32"], _SINGLE, 32, 1000, 1),
+            Messages("1 connection", ["windev"], _SINGLE, 32, 1, 1),
+            Messages("50 connections", ["raw", "windev", "int32"], _SINGLE, 32, 50, 1),
+            Messages("1,000 connections", ["windev"], _SINGLE, 32, 1000, 1),
         ],
-        drawn=("windev, 1 connection", "windev, 50 connections", "windev, 1,000 connections"),
+        drawn=("windev, 1 connection", "raw, 50 connections", "windev, 50 connections", "windev, 1,000 connections"),
+    ),
+    Part(
+        "latency",
+        "How late an answer is, at half the load that Twisted's Echo can take",
+        [HalfLoad("half load", ["int32"], [*_ECHOS, "subclass", "subclass-uvloop", "go"], 32, 50)],
+        drawn=(P50.unit, P99.unit),
     ),
     Part(
         "framings",

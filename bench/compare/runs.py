@@ -73,7 +73,8 @@ class Running:
                     try:
                         if peer.name not in servers:
                             servers[peer.name] = self._started(peer, framing)
-                        row.samples.append(self.case.run(servers[peer.name], self.programs, self.pace))
+                        sample = self.case.run(servers[peer.name], self.programs, self.pace, rows[0].samples)
+                        row.samples.append(sample)
                     except (ServerFailedError, OSError) as error:
                         note(f"{peer.name} {framing}: {error}")
                         left.remove((peer, row))

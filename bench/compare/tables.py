@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.compare.plan import PARTS
 from bench.compare.samples import ratio
-from bench.compare.summary import cells, own_share
+from bench.compare.summary import cells, late, on_uvloop, own_share
 from bench.compare.targets import verdicts
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def sections(results: Results) -> dict[str, str]:
         "summary": f"{_summary(results)}\n\n{_picture(first)}",
         **{part.name: _part(results, part) for part in PARTS},
         "share": own_share(results),
+        "uvloop": on_uvloop(results),
+        "load": late(results),
         "machine": "\n".join(f"* {name}: {value}" for name, value in results.about.items()),
         "targets": _targets(results),
     }
@@ -105,6 +107,8 @@ def _picture(part: Part) -> str:
 
 def _part(results: Results, part: Part) -> str:
     columns = [column for column in part.columns() if results.of(column.name, column.framing)]
+    if not columns:
+        return "Not measured."
     units = list(dict.fromkeys(column.figure.unit for column in columns))
     one = len(units) == 1
     titles = {row.title: row.peer for column in columns for row in results.of(column.name, column.framing)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.compare.cases import KIB
+from bench.compare.cases import CPU, KIB, P99
 from bench.compare.plan import ENVELOPE
 from bench.compare.samples import ratio
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """The CPU time of `peer` should be at most `most` times that of `to`; or its idle connections take so many KiB."""
+    """The CPU time of `peer`, or the number that is named `what` in its samples, should be at most `most` times that of
+    `to`; or its idle connections take so many KiB."""
 
     text: str
     case: str
@@ -25,6 +26,7 @@ class Target:
     peer: str
     most: float
     to: str = ""
+    what: str = CPU.key
 
     def measured(self, results: Results) -> float | None:
         row = results.row(self.case, self.framing, self.peer)
@@ -32,13 +34,13 @@ class Target:
             idle = row.median("idle_bytes") if row else None
             return None if idle is None else idle / KIB
         to = results.row(self.case, self.framing, self.to)
-        return ratio(row, to, "cpu_us") if row and to else None
+        return ratio(row, to, self.what) if row and to else None
 
     def written(self, value: float) -> str:
         return _share(value) if self.to else f"{value:.2f} KiB"
 
 
-_PIPELINED, _ONE = "handlers/pipelined", "handlers/one at a time"
+_PIPELINED, _ONE, _FIFTY = "handlers/pipelined", "handlers/one at a time", "single/50 connections"
 _STREAMS = "asyncio streams"
 
 
@@ -50,6 +52,26 @@ def _framings() -> Iterator[Target]:
         yield Target("twistd echo, compared with Go", case, name, "echo", 1.1, "go")
     yield Target("twistd echo, compared with Go", case, ENVELOPE, "echo", 2, "go")
     yield Target("MessageProtocol, compared with Go", case, ENVELOPE, "subclass", 8, "go")
+
+
+def _on_uvloop() -> Iterator[Target]:
+    """Of the uvloop reactor."""
+    yield Target("twistd echo on uvloop, one at a time, compared with C", _FIFTY, "raw", "echo-uvloop", 1.25, "c")
+    for framing in ("windev", "int32"):
+        text = "MessageProtocol on uvloop, one at a time, compared with Go"
+        yield Target(text, _FIFTY, framing, "subclass-uvloop", 1, "go")
+    text = "Twisted's Echo on uvloop, one at a time, compared with epoll"
+    yield Target(text, _FIFTY, "raw", "twisted-echo-uvloop", 0.5, "twisted-echo")
+    for kind, title in (("async", "async def"), ("conversation", "conversation")):
+        text = f"{title} on uvloop, one at a time, compared with MessageProtocol there"
+        yield Target(text, _ONE, "int32", f"{kind}-uvloop", 1.3, "subclass-uvloop")
+    titles = {"subclass": "MessageProtocol", "async": "async def", "conversation": "conversation"}
+    for kind, title in (*titles.items(), ("twisted", "Twisted's receivers")):
+        text = f"{title} on uvloop, pipelined, compared with epoll"
+        yield Target(text, _PIPELINED, "int32", f"{kind}-uvloop", 1, kind)
+    for kind, title in (("subclass", "MessageProtocol"), ("twisted-echo", "Twisted's Echo")):
+        text = f"{title} on uvloop, p99 at half load, compared with Twisted's Echo on epoll"
+        yield Target(text, "latency/half load", "int32", f"{kind}-uvloop", 1, "twisted-echo", P99.key)
 
 
 TARGETS = (
@@ -79,7 +101,7 @@ TARGETS = (
     ),
     Target(
         "MessageProtocol, one at a time, 50 connections, compared with C",
-        "single/50 connections",
+        _FIFTY,
         "windev",
         "subclass",
         2.8,
@@ -93,6 +115,7 @@ TARGETS = (
         2.15,
         "c",
     ),
+    *_on_uvloop(),
     Target(
         "twistd echo, TLS, 32 B one at a time, compared with Twisted",
         "tls/32 B, one at a time",

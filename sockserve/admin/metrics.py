@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 import twisted
 from sockserve import __version__
 from sockserve.framing import compiled
+from sockserve.text import reactor_name
 
 PREFIX = "sockserve_"
 
@@ -70,7 +71,7 @@ PROCESS_FIGURES = (
     Figure("memory_budget_bytes", "gauge", "What memory_budget allows for all sockets together."),
     Figure("workers", "gauge", "Processes that serve."),
     Figure("worker_restarts", "counter", "Workers that have ended and were started again."),
-    Figure("build", "info", "The versions of what runs."),
+    Figure("build", "info", "What runs: versions, the form of the framings, the reactor."),
 )
 """Those of the program as a whole."""
 
@@ -120,11 +121,14 @@ def _family(figure: Figure, sockets: Mapping[str, Any]) -> Metric:
 
 def _process_family(figure: Figure, process: Mapping[str, Any]) -> Metric:
     if figure.kind == "info":
+        from twisted.internet import reactor
+
         versions = {
             "version": __version__,
             "framings": "compiled" if compiled else "pure",
             "python": platform.python_version(),
             "twisted": twisted.__version__,
+            "reactor": reactor_name(reactor),
         }
         return InfoMetricFamily(PREFIX + figure.name, figure.help, versions)
     value = _value(figure.name, process) or 0

@@ -7,10 +7,9 @@ task; see sockserve.connection.tasks.
 
 from __future__ import annotations
 
-import types
 from asyncio import _get_running_loop as running_loop
 from asyncio import current_task
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, cast
 
@@ -19,6 +18,7 @@ from twisted.python.failure import Failure
 
 from sockserve.connection import tasks
 from sockserve.connection.awaited import Awaited, Ending
+from sockserve.connection.driver import Driver
 
 T = TypeVar("T")
 
@@ -31,12 +31,19 @@ def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
     loop = running_loop()
     if loop is not None:
         return tasks.start(coroutine, loop)
-    driver = _spare.pop() if _spare else _Driver()
+    driver = _spare.pop() if _spare else Driver()
     context = copy_context()
     awaited = context.run(driver.send, coroutine)
     if awaited is driver.end:
+        if len(_spare) < _SPARE:
+            _spare.append(driver)
         return cast("T", driver.take())
     return _Waiting(driver, context, awaited).end
+
+
+# Drivers without a coroutine: enough for coroutines that start others.
+_spare: list[Driver] = []
+_SPARE = 16
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
@@ -50,49 +57,10 @@ def run(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
 
 def awaitable(deferred: Deferred[T]) -> Awaitable[T]:
     """What gives the Deferred's result in any coroutine: one of Twisted's, of `run`, or in an asyncio task."""
-    if running_loop() is None or tasks.takes_deferreds(current_task()):
+    loop = running_loop()
+    if loop is None or tasks.takes_deferreds(current_task(loop)):
         return deferred
     return tasks.awaited(deferred)
-
-
-class _Driver:
-    """Drives one coroutine after the other: it is sent the coroutine, and then what that awaited.
-
-    At a coroutine's end it yields `end`, which holds the result. So the end costs no StopIteration, which takes longer
-    than all the rest. What a coroutine raises ends the driver too.
-    """
-
-    __slots__ = ("_steps", "end", "send")
-
-    def __init__(self) -> None:
-        self.end: list[Any] = [None]
-        self._steps = _drive(self.end)
-        self.send = self._steps.send
-        self.send(None)
-
-    def take(self) -> Any:  # noqa: ANN401 - of any coroutine
-        """The result of the coroutine that has ended. The driver can have the next one then."""
-        result, self.end[0] = self.end[0], None
-        if len(_spare) < _SPARE:
-            _spare.append(self)
-        if type(result) is not bytes:
-            tasks.need_no_deferred(result)
-        return result
-
-    def throw(self, failure: Failure) -> object:
-        """Let the coroutine raise this where it waits, and go on as `send` does."""
-        return failure.throwExceptionIntoGenerator(self._steps)
-
-
-@types.coroutine
-def _drive(end: list[Any]) -> Generator[Any, Any, None]:
-    while True:
-        end[0] = yield from (yield end)
-
-
-# Drivers without a coroutine: enough for coroutines that start others.
-_spare: list[_Driver] = []
-_SPARE = 16
 
 
 class _Waiting(Ending):
@@ -100,7 +68,7 @@ class _Waiting(Ending):
 
     __slots__ = ("_awaited", "_context", "_driver")
 
-    def __init__(self, driver: _Driver, context: Context, awaited: object) -> None:
+    def __init__(self, driver: Driver, context: Context, awaited: object) -> None:
         self._driver = driver
         self._context = context
         self._awaited: Deferred[Any] | None = None
@@ -121,6 +89,8 @@ class _Waiting(Ending):
             while not isinstance(awaited, Deferred):
                 if awaited is self._driver.end:
                     result = self._driver.take()
+                    if len(_spare) < _SPARE:
+                        _spare.append(self._driver)
                     break
                 # Nothing to wait for, such as the None of asyncio.sleep(0).
                 awaited = self._context.run(self._driver.send, awaited)

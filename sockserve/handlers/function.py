@@ -169,8 +169,9 @@ class Answering(MessageProtocol):
         slot.deferred = None
         if not slot.held:
             # Given up. Its traceback keeps the frames of all who are called now, and they keep it.
-            if isinstance(answer, Failure):
-                answer.cleanFailure()
+            # Not `cleanFailure`, which pytest-twisted replaces.
+            if isinstance(answer, Failure) and answer.value is not None:
+                answer.tb = answer.value.__traceback__ = None
             return
         self._durations.add(clock() - slot.begun)
         slots = self._slots

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from sockserve.connection.tasks import need_no_deferred
+from sockserve.connection.driver import need_no_deferred
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import uvloop
+try:
+    import uvloop
+except ImportError as error:
+    # twistd and trial show it in a line of theirs.
+    raise ImportError(
+        "uvloop is not installed: pip install 'sockserve[uvloop]', on Linux or macOS with CPython", name="uvloop"
+    ) from error
+
 from twisted.internet import tcp, unix
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import UnsupportedAddressFamily
@@ -19,8 +27,6 @@ from twisted.python.log import ILogContext
 from sockserve.reactor.streams import Client, Server, Stream, UnixClient, UnixServer
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory
     from twisted.internet.protocol import ClientFactory, P
 
@@ -40,8 +46,14 @@ class UvloopReactor(AsyncioSelectorReactor):
     serverTransport = Server
     unixServerTransport = UnixServer
 
-    def __init__(self, loop: AbstractEventLoop | None = None) -> None:
-        self.loop = uvloop.new_event_loop() if loop is None else loop
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if loop is None:
+            loop = uvloop.new_event_loop()
+            # As the asyncio reactor does: what asyncio makes before it runs belongs to it.
+            asyncio.set_event_loop(loop)
+        elif not isinstance(loop, uvloop.Loop):
+            raise TypeError(f"{loop!r} is not a loop of uvloop")
+        self.loop = loop
         self.reading: set[Stream] = set()
         self.handed: set[Stream] = set()
         self.serving: Stream | None = None
@@ -70,13 +82,20 @@ class UvloopReactor(AsyncioSelectorReactor):
             stream.write_now()
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        contexts = context.theContextTracker.currentContext().contexts
-        ours = _LogContext(self)
-        contexts.append(ours)
+        tracker = context.theContextTracker.currentContext()
+        before = tracker.contexts
+        tracker.contexts = _Contexts([*before, _LogContext(self)])
         try:
             super().run(installSignalHandlers)
         finally:
-            contexts.remove(ours)
+            tracker.contexts = before
+
+    def iterate(self, timeout: float = 0) -> None:
+        """Raises RuntimeError inside of a turn: loops of asyncio cannot do that."""
+        if self.loop.is_running():
+            # Twisted's would stop the turns outside too, a little later.
+            raise RuntimeError("iterate() is called inside of a turn of the reactor")
+        super().iterate(timeout)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         super().startRunning(installSignalHandlers)
@@ -84,6 +103,7 @@ class UvloopReactor(AsyncioSelectorReactor):
             # Twisted learns of the end of a child from the descriptor that Python writes the numbers of signals to.
             # uvloop replaces that by its own while it runs, and calls the handlers that Python knows.
             signal.signal(signal.SIGCHLD, lambda *_: self.callFromThread(reapAllProcesses))
+            signal.siginterrupt(signal.SIGCHLD, False)
 
     # IReactorFDSet
 
@@ -164,16 +184,29 @@ class UvloopReactor(AsyncioSelectorReactor):
 class _LogContext:
     """Says to the log whose event a reactor is handling, when something is logged; made once, not for each event."""
 
-    __slots__ = ("_reactor",)
+    __slots__ = ("_outer", "_reactor")
 
     def __init__(self, reactor: UvloopReactor) -> None:
         self._reactor = reactor
+        self._outer = context.get(ILogContext)
 
     def __getitem__(self, key: object) -> dict[str, object]:
         stream = self._reactor.serving
         if key is not ILogContext or stream is None:
             raise KeyError(key)
-        return {**context.defaultContextDict[ILogContext], "system": stream.logPrefix()}
+        return {**self._outer, "system": stream.logPrefix()}
+
+    def now(self) -> dict[object, object]:
+        """What it says at this moment."""
+        return {} if self._reactor.serving is None else {ILogContext: self[ILogContext]}
+
+
+class _Contexts(list[Any]):
+    """The contexts of the reactor's thread. Who asks for the innermost takes it to another thread, to be used there."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return found.now() if isinstance(found, _LogContext) else found
 
 
 class _Port(tcp.Port):
@@ -194,9 +227,11 @@ class _UnixConnector(unix.Connector):
         return UnixClient(self.address, self, self.reactor, self.checkPID)
 
 
-def install(loop: AbstractEventLoop | None = None) -> None:
+def install(loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Make it the reactor of this process, before anything imports `twisted.internet.reactor`.
 
-    loop: a uvloop loop; None: a new one.
+    loop: a uvloop loop; None: a new one, which becomes asyncio's loop of this thread too.
+
+    Raises TypeError for another loop, and twisted.internet.error.ReactorAlreadyInstalledError.
     """
     installReactor(UvloopReactor(loop))

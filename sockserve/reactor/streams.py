@@ -61,6 +61,8 @@ class Stream(tcp.Connection):
     # Bytes of one write: a turn of the loop has one, and costs more than with Twisted's pollers.
     SEND_LIMIT = 256 * 1024
     unread = b""
+    # Whether it has TCP_NODELAY.
+    _has_delay = True
     # Whether a stream reads, not the poller.
     _streams = True
     _stream: asyncio.Transport | None = None
@@ -83,6 +85,9 @@ class Stream(tcp.Connection):
     def startReading(self) -> None:
         if not self._streams:
             super().startReading()
+            return
+        if self._aborting or self.disconnected:
+            # Twisted has put a doRead in its place that does nothing; and the socket may be gone.
             return
         self._reading = True
         self.reactor.reading.add(self)
@@ -135,11 +140,15 @@ class Stream(tcp.Connection):
     def _open(self) -> None:
         wanted = self._reading or self._writing is _HANDED
         if wanted and self._stream is None and self._opening is None:
+            delays = self._has_delay and not self.getTcpNoDelay()
             self._opening = self.reactor.loop.connect_accepted_socket(
                 lambda: cast("asyncio.Protocol", self), self.socket
             )
             # Up to where it waits for connection_made; a task would begin in the next turn only.
             self._opening.send(None)
+            if delays:
+                # uvloop has set it.
+                self.setTcpNoDelay(False)
 
     # For the loop: an asyncio.Protocol.
 
@@ -165,6 +174,8 @@ class Stream(tcp.Connection):
     def data_received(self, data: bytes) -> None:
         if not self._reading:
             self.unread += data
+            # This was all; what comes next waits in the kernel, behind this.
+            self.stopReading()
             return
         reactor = self.reactor
         before = reactor.serving
@@ -247,8 +258,8 @@ class Stream(tcp.Connection):
             or self.disconnecting
             or self._writeDisconnecting
             or self._sendmsgQueue
-            # Of a transport that is being aborted, or has a way of its own.
-            or "doWrite" in self.__dict__
+            # Not a look into __dict__ for a doWrite of its own: Python is slower on all attributes after that.
+            or self._aborting
         ):
             return False
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
@@ -268,6 +279,8 @@ class Stream(tcp.Connection):
         return True
 
     def _do_write(self) -> None:
+        if self.disconnected:
+            return
         try:
             why = self.doWrite()
         except BaseException as error:
@@ -331,8 +344,11 @@ class Client(Stream, tcp.Client):
 class UnixStream(Stream):
     """With Twisted's poller where a protocol wants descriptors: a stream does not receive any."""
 
+    _has_delay = False
+
     def startReading(self) -> None:
-        if IFileDescriptorReceiver.providedBy(self.protocol):
+        # A stream that is open cannot leave the descriptor to the poller.
+        if self._stream is None and self._opening is None and IFileDescriptorReceiver.providedBy(self.protocol):
             self._streams = False
         super().startReading()
 

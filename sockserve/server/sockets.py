@@ -62,7 +62,7 @@ class SocketServer(Service):
     itself; `listen` accepts endpoints too, and a Listen for one that has its own framing; `tls` accepts a TLSConfig.
 
     memory: the budget that its connections count towards; None: that of the process, see sockserve.limits.memory.
-    reactor: None: the global one.
+    reactor: None: the global one, as it is when the socket is used or started.
 
     Raises ValueError, one line that begins with the argument, for a value that it does not accept. Starting raises
     twisted.internet.error.CannotListenError if an endpoint cannot be opened; if one fails later, that is logged. With
@@ -80,13 +80,26 @@ class SocketServer(Service):
     dials: whether it connects when it starts; False, if another process or socket has the connection: see `dial`.
     """
 
+    settings: SocketSettings
     dials = True
 
     @accepts(SocketArguments)
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - SocketArguments checks them
         check_names(settings)
         checked = SocketArguments(*arguments, **settings)
-        self._build(checked, checked.memory, checked.reactor)
+        self.settings = checked
+        self.setName(checked.name)
+        self._build_later = partial(self._build, checked.memory, checked.reactor)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Build what has that attribute: not before it is needed, so that a program can choose its reactor."""
+            build = None if name.startswith("__") else self.__dict__.pop("_build_later", None)
+            if build is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            build()
+            return getattr(self, name)
 
     @classmethod
     def of(
@@ -99,17 +112,16 @@ class SocketServer(Service):
     ) -> Self:
         """The service for checked settings. places: where its limits count; None: here."""
         server = cls.__new__(cls)
-        server._build(settings, memory, reactor, places)
+        server.settings = settings
+        server.setName(settings.name)
+        server._build(memory, reactor, places)
         return server
 
-    def _build(
-        self, settings: SocketSettings, memory: MemoryBudget | None, reactor: object, places: Places | None = None
-    ) -> None:
+    def _build(self, memory: MemoryBudget | None, reactor: object, places: Places | None = None) -> None:
         if reactor is None:
             from twisted.internet import reactor
+        settings = self.settings
         name = settings.name
-        self.setName(name)
-        self.settings = settings
         self._reactor = cast("IReactorTime", reactor)
         self._memory = budget_of(reactor) if memory is None else memory
         self._ports = Ports(name, self._reactor)

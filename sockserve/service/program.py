@@ -18,6 +18,7 @@ from sockserve.framing import compiled
 from sockserve.server.server import Server
 from sockserve.service.failing import StartError, say
 from sockserve.service.signals import SignalHandler
+from sockserve.text import reactor_name
 from sockserve.workers.ports import PortError
 from sockserve.workers.supervisor import Supervisor
 
@@ -98,12 +99,20 @@ class Program(MultiService):
 
     def privilegedStartService(self) -> None:
         """Open the ports. Raises StartError at the first that cannot be opened, or relay that cannot be used."""
+        from twisted.internet import reactor
+
         log.info(
-            "sockserve {version}, framings {form}",
+            "sockserve {version}, framings {form}, reactor {reactor}",
             version=__version__,
             form=FORM,
+            reactor=reactor_name(reactor),
             event_name="sockserve.program.started",
-            attributes={"sockserve.version": __version__, "sockserve.framings": FORM, "process.pid": os.getpid()},
+            attributes={
+                "sockserve.version": __version__,
+                "sockserve.framings": FORM,
+                "sockserve.reactor.name": reactor_name(reactor),
+                "process.pid": os.getpid(),
+            },
         )
         for service in self:
             for part in service if isinstance(service, Server) else [service]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -38,7 +39,10 @@ def run(
 
     The first SIGTERM or SIGINT stops accepting, and sends what is owed (see drain_timeout); then this returns, so that
     the program ends with status 0. If connections had to be aborted, or a second signal comes, the program ends by the
-    signal. It runs the reactor that is installed; this cannot be done twice in one process.
+    signal. This cannot be done twice in one process.
+
+    It runs the reactor that is installed. If none is, because nothing has imported `twisted.internet.reactor`, it
+    installs that of sockserve.reactor where uvloop is installed, and elsewhere Twisted's default.
 
     log_file: where the log goes; None: standard error.
     log_format: "text", lines for people, or "json", one object a line; see docs/operating.md.
@@ -65,9 +69,8 @@ def run(
         raise ValueError("admin_token_file: admin is not set; accepted: both of them")
     sockets = [socket.settings for socket in server.sockets.values()]
     settings = None if admin is None else Admin.of(admin, admin_token_file, sockets)
-    from twisted.internet import reactor
-
-    signals = SignalHandler(cast("ReactorBase", reactor))
+    reactor = _reactor()
+    signals = SignalHandler(reactor)
     program = Program(
         lambda socket, setting: f"{socket}: {setting}" if socket else setting,
         signals,
@@ -78,7 +81,7 @@ def run(
     for service in services:
         if not isinstance(service, SocketServer):
             service.setServiceParent(program)
-    tell_manager(program, cast("ReactorBase", reactor))
+    tell_manager(program, reactor)
     globalLogBeginner.beginLoggingTo([observer(log, cast("LogFormat", form))], redirectStandardIO=False)
     make_steady(reactor)
     program.privilegedStartService()
@@ -87,6 +90,17 @@ def run(
     reactor.callWhenRunning(signals.catch)
     reactor.run()
     signals.finish()
+
+
+def _reactor() -> ReactorBase:
+    if "twisted.internet.reactor" not in sys.modules:
+        with suppress(ImportError):
+            from sockserve.reactor import install
+
+            install()
+    from twisted.internet import reactor
+
+    return cast("ReactorBase", reactor)
 
 
 def _checked(name: str, value: object) -> object:

@@ -26,6 +26,7 @@ from sockserve.server.endpoints import opening
 from sockserve.server.figures import answer, merge
 from sockserve.server.server import Server
 from sockserve.server.sockets import SocketServer
+from tests.support import reactor
 from tests.support.sockets import LOCAL, Client, SocketCase, turn
 
 TOKEN = "a-token-of-the-tests"
@@ -153,6 +154,7 @@ class MetricsTests(SiteCase):
             kind = "gauge" if figure.kind == "info" else figure.kind
             self.assertIn(f"# HELP {figure.full_name} {figure.help}\n", text)
             self.assertIn(f"# TYPE {figure.full_name} {kind}\n", text)
+        self.assertIn(f'reactor="{reactor.name()}"', text)
 
     async def test_who_asks_for_openmetrics_gets_it(self) -> None:
         self.serve(self.start())

@@ -287,6 +287,38 @@ class AsyncioTests(SynchronousTestCase):
             "b'a' b'b' 2 None True cancelled b'inner' True True b'inner' True True",
         )
 
+    def test_what_a_coroutine_does_to_its_task_is_not_there_for_the_next_one(self) -> None:
+        self.check(
+            """
+            async def name(value):
+                task = asyncio.current_task()
+                before = task.get_name() in names, "pending" in repr(task)
+                task.set_name(value)
+                names.append(value)
+                return before
+
+            async def leave_cancelled():
+                asyncio.current_task().cancel()
+                asyncio.current_task().uncancel()
+
+            async def wait(seconds):
+                await asyncio.sleep(seconds)
+                return asyncio.current_task().cancelling()
+
+            async def main():
+                global names
+                names = []
+                print(begin(name("first")), begin(name("second")), begin(name("third")))
+                try:
+                    begin(leave_cancelled())
+                except asyncio.CancelledError:
+                    # From Python 3.13 on, it is as if nothing had been.
+                    pass
+                print(await begin(wait(0)))
+            """,
+            "(False, True) (False, True) (False, True) 0",
+        )
+
     def test_the_next_step_is_taken_when_the_deferred_fires(self) -> None:
         self.check(
             """

@@ -9,11 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from twisted.internet import default
 from twisted.trial.unittest import SynchronousTestCase
 
 import sockserve
 from tests.support.processes import PIPE, Process
 from tests.support.twistd import PATIENCE
+
+# Twisted's, by the module of its `install`, such as twisted.internet.epollreactor.
+DEFAULT = default.install.__module__.rpartition(".")[2].removesuffix("reactor")
 
 PROGRAM = """
 import sys
@@ -35,13 +39,14 @@ class Beside(Service):
 
 
 orders = SocketServer("orders", sys.argv[1], "int32", answer, max_length="64M", drain_timeout=sys.argv[3])
+{first}
 run(orders, Beside(), log_file=open(sys.argv[4], "w") if sys.argv[4:] else None)
 print("the program goes on")
 """
 
 
 class Program:
-    """The program above, on a free port unless `listen` says otherwise."""
+    """The program above, on a free port unless `listen` says otherwise. first: what it does before it runs."""
 
     def __init__(
         self,
@@ -50,9 +55,10 @@ class Program:
         listen: str = "tcp:0:interface=127.0.0.1",
         times: int = 2,
         drain_timeout: str = f"{PATIENCE}s",
+        first: str = "",
     ) -> None:
         path = Path(case.mktemp()).with_suffix(".py")
-        path.write_text(PROGRAM)
+        path.write_text(PROGRAM.format(first=first))
         self.name = path.name
         self.process = Process(
             [sys.executable, path, listen, str(times), drain_timeout, *more],
@@ -96,9 +102,25 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(client.recv(1), b"")
         status, output, log = program.ends()
         self.assertEqual((status, output), (0, "the program goes on\n"))
-        self.assertRegex(log, r"sockserve [\d.]+, framings \w+\n")
+        self.assertRegex(log, r"sockserve [\d.]+, framings \w+, reactor \w+\n")
         self.assertLess(log.index("beside it: started"), log.index("Received SIGTERM"))
         self.assertLess(log.index("Received SIGTERM"), log.index("beside it: stopped"))
+
+    def test_it_runs_uvloop_where_that_is_installed_unless_a_reactor_is(self) -> None:
+        for first, name in (
+            ("", "uvloop"),
+            ('sys.modules["uvloop"] = None', DEFAULT),
+            ("from twisted.internet import selectreactor; selectreactor.install()", "select"),
+            ("from twisted.internet import reactor", DEFAULT),
+        ):
+            with self.subTest(first):
+                program = Program(self, first=first)
+                self.assertTrue(program.read_to("sockserve ").endswith(f", reactor {name}\n"))
+                client = program.connect(self)
+                client.sendall(b"\0\0\0\2ab")
+                self.assertEqual(client.recv(8, socket.MSG_WAITALL), b"\0\0\0\4abab")
+                program.process.send_signal(signal.SIGTERM)
+                self.assertEqual(program.ends()[:2], (0, "the program goes on\n"))
 
     def test_who_does_not_read_is_cut_off_and_the_status_tells(self) -> None:
         program = Program(self, times=16 << 20, drain_timeout="1ms")

@@ -30,10 +30,10 @@ ROOT = Path(__file__).parents[2]
 # Seconds that nothing here should need.
 PATIENCE = 60
 
-PLUGIN = "twisted/plugins/sockserve_plugin.py"
+PLUGINS = ("twisted/plugins/sockserve_plugin.py", "twisted/plugins/sockserve_reactor.py")
 FORBIDDEN = ("twisted/__init__.py", "twisted/plugins/__init__.py", "twisted/plugins/dropin.cache")
 REQUIRED = (
-    PLUGIN,
+    *PLUGINS,
     "sockserve/framing/decoder.py",
     "sockserve/__init__.py",
     "sockserve/py.typed",
@@ -99,7 +99,7 @@ def check_names(kind: str, names: set[str]) -> None:
         wrong += sorted(
             name
             for name in names
-            if not re.match(rf"sockserve/|sockserve-[^/]*\.dist-info/|{PLUGIN}$|{LIBRARY}\.[^/]*$", name)
+            if not re.match(rf"sockserve/|sockserve-[^/]*\.dist-info/|({'|'.join(PLUGINS)})$|{LIBRARY}\.[^/]*$", name)
         )
     if missing or wrong:
         sys.exit(f"{kind}: lacks {missing}, must not have {wrong}")
@@ -131,8 +131,10 @@ def check_sdist(sdist: Path) -> None:
         check_names("sdist", {name.partition("/")[2] for name in archive.getnames()})
 
 
-def check_install(kind: str, place: Path, *requirement: str | Path, compiled: bool, **environment: str) -> None:
-    """Install into a new environment, and serve from there."""
+def check_install(
+    kind: str, place: Path, *requirement: str | Path, compiled: bool, reactor: str = "epoll", **environment: str
+) -> None:
+    """Install into a new environment, and serve from there, on that reactor."""
     run(sys.executable, "-m", "venv", place, cwd=ROOT)
     run(place / "bin/pip", "install", "--quiet", *requirement, cwd=place, **environment)
     root = Path("/")
@@ -140,7 +142,10 @@ def check_install(kind: str, place: Path, *requirement: str | Path, compiled: bo
     if not re.search(r"^ +sockserve ", run(place / "bin/twistd", "--help", cwd=root), re.MULTILINE):
         sys.exit(f"{kind}: twistd --help does not list sockserve")
     with subprocess.Popen(
-        [place / "bin/twistd", "-n", "--pidfile=", "sockserve", "--listen", "tcp:0:interface=127.0.0.1"],
+        [
+            *(place / "bin/twistd", f"--reactor={reactor}", "-n", "--pidfile="),
+            *("sockserve", "--listen", "tcp:0:interface=127.0.0.1"),
+        ],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -157,7 +162,7 @@ def check_install(kind: str, place: Path, *requirement: str | Path, compiled: bo
                 twistd.send_signal(signal.SIGTERM)
         status = twistd.wait()
         watchdog.cancel()
-    if status or "listens on" not in log or "Server Shut Down" not in log:
+    if status or not all(each in log for each in (f", reactor {reactor}\n", "listens on", "Server Shut Down")):
         sys.exit(f"{log}\n{kind}: twistd ended with status {status}")
     print(f"{kind}: installed {'compiled' if compiled else 'pure'}, listed, served, ended on SIGTERM", flush=True)
 
@@ -230,7 +235,7 @@ def main() -> None:
         compiled = (left or work / "compiled").absolute()
         compiled.mkdir()
         check_install("wheel", compiled / "python", wheel, compiled=True)
-        check_install("pure wheel", work / "from-pure", pure, compiled=False)
+        check_install("pure wheel", work / "from-pure", f"{pure}[uvloop]", compiled=False, reactor="uvloop")
         check_install("sdist", work / "from-sdist", sdist, compiled=False, SOCKSERVE_PURE="1")
         check_install("editable", work / "editable", "--editable", tree, compiled=False)
         make_suite(compiled / "python", wheel, compiled / "suite")

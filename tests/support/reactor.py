@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from twisted.application.reactors import Reactor, getReactorTypes
+from sockserve.text import reactor_name
 
 
 def module() -> str:
@@ -17,7 +17,12 @@ def module() -> str:
     return "" if installed is None else type(installed).__module__
 
 
+def name() -> str:
+    """What twistd calls the installed reactor; "" if none is installed."""
+    installed = sys.modules.get("twisted.internet.reactor")
+    return "" if installed is None else reactor_name(installed)
+
+
 def option() -> tuple[str, ...]:
     """What makes twistd, and a worker, run on the same; nothing if none is installed here."""
-    known = [each for each in getReactorTypes() if isinstance(each, Reactor)]
-    return tuple(f"--reactor={each.shortName}" for each in known if f"{module()}.".startswith(f"{each.moduleName}."))
+    return (f"--reactor={name()}",) if name() else ()

@@ -71,6 +71,15 @@ class ExamplesTests(SynchronousTestCase):
     def test_upper_as_a_protocol(self) -> None:
         self.talk("upper_protocol.py", (b"11\r\nHello World", b"11\r\nHELLO WORLD"), (b"0\r\n", b"0\r\n"))
 
+    def test_plain_twisted_on_uvloop(self) -> None:
+        program = Program(self, "on_uvloop.py", LOCAL)
+        line = program.line()
+        self.assertTrue(line.startswith("UvloopReactor listens on "), line)
+        (port,) = re.findall(r"port=(\d+)", line)
+        with socket.create_connection(("127.0.0.1", int(port)), TIMEOUT) as client, client.makefile("rb") as stream:
+            client.sendall(b"one\r\ntwo\r\n")
+            self.assertEqual(stream.read(10), b"ONE\r\nTWO\r\n")
+
     def test_in_the_process_of_a_web_server(self) -> None:
         program = Program(self, "in_twisted_web.py", LOCAL, LOCAL)
         line = program.line()

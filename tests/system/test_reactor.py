@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 from twisted.trial.unittest import TestCase
@@ -25,3 +26,9 @@ class ReactorTests(TestCase):
             ):
                 client.sendall(b"?")
                 self.assertEqual(client.recv(1000).decode(), reactor.module())
+                server.wait_for(f", reactor {reactor.name()}")
+
+    def test_json_has_its_name_as_an_attribute(self) -> None:
+        with running("--listen", "tcp:0:interface=127.0.0.1", "--log-format", "json") as server:
+            record = json.loads(server.wait_for("sockserve.program.started"))
+        self.assertEqual(record["attributes"]["sockserve.reactor.name"], reactor.name())

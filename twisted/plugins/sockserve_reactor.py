@@ -1,3 +1,5 @@
 from twisted.application.reactors import Reactor
 
-uvloop = Reactor("uvloop", "sockserve.reactor", "uvloop's loop, with TCP and unix connections as its streams.")
+uvloop = Reactor(
+    "uvloop", "sockserve.reactor", "uvloop based reactor; TCP and unix connections are streams of its loop."
+)
