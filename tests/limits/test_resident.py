@@ -30,3 +30,6 @@ class ResidentTests(SynchronousTestCase):
 
     def test_answers_that_nobody_reads(self) -> None:
         self.grown("unread")
+
+    def test_awaited_writes(self) -> None:
+        self.grown("written")
