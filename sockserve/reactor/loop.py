@@ -60,7 +60,7 @@ class UvloopReactor(AsyncioSelectorReactor):
         self._unwritten: list[Stream] = []
         super().__init__(self.loop)
 
-    def run_for(self, stream: Stream, function: Callable[..., object], *args: object) -> None:
+    def runFor(self, stream: Stream, function: Callable[..., object], *args: object) -> None:
         """Call a function that handles an event of a stream, and log what it raises."""
         before, self.serving = self.serving, stream
         try:
@@ -70,8 +70,8 @@ class UvloopReactor(AsyncioSelectorReactor):
         finally:
             self.serving = before
 
-    def write_soon(self, stream: Stream) -> None:
-        """Call the stream's `write_now` in the next turn of the loop."""
+    def writeSoon(self, stream: Stream) -> None:
+        """Call the stream's `writeNow` in the next turn of the loop."""
         if not self._unwritten:
             self.loop.call_soon(self._write)
         self._unwritten.append(stream)
@@ -79,7 +79,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     def _write(self) -> None:
         streams, self._unwritten = self._unwritten, []
         for stream in streams:
-            stream.write_now()
+            stream.writeNow()
 
     def run(self, installSignalHandlers: bool = True) -> None:
         tracker = context.theContextTracker.currentContext()

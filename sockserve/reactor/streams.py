@@ -114,7 +114,7 @@ class Stream(tcp.Connection):
         elif self._writing is _NOTHING:
             self._writing = _SOON
             if self.reactor.serving is not self:
-                self.reactor.write_soon(self)
+                self.reactor.writeSoon(self)
 
     def stopWriting(self) -> None:
         if not self._streams:
@@ -200,7 +200,7 @@ class Stream(tcp.Connection):
     def eof_received(self) -> bool:
         # If reading was paused, it comes again.
         if self._reading:
-            self.reactor.run_for(self, self._end)
+            self.reactor.runFor(self, self._end)
         # The stream stays, for writing.
         return True
 
@@ -223,14 +223,14 @@ class Stream(tcp.Connection):
         """error: what the stream has met; None: it was closed."""
         self._stream = None
         if not self.disconnected:
-            self.reactor.run_for(self, self._lose, CONNECTION_LOST)
+            self.reactor.runFor(self, self._lose, CONNECTION_LOST)
 
     # Writing.
 
-    def write_now(self) -> None:
-        """What the reactor calls after `write_soon`."""
+    def writeNow(self) -> None:
+        """What the reactor calls after `writeSoon`."""
         if self._writing is _SOON:
-            self.reactor.run_for(self, self._write)
+            self.reactor.runFor(self, self._write)
 
     def write(self, data: bytes) -> None:
         """The same as Twisted's, with fewer calls where that is all there is to do."""
@@ -292,13 +292,13 @@ class Stream(tcp.Connection):
             return
         elif self._writing is _SOON:
             # There is more from a producer.
-            self.reactor.write_soon(self)
+            self.reactor.writeSoon(self)
         elif self.offset < len(self.dataBuffer):
             self._writing = _HANDED
             self._hand()
         elif self._tempDataLen:
             self._writing = _SOON
-            self.reactor.write_soon(self)
+            self.reactor.writeSoon(self)
 
     def _hand(self) -> None:
         """Hand the stream the next piece."""
@@ -318,7 +318,7 @@ class Stream(tcp.Connection):
         self.offset = min(self.offset + self._handed, len(self.dataBuffer))
         self.reactor.handed.discard(self)
         self._writing = _SOON
-        self.reactor.write_soon(self)
+        self.reactor.writeSoon(self)
 
     def _lose(self, why: BaseException, *, reading: bool = False) -> None:
         try:
