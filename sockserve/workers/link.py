@@ -93,11 +93,20 @@ class Link:
     def logPrefix(self) -> str:
         return type(self).__name__
 
+    def read_on(self) -> None:
+        """Receive what has come, although the reactor may not have said so yet."""
+        while self._open and self._read():
+            pass
+
     def doRead(self) -> None:
+        self._read()
+
+    def _read(self) -> bool:
+        """Returns whether there was anything."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, _READ, _MOST)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, descriptors = b"", []
         for each in descriptors:
@@ -105,7 +114,7 @@ class Link:
         self._descriptors += descriptors
         if not data:
             self._end()
-            return
+            return True
         self._data += data
         while self._open and len(self._data) >= 4:
             end = 4 + int.from_bytes(self._data[:4], "big")
@@ -125,6 +134,7 @@ class Link:
             )
             for each in came:
                 os.close(each)
+        return True
 
     def doWrite(self) -> None:
         if not self._queue:

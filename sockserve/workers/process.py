@@ -169,6 +169,8 @@ class WorkerProcess(ProcessProtocol):
         self._link.send(message)
 
     def processEnded(self, reason: Failure) -> None:
+        # What it has said last, such as its figures, may not have been read.
+        self._link.read_on()
         self._link.close()
         before, self.standing = self.standing, Standing.GONE
         if not self._killed and not self.clean:
