@@ -61,8 +61,6 @@ class Stream(tcp.Connection):
     # Bytes of one write: a turn of the loop has one, and costs more than with Twisted's pollers.
     SEND_LIMIT = 256 * 1024
     unread = b""
-    # Whether it has TCP_NODELAY.
-    _has_delay = True
     # Whether a stream reads, not the poller.
     _streams = True
     _stream: asyncio.Transport | None = None
@@ -140,7 +138,7 @@ class Stream(tcp.Connection):
     def _open(self) -> None:
         wanted = self._reading or self._writing is _HANDED
         if wanted and self._stream is None and self._opening is None:
-            delays = self._has_delay and not self.getTcpNoDelay()
+            delays = not self.getTcpNoDelay()
             self._opening = self.reactor.loop.connect_accepted_socket(
                 lambda: cast("asyncio.Protocol", self), self.socket
             )
@@ -331,8 +329,8 @@ class Server(Stream, tcp.Server):
     """An accepted TCP connection."""
 
 
-class Client(Stream, tcp.Client):
-    """A TCP connection of our own. The poller connects it."""
+class ClientStream(Stream, tcp.BaseClient):
+    """A connection of our own. The poller connects it."""
 
     _streams = False
 
@@ -341,10 +339,12 @@ class Client(Stream, tcp.Client):
         super()._connectDone()
 
 
+class Client(ClientStream, tcp.Client):
+    """A TCP connection of our own."""
+
+
 class UnixStream(Stream):
     """With Twisted's poller where a protocol wants descriptors: a stream does not receive any."""
-
-    _has_delay = False
 
     def startReading(self) -> None:
         # A stream that is open cannot leave the descriptor to the poller.
@@ -368,11 +368,5 @@ class UnixServer(UnixStream, unix.Server):
     """An accepted connection of a unix socket."""
 
 
-class UnixClient(UnixStream, unix.Client):
+class UnixClient(UnixStream, ClientStream, unix.Client):
     """A connection of our own to a unix socket."""
-
-    _streams = False
-
-    def _connectDone(self) -> None:
-        self._streams = True
-        super()._connectDone()
