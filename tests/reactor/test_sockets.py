@@ -189,8 +189,8 @@ class SocketTests(Situations):
         trusted = Certificate.loadPEM(authority.ca.read_bytes())
         return server.options(), optionsForClientTLS("localhost", trustRoot=trusted)
 
-    @situation
-    async def test_tls_from_the_start(self) -> None:
+    async def over_tls(self) -> tuple[Recorder, Recorder]:
+        """A client and a server that are connected."""
         theirs, ours = self.certificates()
         client, server = Recorder(), Recorder()
         port = self.reactor.listenSSL(0, self.factory(server), theirs, interface="127.0.0.1")
@@ -198,6 +198,11 @@ class SocketTests(Situations):
             ours, endpoints.TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
         )
         await wrapped.connect(self.client(client))
+        return client, server
+
+    @situation
+    async def test_tls_from_the_start(self) -> None:
+        client, server = await self.over_tls()
         client.transport.write(PATTERN)
         await server.received(len(PATTERN))
         server.transport.write(PATTERN)
@@ -240,13 +245,7 @@ class SocketTests(Situations):
 
     @situation
     async def test_tls_with_a_peer_that_does_not_read_and_an_abort(self) -> None:
-        theirs, ours = self.certificates()
-        client, server = Recorder(), Recorder()
-        port = self.reactor.listenSSL(0, self.factory(server), theirs, interface="127.0.0.1")
-        wrapped = endpoints.wrapClientTLS(
-            ours, endpoints.TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
-        )
-        await wrapped.connect(self.client(client))
+        client, server = await self.over_tls()
         client.transport.write(b"hello")
         await server.received(5)
         client.transport.pauseProducing()

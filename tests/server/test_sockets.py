@@ -18,6 +18,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from sockserve.connection.channel import Channel, ChannelClosed
+from sockserve.connection.conversation import Conversation
 from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.server.server import Server
@@ -220,40 +221,31 @@ class DrainTests(SocketCase):
                 client.transport.abortConnection()
             self.assertEqual(self.logged("aborted"), [])
 
-    async def test_a_side_that_was_ended_before_does_not_hold_it_up(self) -> None:
-        ended: Deferred[None] = Deferred()
-
-        async def talk(channel: Channel) -> None:
-            channel.send(b"a")
-            channel.end()
-            ended.callback(None)
-            await channel.read()
-
+    async def stop_after(self, talk: Conversation) -> None:
+        """Stop a server when a client that stays has seen the end of this conversation's side, and take no time."""
         server = self.serve(SocketServer("orders", LOCAL, "windev", conversation=talk, drain_timeout=15))
         client = await self.connected(server, make=lambda: Client(stays=True))
-        await ended
         await client.ended
         began = reactor.seconds()
         await server.stopService()
         self.assertLess(reactor.seconds() - began, 5)
 
-    async def test_nor_if_its_conversation_goes_on_for_a_moment(self) -> None:
-        ended: Deferred[None] = Deferred()
+    async def test_a_side_that_was_ended_before_does_not_hold_it_up(self) -> None:
+        async def talk(channel: Channel) -> None:
+            channel.send(b"a")
+            channel.end()
+            await channel.read()
 
+        await self.stop_after(talk)
+
+    async def test_nor_if_its_conversation_goes_on_for_a_moment(self) -> None:
         async def talk(channel: Channel) -> None:
             channel.end()
-            ended.callback(None)
             with contextlib.suppress(ChannelClosed):
                 await channel.read()
             await turn()
 
-        server = self.serve(SocketServer("orders", LOCAL, "windev", conversation=talk, drain_timeout=15))
-        client = await self.connected(server, make=lambda: Client(stays=True))
-        await ended
-        await client.ended
-        began = reactor.seconds()
-        await server.stopService()
-        self.assertLess(reactor.seconds() - began, 5)
+        await self.stop_after(talk)
 
     async def test_what_is_owed_arrives(self) -> None:
         piece, count = bytes(1 << 20), 7
