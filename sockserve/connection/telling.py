@@ -13,6 +13,8 @@ from sockserve.limits.events import BadFrame, LimitEvent
 from sockserve.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twisted.python.failure import Failure
 
     from sockserve.connection.engine import Engine
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 
 # The log shows the names of rooms, not of modules.
 log = Logger("sockserve.connection")
+
+
+def log_moved(log: Logger, peer: str, attributes: Mapping[str, object], direction: str, count: int) -> None:
+    """Log that so many bytes of a peer were received, or sent; see log_traffic."""
+    log.info(
+        "{peer}: Bytes {direction}: {count}",
+        peer=peer,
+        direction=direction,
+        count=count,
+        event_name="sockserve.traffic",
+        attributes={**attributes, "sockserve.traffic.direction": direction, "sockserve.traffic.bytes": count},
+    )
 
 
 class Telling:
@@ -89,14 +103,7 @@ class Telling:
 
     def moved(self, direction: str, count: int) -> None:
         """Log a read or a write; see log_traffic."""
-        log.info(
-            "{peer}: Bytes {direction}: {count}",
-            peer=self.peer,
-            direction=direction,
-            count=count,
-            event_name="sockserve.traffic",
-            attributes={**self.attributes, "sockserve.traffic.direction": direction, "sockserve.traffic.bytes": count},
-        )
+        log_moved(log, self.peer, self.attributes, direction, count)
 
     def closing(self) -> None:
         """Log that it closes; see log_traffic."""

@@ -21,6 +21,7 @@ from sockserve.addresses import address_attributes, format_address, host_of
 from sockserve.connection.channel import Channel
 from sockserve.connection.failures import Refused, users_failure
 from sockserve.connection.info import ConnectionInfo
+from sockserve.connection.telling import log_moved
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
 from sockserve.handlers.durations import Durations, clock
@@ -116,7 +117,7 @@ class DatagramSocket(DatagramProtocol):
             return
         self._last = sender
         if self._log_traffic:
-            self._tell_traffic("received", len(datagram), sender)
+            log_moved(log, sender.peer, sender.attributes, "received", len(datagram))
         if self._held_up:
             self.drop("memory_budget", sender, "too much is held for all peers (memory_budget)")
             return
@@ -136,7 +137,7 @@ class DatagramSocket(DatagramProtocol):
         """
         frame = self.framing.encode(datagram)
         if self._log_traffic:
-            self._tell_traffic("sent", len(datagram), sender)
+            log_moved(log, sender.peer, sender.attributes, "sent", len(datagram))
         try:
             self.transport.write(frame, sender.address)
             self.sent += 1
@@ -156,21 +157,6 @@ class DatagramSocket(DatagramProtocol):
             why=printable(why),
             event_name="sockserve.datagram.dropped",
             attributes={**sender.attributes, "sockserve.limit": kind},
-        )
-
-    def _tell_traffic(self, direction: str, count: int, sender: Sender) -> None:
-        """See log_traffic."""
-        log.info(
-            "{peer}: Bytes {direction}: {count}",
-            peer=sender.peer,
-            direction=direction,
-            count=count,
-            event_name="sockserve.traffic",
-            attributes={
-                **sender.attributes,
-                "sockserve.traffic.direction": direction,
-                "sockserve.traffic.bytes": count,
-            },
         )
 
     # The view of sockserve.limits.memory.
