@@ -45,28 +45,6 @@ COMPILER = ["mypy>=2.4,<2.5", "setuptools>=80"]
 PYTHONS = range(11, 15)
 """The minor versions of Python 3 that these are known to have wheels for: nothing is ever built to build with."""
 
-COMPILED = (
-    "sockserve/framing/*.py",
-    *(
-        f"sockserve/connection/{name}.py"
-        for name in (
-            "state",
-            "reading",
-            "pace",
-            "receiving",
-            "ignoring",
-            "sending",
-            "closing",
-            "telling",
-            "timing",
-            "engine",
-        )
-    ),
-    *(f"sockserve/tls/{name}.py" for name in ("incoming", "state")),
-    "sockserve/sockets.py",
-)
-"""What every message passes through between the socket and the program, except what users inherit from."""
-
 SETUP = """
 import sys
 from mypyc.build import mypycify
@@ -122,7 +100,9 @@ class Compile(BuildHookInterface[Any]):
         self._work = tempfile.TemporaryDirectory(prefix="sockserve-")
         work = Path(self._work.name)
         root = Path(self.root)
-        sources = sorted(str(path.relative_to(root)) for pattern in COMPILED for path in root.glob(pattern))
+        sources = sorted(
+            str(path.relative_to(root)) for pattern in self.config["compiled"] for path in root.glob(pattern)
+        )
         for source in sources:
             (work / source).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / source, work / source)

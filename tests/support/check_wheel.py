@@ -23,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -41,25 +42,11 @@ REQUIRED = (
     "sockserve/testing/__init__.py",
     "sockserve/pytest_plugin.py",
 )
+BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 MODULES = {
-    *(f"sockserve/framing/{path.stem}" for path in (ROOT / "sockserve/framing").glob("*.py")),
-    *(
-        f"sockserve/connection/{name}"
-        for name in (
-            "state",
-            "reading",
-            "pace",
-            "receiving",
-            "ignoring",
-            "sending",
-            "closing",
-            "telling",
-            "timing",
-            "engine",
-        )
-    ),
-    *(f"sockserve/tls/{name}" for name in ("incoming", "state")),
-    "sockserve/sockets",
+    str(path.relative_to(ROOT).with_suffix(""))
+    for pattern in BUILD["hooks"]["custom"]["compiled"]
+    for path in ROOT.glob(pattern)
 }
 """What a compiled wheel has an extension for, beside the source."""
 LIBRARY = "sockserve__mypyc"
