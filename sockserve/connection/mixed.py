@@ -69,12 +69,17 @@ class Mixed(Ending):
         assert self.task is not None
         self._given_up = True
         firing = self._firing
+        task = self.task
         if firing is None or firing.done():
-            self.task.cancel()
+            task.cancel()
+            return
+        # A task that is over is kept until the loop has called who waits for it, in its next turn.
+        task.remove_done_callback(self._over)
+        firing.deferred.cancel()
+        if task.done():
+            self._over(task)
         else:
-            firing.deferred.cancel()
-            if self.task.done():
-                self._over(self.task)
+            task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         if self.task is None:
