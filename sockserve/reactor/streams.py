@@ -31,6 +31,9 @@ _FULL: Final = (EAGAIN, EWOULDBLOCK, ENOBUFS)
 # Bytes that a stream is handed, as a copy: an aborted one keeps them until the loop's next turn. It has sent them when
 # the kernel has room again, which is for far more.
 _PIECE: Final = 8 * 1024
+# Bytes of a read that has filled uvloop's buffer. There may be more, and libuv would read on at once, up to 32 times,
+# before the loop comes to anything else.
+_WHOLE: Final = 256_000
 # Seconds until descriptors that wait for a peer that does not read are tried again: streams cannot send them.
 _AGAIN: Final = 0.01
 
@@ -187,6 +190,9 @@ class Stream(tcp.Connection):
             self._lose(error)
         finally:
             reactor.serving = before
+        if len(data) >= _WHOLE and self._reading and self._stream is not None:
+            self._stream.pause_reading()
+            reactor.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         if self._reading and self.unread:

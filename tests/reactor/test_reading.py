@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -18,7 +20,45 @@ class PausedAtOnce(Recorder):
         self.transport.pauseProducing()
 
 
+class Flooded(Recorder):
+    """Its peer fills what it has just read from. turns: of the reactor, so far; reads: at the most, in one of them."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        super().__init__()
+        self.peer: socket.socket | None = None
+        self.count = self.turns = self.reads = self._reads = 0
+        self._reactor = reactor
+
+    def came(self, data: bytes) -> None:
+        assert self.peer is not None
+        self.count += len(data)
+        self.data.clear()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.peer.send(BIG)
+        if not self._reads:
+            self._reactor.callLater(0, self._turn)
+        self._reads += 1
+        self.reads = max(self.reads, self._reads)
+
+    def _turn(self) -> None:
+        self.turns += 1
+        self._reads = 0
+
+
 class ReadingTests(Situations):
+    @situation
+    async def test_a_peer_that_is_always_faster_leaves_each_turn_to_others_too(self) -> None:
+        protocol = Flooded(self.reactor)
+        protocol.peer = self.connect(protocol)
+        await protocol.event("made")
+        protocol.peer.setblocking(False)
+        protocol.peer.send(b"first")
+        await protocol.until(lambda: protocol.count > 40 << 20)
+        self.assertGreater(protocol.turns, 20)
+        # A turn may begin between the first and the last of those that are ready.
+        self.assertLessEqual(protocol.reads, 2)
+
     @situation
     async def test_paused_in_connectionMade_with_bytes_there_and_resumed_later(self) -> None:
         protocol = PausedAtOnce()
