@@ -16,8 +16,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, permutations
-from math import fsum
+from itertools import combinations, pairwise, permutations
+from math import fsum, inf
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,29 +134,48 @@ def route(imports: Counter[tuple[str, str]], floors: dict[str, int]) -> Segments
 def order(stops: Sequence[Sequence[Stop]], segments: Segments) -> list[list[Stop]]:
     """The stops of each floor from left to right, with as few crossings as there can be, then with short arrows.
 
-    Every order of a floor is tried against every order of the one below it.
+    A crossing costs 100, and an arrow how far it goes to the side. Every order of a floor is tried against every order
+    of the one below it that can still be the best.
     """
-    best: dict[tuple[Stop, ...], tuple[float, list[list[Stop]]]] = {(): (0.0, [])}
+    best: list[tuple[float, list[list[Stop]]]] = [(0.0, [[]])]
     for floor in stops:
-        step: dict[tuple[Stop, ...], tuple[float, list[list[Stop]]]] = {}
+        lines = [(a, b) for a, b in segments if a in floor]
+        lowers = []
+        for cost, below in best:
+            ends = spots(below[-1], [b for _, b in lines])
+            lowers.append((cost, below, ends, sides(ends)))
+        step = []
         for upper in permutations(floor):
-            cost, below = min(
-                ((cost + disorder(upper, lower, segments), below) for lower, (cost, below) in best.items()),
-                key=lambda choice: round(choice[0], 6),
-            )
-            step[upper] = cost, [*below, list(upper)]
-        best = step
-    return min(best.values(), key=lambda choice: round(choice[0], 6))[1]
+            starts = spots(upper, [a for a, _ in lines])
+            left, right = sides(starts)
+            least, rows = inf, best[0][1]
+            for already, below, ends, (lower_left, lower_right) in lowers:
+                if already >= least:
+                    break
+                cost = already + 100 * (left & lower_right | right & lower_left).bit_count()
+                if cost < least:
+                    # Equal costs must be equal on every Python: since 3.12, sum rounds differently.
+                    total = round(cost + fsum(abs(x - y) for x, y in zip(starts, ends, strict=True)), 6)
+                    if total < least:
+                        least, rows = total, [*below, list(upper)]
+            step.append((least, rows))
+        best = sorted(step, key=itemgetter(0))
+    return best[0][1][1:]
 
 
-def disorder(upper: Sequence[Stop], lower: Sequence[Stop], segments: Segments) -> float:
-    """What two orders cost: 100 a crossing, and how far to the side the arrows go."""
-    above = {stop: index / max(len(upper) - 1, 1) for index, stop in enumerate(upper)}
-    below = {stop: index / max(len(lower) - 1, 1) for index, stop in enumerate(lower)}
-    lines = [(above[a], below[b]) for a, b in segments if a in above and b in below]
-    crossings = sum((a - c) * (b - d) < 0 for a, b in lines for c, d in lines) / 2
-    # Equal costs must be equal on every Python: since 3.12, sum rounds differently.
-    return 100 * crossings + round(fsum(abs(a - b) for a, b in lines), 6)
+def spots(row: Sequence[Stop], ends: Sequence[Stop]) -> list[float]:
+    """Where arrows end in a row, from 0, its left, to 1."""
+    places = {stop: index / max(len(row) - 1, 1) for index, stop in enumerate(row)}
+    return [places[stop] for stop in ends]
+
+
+def sides(places: Sequence[float]) -> tuple[int, int]:
+    """Two numbers with a bit for each pair of arrows: whether the first is left of the second, and whether right."""
+    left = right = 0
+    for index, (one, other) in enumerate(combinations(places, 2)):
+        left |= (one < other) << index
+        right |= (one > other) << index
+    return left, right
 
 
 def place(rows: Sequence[Sequence[Stop]], segments: Segments) -> dict[Stop, int]:
