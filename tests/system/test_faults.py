@@ -11,6 +11,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count, islice
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -142,6 +143,14 @@ class DescriptorTests(FaultCase):
         _, most = resource.prlimit(process, resource.RLIMIT_NOFILE)
         resource.prlimit(process, resource.RLIMIT_NOFILE, (descriptors, most))
 
+    def leave(self, more: int) -> None:
+        """Let the server have so many more than it has with a client that stays. The limit is of their numbers."""
+        beside = self.client()
+        self.assertEqual(self.answer(beside, b"x"), b"x")
+        numbers = {int(path.name) for path in Path(f"/proc/{self.server.process.pid}/fd").iterdir()}
+        free = (number for number in count() if number not in numbers)
+        self.limit(next(islice(free, more, None)))
+
     def test_at_the_limit_clients_wait_their_turn_at_no_cost_and_with_one_line(self) -> None:
         self.serve()
         beside = self.client()
@@ -172,7 +181,7 @@ class DescriptorTests(FaultCase):
 
     def test_a_descriptor_that_frees_elsewhere_is_found(self) -> None:
         self.serve()
-        self.limit(self.settled() - 1)
+        self.leave(0)
         client = self.client()
         client.sendall(b"2\r\nok")
         self.server.wait_for("connections have to wait")
@@ -184,7 +193,7 @@ class DescriptorTests(FaultCase):
         other.symlink_to(path)
         self.serve(f"[socket.circle]\nlisten = 'unix:{path}'\nhandler = 'forward:unix:{other}'")
         # An odd number more: the first that cannot be had is for a connection to the target; one from there would wait.
-        self.limit(self.settled() - 1 + 25)
+        self.leave(25)
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
             client.connect(str(path))
