@@ -41,6 +41,8 @@ class SoakTests(SynchronousTestCase):
             lambda directory: right(directory).replace("windev]", "windev]\nhandler = 'discard'", 1),
         )
         self.patch(soak, "MEMORY", -1 << 30)
+        # For one who sends what is discarded, and never reads: only that ends it.
+        self.patch(soak, "PATIENCE", 2.0)
         self.patch(soak, "LIMITS", soak.LIMITS.replace('"3s"', '"300ms"'))
         self.assertEqual(self.soak(0.5), 1)
         text = self.output.getvalue()
