@@ -20,9 +20,15 @@ from tests.workers.test_workers import LISTEN, PID, WorkerCase, ask, children, l
 class RelayTests(WorkerCase):
     def test_clients_of_two_programs_of_several_workers(self) -> None:
         redis = RedisServer(self)
-        room = (
-            f'[socket.room]\nlisten = "{LISTEN}"\nframing = "buffered:\\\\n"\nhandler = "relay"\nrelay = "{redis.url}"'
-        )
+        # Who has been greeted is in the room, and hears all that is said from then on.
+        room = f"""
+            [socket.room]
+            listen = "{LISTEN}"
+            framing = 'buffered:\\n'
+            handler = "relay"
+            relay = "{redis.url}"
+            greeting = "welcome"
+        """
         one = self.start(room)
         with ExitStack() as stack:
             other = stack.enter_context(running("--config", str(self.folder / "sockserve.toml"), forks=True))
@@ -31,12 +37,9 @@ class RelayTests(WorkerCase):
             for number in range(12):
                 client = stack.enter_context(socket.create_connection((one, other)[number % 2].address, PATIENCE))
                 clients.append(client)
-            # Whoever is connected hears what is said from then on: each hears the word of the last one.
-            said = {f"{number}\n".encode() for number in range(12)}
-            for number, client in enumerate(clients):
-                client.sendall(f"hello {number}\n".encode())
             for client in clients:
-                self.hear(client, 11)
+                self.assertEqual(self.hear(client, 1), [b"welcome\n"])
+            said = {f"{number}\n".encode() for number in range(12)}
             for number, client in enumerate(clients):
                 client.sendall(f"{number}\n".encode())
             heard = [self.hear(client, 11) for client in clients]
