@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 
 from sockserve.connection.failures import Refused, users_failure
 from sockserve.handlers.acknowledgment import INTERNAL, NO_ID, Error, MessageHeader, NotHL7, acknowledge, refusal
-from sockserve.handlers.function import DEFAULT_MAX_PENDING, Answer, Answering, Function, call, checked
+from sockserve.handlers.answers import Answer, Function, call, checked
+from sockserve.handlers.function import DEFAULT_MAX_PENDING, Answering
 from sockserve.text import reason_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FRAMING = "mllp"
 """That of a socket that is given none: MLLP."""
 
-Answers = tuple[bytes, ...]
+Acknowledgments = tuple[bytes, ...]
 """What is sent for one message: an acknowledgment of transport, one of the application, both, or nothing."""
 
 
@@ -38,6 +39,7 @@ class Acknowledging(Answering):
     """
 
     keepsState = False
+    _several = True
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Acknowledging(Answering):
         self._received = function
         self._called_in = threads
 
-    def _acknowledged(self, message: bytes, channel: Channel) -> Answers | Deferred[Answers]:
+    def _acknowledged(self, message: bytes, channel: Channel) -> Acknowledgments | Deferred[Acknowledgments]:
         try:
             header = MessageHeader(message)
         except NotHL7 as error:
@@ -69,20 +71,20 @@ class Acknowledging(Answering):
             return self._accepted(header, result)
         return result.addCallbacks(partial(self._accepted, header), partial(self._failed, header))
 
-    def _accepted(self, header: MessageHeader, result: object) -> Answers:
+    def _accepted(self, header: MessageHeader, result: object) -> Acknowledgments:
         """The function has returned."""
         try:
             own: Answer = checked(result)
         except BaseException:
             return self._failed(header, Failure())
-        answers: Answers = ()
+        answers: Acknowledgments = ()
         if header.accept[0]:
             answers += (acknowledge(header, b"CA"),)
         if header.application[0]:
             answers += (acknowledge(header, b"AA") if own is None else own,)
         return answers
 
-    def _failed(self, header: MessageHeader, failure: Failure) -> Answers:
+    def _failed(self, header: MessageHeader, failure: Failure) -> Acknowledgments:
         """The function has raised something."""
         if self.closing and failure.check(CancelledError, asyncio.CancelledError):
             return ()
@@ -100,17 +102,10 @@ class Acknowledging(Answering):
         )
         return _told(header, code, INTERNAL)
 
-    def _refused(self, header: MessageHeader, kind: bytes, error: Error) -> Answers:
+    def _refused(self, header: MessageHeader, kind: bytes, error: Error) -> Acknowledgments:
         code = _code(header, kind)
         self._engine.telling.warn("handler", f"refused: {error.text}; {_answered(code)}", "sockserve.handler.refused")
         return _told(header, code, error)
-
-    def _give(self, answer: object) -> None:
-        if isinstance(answer, tuple):
-            for each in answer:
-                super()._give(each)
-        else:
-            super()._give(answer)
 
 
 def _code(header: MessageHeader, kind: bytes) -> bytes:
@@ -124,5 +119,5 @@ def _answered(code: bytes) -> str:
     return f"answered {code.decode()}" if code else "its sender wants no answer"
 
 
-def _told(header: MessageHeader, code: bytes, error: Error) -> Answers:
+def _told(header: MessageHeader, code: bytes, error: Error) -> Acknowledgments:
     return (acknowledge(header, code, error),) if code else ()

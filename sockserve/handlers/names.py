@@ -15,11 +15,12 @@ from sockserve.client.endpoints import EndpointFactory, endpoint_factory
 from sockserve.connection.conversation import Conversation, ConversationProtocol
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import KINDS, Framing, parse
+from sockserve.handlers.answers import Function
 from sockserve.handlers.discard import Discard
 from sockserve.handlers.durations import Durations
 from sockserve.handlers.echo import Echo
 from sockserve.handlers.forward import Forward
-from sockserve.handlers.function import Answering, Function
+from sockserve.handlers.function import Answering
 from sockserve.handlers.hl7 import FRAMING as MLLP
 from sockserve.handlers.hl7 import Acknowledging
 from sockserve.handlers.relay import Relay

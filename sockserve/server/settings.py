@@ -33,7 +33,8 @@ from sockserve.fields import (
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import DEFAULT_MAX_LENGTH, OnBadFrame
 from sockserve.framing.names import without_limits
-from sockserve.handlers.function import DEFAULT_MAX_PENDING, Function
+from sockserve.handlers.answers import Function
+from sockserve.handlers.function import DEFAULT_MAX_PENDING
 from sockserve.handlers.names import Handler, as_conversation, as_handler, code_of
 from sockserve.handlers.share import DEFAULT_ANSWER_TIMEOUT
 from sockserve.limits.admission import WhenFull

@@ -24,8 +24,8 @@ from sockserve.connection.info import ConnectionInfo
 from sockserve.connection.telling import log_moved
 from sockserve.framing.errors import MessageTooLong
 from sockserve.framing.raw import Raw
+from sockserve.handlers.answers import Function, call, checked, under_way
 from sockserve.handlers.durations import Durations, clock
-from sockserve.handlers.function import Function, call, checked, under_way
 from sockserve.handlers.threads import Threads
 from sockserve.limits.access import EVERYONE, Access
 from sockserve.limits.flood import FloodGuard

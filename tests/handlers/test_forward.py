@@ -24,8 +24,8 @@ from sockserve.connection.options import ConnectionOptions
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import Framing, parse
 from sockserve.framing.bounds import OnBadFrame
+from sockserve.handlers.answers import Answer
 from sockserve.handlers.forward import Bridged, Forward, Target
-from sockserve.handlers.function import Answer
 from sockserve.handlers.names import as_handler
 from sockserve.limits.memory import MemoryBudget
 from sockserve.server.server import Server

@@ -24,7 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from sockserve.connection.channel import Channel
 from sockserve.connection.failures import Refused
 from sockserve.connection.options import ConnectionOptions
-from sockserve.handlers.function import Answer, Answering, Function
+from sockserve.handlers.answers import Answer, Function
+from sockserve.handlers.function import Answering
 from sockserve.server.sockets import SocketServer
 from tests.connection.test_protocol import CountingTransport, connect, lose
 from tests.support.sockets import LOCAL, SocketCase, turn

@@ -22,7 +22,7 @@ from sockserve.fields import SettingError
 from sockserve.framing import parse
 from sockserve.framing.bounds import OnBadFrame
 from sockserve.handlers.acknowledgment import Error, MessageHeader, NotHL7, acknowledge
-from sockserve.handlers.function import Answer, Function
+from sockserve.handlers.answers import Answer, Function
 from sockserve.handlers.hl7 import FRAMING, Acknowledging
 from sockserve.handlers.names import as_handler
 from sockserve.server.settings import SocketSettings

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from sockserve import Refused
 from sockserve.connection.channel import Channel
 from sockserve.connection.protocol import MessageProtocol
-from sockserve.handlers.function import Answer
+from sockserve.handlers.answers import Answer
 from sockserve.server.sockets import SocketServer
 from tests.support.sockets import LOCAL, SocketCase
 

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve.connection.channel import Channel
 from sockserve.framing.raw import Raw
-from sockserve.handlers.function import Function
+from sockserve.handlers.answers import Function
 from sockserve.server.sockets import Listen, SocketServer
 
 
