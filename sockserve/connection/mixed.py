@@ -234,7 +234,9 @@ class _Firing:
             return False
         finally:
             _leave_task(self._loop, task)
-        if not isinstance(awaited, Deferred) or task._must_cancel:  # type: ignore[attr-defined]
+        # The type first: Deferred is an abstract class, for which isinstance takes long.
+        deferred = type(awaited) is Awaited or isinstance(awaited, Deferred)
+        if not deferred or task._must_cancel:  # type: ignore[attr-defined]
             mixed.ahead = (awaited,)
             return False
         self._done = False
