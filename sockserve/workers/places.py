@@ -71,6 +71,12 @@ class PlaceKeeper:
         self._count(held)
         self._given[place] = held
 
+    def pass_on(self, owner: WorkerProcess, place: str) -> None:
+        """Its connection is on its way to the worker that takes over, which keeps the place, or gives it back."""
+        held = self._given.get(place)
+        if held is not None and held.owner == owner and owner.taker is not None:
+            self._given[place] = _Held(owner.taker, held.peer)
+
     def give_back(self, owner: WorkerProcess, place: str) -> None:
         """It is free, unless it is with another worker now."""
         held = self._given.get(place) or self._waiting.get(place)
@@ -129,6 +135,8 @@ class Places:
                 keeper.ask(owner, place, message["peer"])
             case "keep":
                 keeper.keep(owner, place, message["peer"])
+            case "pass on":
+                keeper.pass_on(owner, place)
             case "give back":
                 keeper.give_back(owner, place)
 

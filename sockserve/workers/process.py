@@ -92,6 +92,7 @@ class WorkerProcess(ProcessProtocol):
         self.clean = False
         self.dials = False
         self._killed = False
+        self._taker: WorkerProcess | None = None
         self.over: Deferred[None] = Deferred()
         self._asked: dict[int, Deferred[Message]] = {}
         self._last_question = 0
@@ -138,11 +139,18 @@ class WorkerProcess(ProcessProtocol):
         The other one also makes the connections that this one has made, each when it is over here.
         """
         self.standing = Standing.LEAVING
+        self._taker = to
         to.dials = to.dials or self.dials
         ours, theirs = socket.socketpair()
         with ours, theirs:
             to._link.send({"do": "take", "dials": self.dials}, (theirs.fileno(),))
             self._link.send({"do": "give", "endpoints": to.loaded["endpoints"]}, (ours.fileno(),))
+
+    @property
+    def taker(self) -> WorkerProcess | None:
+        """Who its connections move to; None: nobody, or it is gone."""
+        taker = self._taker
+        return None if taker is None or taker.standing is Standing.GONE else taker
 
     def stop(self) -> None:
         """Drain, and end."""

@@ -155,7 +155,7 @@ class Worker:
         moving = []
         for one in self._server.sockets.values():
             theirs = [endpoint for name, endpoint in endpoints if name == one.name]
-            moving.append(one.handOver(theirs, partial(_give, taker), self._givers))
+            moving.append(one.handOver(theirs, partial(self._give, taker), self._givers))
             if one.dialler is not None:
                 one.admission.emptied().addCallback(self._over, taker, one.settings.name)
 
@@ -178,6 +178,17 @@ class Worker:
             gatherResults(dialled).addCallback(lambda _: self._reactor.callLater(0, taker.close))
 
         gatherResults(moving).addCallback(moved)
+
+    def _give(self, taker: Link, parcel: Parcel, go: Callable[[], int]) -> None:
+        if not taker.open:
+            raise ConnectionError("the worker that was to go on with it is gone")
+        packed = base64.b64encode(pickle.dumps(parcel)).decode()
+        descriptor = go()
+        taker.send({"parcel": packed, "socket": parcel.socket, "place": parcel.place}, (descriptor,))
+        os.close(descriptor)
+        if parcel.place:
+            # This process may be over before the other one says that it has it.
+            self._places[parcel.socket].pass_on(parcel.place)
 
     def _over(self, _: object, taker: Link, name: str) -> None:
         """A socket that connects has no connection any more: it has moved, or ended."""
@@ -211,12 +222,30 @@ class Worker:
         except Exception as error:
             # For example, the class of its framing is not there any more.
             os.close(descriptor)
-            _lost("", error)
+            self._lost(message, error)
             return
         try:
             self._server.sockets[parcel.socket].take(parcel, descriptor)
         except Exception as error:
-            _lost(parcel.socket, error)
+            self._lost(message, error)
+
+    def _lost(self, message: Message, error: Exception) -> None:
+        """The connection of a parcel cannot go on here."""
+        name, place = message["socket"], message["place"]
+        places = self._places.get(name)
+        if place and places is not None:
+            # It may not have been passed on yet.
+            places.keep(place, "")
+            places.give_back(place)
+        # The peer may have reset it on the way.
+        tell = log.debug if isinstance(error, OSError) else log.warn
+        tell(
+            "{socket}: a connection was lost while it moved: {error}",
+            socket=name,
+            error=typed_reason(error),
+            event_name="sockserve.connection.lost",
+            attributes={"sockserve.socket": name},
+        )
 
     def _stopped(self, _: object) -> None:
         figures = answer(self._server, {"ask": "figures"}, os.getpid())
@@ -243,6 +272,10 @@ class LinkedPlaces:
     def keep(self, place: str, peer: str) -> None:
         self._send("keep", place, peer)
 
+    def pass_on(self, place: str) -> None:
+        """Its connection goes to the worker that takes over."""
+        self._send("pass on", place, "")
+
     def give_back(self, place: str) -> None:
         self._send("give back", place, "")
 
@@ -261,18 +294,6 @@ class LinkedPlaces:
         self._link.send({"place": place, "what": what, "socket": self._name, "peer": peer})
 
 
-def _lost(socket: str, error: Exception) -> None:
-    # The peer may have reset it on the way.
-    tell = log.debug if isinstance(error, OSError) else log.warn
-    tell(
-        "{socket}: a connection was lost while it moved: {error}",
-        socket=socket or "?",
-        error=typed_reason(error),
-        event_name="sockserve.connection.lost",
-        attributes={"sockserve.socket": socket},
-    )
-
-
 def _limits(settings: SocketSettings) -> dict[str, object]:
     """Those that hold for all workers together; see sockserve.workers.places."""
     return {
@@ -280,12 +301,3 @@ def _limits(settings: SocketSettings) -> dict[str, object]:
         "per_peer": settings.max_connections_per_peer,
         "refuse": settings.when_full == "refuse",
     }
-
-
-def _give(taker: Link, parcel: Parcel, go: Callable[[], int]) -> None:
-    if not taker.open:
-        raise ConnectionError("the worker that was to go on with it is gone")
-    packed = base64.b64encode(pickle.dumps(parcel)).decode()
-    descriptor = go()
-    taker.send({"parcel": packed}, (descriptor,))
-    os.close(descriptor)

@@ -134,7 +134,7 @@ class LinkTests(TestCase):
         for _ in range(2):
             read, write = os.pipe()
             self.addCleanup(os.close, read)
-            giver.send({"parcel": "AAAA"}, (write,))
+            giver.send({"parcel": "AAAA", "socket": "x", "place": "1-0"}, (write,))
             os.close(write)
             while not select.select([read], [], [], 0)[0]:
                 await turn()

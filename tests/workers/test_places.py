@@ -10,7 +10,9 @@ from sockserve.workers.places import Places
 
 
 class Owner:
-    """A worker that remembers what it was told."""
+    """A worker that remembers what it was told. taker: who its connections move to."""
+
+    taker: Owner | None = None
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -94,6 +96,48 @@ class PlacesTests(SynchronousTestCase):
         self.assertEqual(self.other.told, [("full", "b")])
         self.say(self.other, "give back", "a")
         self.assertEqual(self.other.told[-1], ("granted", "b"))
+
+    def test_a_worker_may_be_gone_before_the_other_one_says_that_it_has_a_connection(self) -> None:
+        self.limit(connections=2, per_peer=1)
+        self.one.taker = self.other
+        self.say(self.one, "ask", "a", "192.0.2.7")
+        self.say(self.one, "ask", "b", "192.0.2.8")
+        self.say(self.one, "pass on", "a")
+        self.places.gone(cast("Any", self.one))
+        # The second one has not moved, and its place is free.
+        self.say(self.other, "ask", "c", "192.0.2.7")
+        self.say(self.other, "ask", "d", "192.0.2.8")
+        self.say(self.other, "ask", "e", "192.0.2.9")
+        self.assertEqual(self.other.told, [("refused", "c"), ("granted", "d"), ("full", "e")])
+        self.say(self.other, "keep", "a", "192.0.2.7")
+        self.assertEqual(self.other.told[3:], [])
+        self.say(self.other, "give back", "a")
+        self.assertEqual(self.other.told[3:], [("granted", "e")])
+
+    def test_a_connection_that_is_lost_while_it_moves_frees_its_place_whoever_says_so_first(self) -> None:
+        for order in (
+            ("pass on", "keep", "give back"),
+            ("keep", "pass on", "give back"),
+            ("keep", "give back", "pass on"),
+        ):
+            places = self.places = Places()
+            one, other = self.one, self.other = Owner(), Owner()
+            one.taker = other
+            self.limit(connections=1)
+            self.say(one, "ask", "a", "192.0.2.7")
+            self.say(other, "ask", "b")
+            for what in order:
+                self.say(one if what == "pass on" else other, what, "a")
+            places.gone(cast("Any", one))
+            self.assertEqual(other.told, [("full", "b"), ("granted", "b")], order)
+
+    def test_what_is_passed_on_to_one_that_is_gone_is_free(self) -> None:
+        self.limit(connections=1)
+        self.say(self.one, "ask", "a")
+        self.say(self.one, "pass on", "a")
+        self.say(self.other, "ask", "b")
+        self.places.gone(cast("Any", self.one))
+        self.assertEqual(self.other.told, [("full", "b"), ("granted", "b")])
 
     def test_limits_that_change(self) -> None:
         self.limit(connections=1)
