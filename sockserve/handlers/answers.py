@@ -10,7 +10,7 @@ from asyncio import _get_running_loop as running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -30,6 +30,8 @@ Answer = bytes | None
 Function = Callable[[bytes, Channel], "Answer | Awaitable[Answer]"]
 """`answer(message, channel)`. The awaitable is a coroutine or a Deferred."""
 
+# Of all who have none: an empty deque takes 760 bytes.
+_NO_SLOTS: Final[deque[Slot]] = deque()
 # Bytes of memory that an answer takes that waits for others before it.
 _WAITING = 192
 
@@ -98,7 +100,7 @@ class Answers:
         self._threads = threads
         self._durations = durations
         self._several = several
-        self._slots: deque[Slot] = deque()
+        self._slots = _NO_SLOTS
         self._all_received = False
         self.kept = 0
 
@@ -133,7 +135,7 @@ class Answers:
 
     def drop(self) -> None:
         """Give up what is under way, and what waits."""
-        slots, self._slots = self._slots, deque()
+        slots, self._slots = self._slots, _NO_SLOTS
         self.kept = 0
         while slots:
             # One by one, all of it: the traceback of a cancelled coroutine keeps what is in this frame.
@@ -166,6 +168,8 @@ class Answers:
             self.engine.hold_reading("answers")
 
     def _keep(self, slot: Slot) -> None:
+        if self._slots is _NO_SLOTS:
+            self._slots = deque()
         self._slots.append(slot)
         self.kept += slot.held
 
