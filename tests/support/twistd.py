@@ -116,7 +116,11 @@ class Server:
 
     def descriptors(self) -> int:
         """How many descriptors the process holds (Linux)."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return len(self.descriptor_numbers())
+
+    def descriptor_numbers(self) -> set[int]:
+        """Their numbers."""
+        return {int(path.name) for path in Path(f"/proc/{self.process.pid}/fd").iterdir()}
 
     def resident(self) -> int:
         """Resident memory of the process in bytes (Linux)."""

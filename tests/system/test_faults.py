@@ -147,7 +147,7 @@ class DescriptorTests(FaultCase):
         """Let the server have so many more than it has with a client that stays. The limit is of their numbers."""
         beside = self.client()
         self.assertEqual(self.answer(beside, b"x"), b"x")
-        numbers = {int(path.name) for path in Path(f"/proc/{self.server.process.pid}/fd").iterdir()}
+        numbers = self.server.descriptor_numbers()
         free = (number for number in count() if number not in numbers)
         self.limit(next(islice(free, more, None)))
 
