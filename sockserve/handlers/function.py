@@ -18,6 +18,7 @@ class Answering(MessageProtocol):
     threads: call the function in one of these, because it blocks. Calls for one connection may then overlap, and what
         they do with their channel must go through `reactor.callFromThread`.
     durations: where the time that calls take is counted.
+    several: an answer may be a tuple of messages.
 
     An exception of the function, or an answer that cannot be sent, is logged and closes this connection, after the
     answers to earlier messages. Answers are never refused because of max_queued: no more messages are read from a peer
@@ -25,8 +26,6 @@ class Answering(MessageProtocol):
     """
 
     keepsState = False
-    # Whether an answer may be a tuple of messages.
-    _several = False
 
     def __init__(
         self,
@@ -35,9 +34,10 @@ class Answering(MessageProtocol):
         max_pending: int = DEFAULT_MAX_PENDING,
         threads: Threads | None = None,
         durations: Durations | None = None,
+        several: bool = False,
     ) -> None:
         counted = Durations() if durations is None else durations
-        self._answers = Answers(function, Channel(self), max_pending, threads, counted, several=self._several)
+        self._answers = Answers(function, Channel(self), max_pending, threads, counted, several=several)
 
     def connectionMade(self) -> None:
         self._answers.engine = self._engine

@@ -39,7 +39,6 @@ class Acknowledging(Answering):
     """
 
     keepsState = False
-    _several = True
 
     def __init__(
         self,
@@ -49,7 +48,8 @@ class Acknowledging(Answering):
         threads: Threads | None = None,
         durations: Durations | None = None,
     ) -> None:
-        super().__init__(cast("Function", self._acknowledged), max_pending=max_pending, durations=durations)
+        acknowledged = cast("Function", self._acknowledged)
+        super().__init__(acknowledged, max_pending=max_pending, durations=durations, several=True)
         self._received = function
         self._called_in = threads
 
