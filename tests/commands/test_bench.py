@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pty
@@ -37,7 +36,6 @@ from sockserve.commands.bench.latency import Histogram, bounds, bucket, summary
 from sockserve.commands.bench.pace import Closed, Open
 from sockserve.commands.bench.settings import Settings
 from sockserve.commands.bench.stream import SMALL, Messages
-from sockserve.commands.main import main
 from sockserve.connection.factory import MessageFactory
 from sockserve.connection.protocol import MessageProtocol
 from sockserve.framing import parse
@@ -45,6 +43,7 @@ from sockserve.framing.errors import FramingError
 from sockserve.handlers.echo import Echo
 from tests.support.authority import Authority
 from tests.support.cases import MANY
+from tests.support.commands import outcome
 from tests.support.processes import ROOT, Process
 from tests.support.spawned import Spawned
 from tests.support.twistd import running
@@ -731,10 +730,7 @@ class PaceTests(SynchronousTestCase):
 class UsageTests(SynchronousTestCase):
     def command(self, *arguments: str) -> tuple[object, str, str]:
         """Exit status, standard output and standard error, without a process of its own."""
-        output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            end = self.assertRaises(SystemExit, main, ["bench", *arguments])
-        return end.code, output.getvalue(), errors.getvalue()
+        return outcome("bench", *arguments)
 
     def test_wrong_arguments_are_told_in_one_line_with_what_is_accepted(self) -> None:
         for arguments, expected in (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -38,13 +36,13 @@ from sockserve.commands.check.frames import (
 )
 from sockserve.commands.check.report import FAILED, NOT_APPLICABLE, OK, Row, Table, as_json, summary
 from sockserve.commands.check.trial import NotApplicable, Result, Target
-from sockserve.commands.main import main
 from sockserve.commands.program import many_messages
 from sockserve.framing import Framing, parse
 from sockserve.framing.errors import FramingError
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
 from tests.support.cases import MANY
+from tests.support.commands import outcome
 from tests.support.processes import ROOT
 from tests.support.spawned import Spawned
 
@@ -418,10 +416,7 @@ class CommandTests(CheckCase):
 
     def parsed(self, *arguments: str) -> tuple[object, str, str]:
         """The same where it ends before it connects, without a process of its own."""
-        output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            end = self.assertRaises(SystemExit, main, ["check", *arguments])
-        return end.code, output.getvalue(), errors.getvalue()
+        return outcome("check", *arguments)
 
     async def test_an_endpoint_that_is_none(self) -> None:
         status, output, errors = await self.command("tcp:7")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import signal
 import subprocess
@@ -18,7 +16,6 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from sockserve import __version__
-from sockserve.commands.main import main
 from sockserve.connection.channel import Channel
 from sockserve.connection.conversation import Conversation
 from sockserve.framing import compiled
@@ -26,6 +23,7 @@ from sockserve.server.sockets import SocketServer
 from sockserve.tls.certificates import TLSConfig
 from tests.support.authority import Authority
 from tests.support.cases import EXAMPLES, message_of
+from tests.support.commands import outcome
 from tests.support.processes import ROOT, run
 from tests.support.spawned import Spawned
 
@@ -412,13 +410,6 @@ class InterruptedTests(SendTestCase):
 
 
 class UsageTests(SynchronousTestCase):
-    def command(self, *arguments: str) -> tuple[object, str, str]:
-        """Exit status, standard output and standard error, without a process of its own."""
-        output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            end = self.assertRaises(SystemExit, main, arguments)
-        return end.code, output.getvalue(), errors.getvalue()
-
     def process(self, *arguments: str) -> tuple[object, str, str]:
         ended = run([*COMMAND, *arguments], cwd=ROOT, text=True, timeout=30)
         return ended.returncode, ended.stdout, ended.stderr
@@ -461,15 +452,15 @@ class UsageTests(SynchronousTestCase):
             (("send", "tcp:h:7", "--time", "1s"), "unknown option '--time', see sockserve send --help"),
         ):
             with self.subTest(arguments):
-                status, output, errors = self.command(*arguments)
+                status, output, errors = outcome(*arguments)
                 self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
                 self.assertIn(expected, errors)
 
     def test_help_and_version(self) -> None:
-        status, output, _ = self.command("--help")
+        status, output, _ = outcome("--help")
         self.assertEqual(status, 0)
         self.assertIn("send", output)
-        status, output, _ = self.command("send", "--help")
+        status, output, _ = outcome("send", "--help")
         self.assertEqual(status, 0)
         for word in ("--framing", "--timeout", "--hex", "--repeat", "--max-length", "Exit status", "netstring"):
             self.assertIn(word, output)
