@@ -286,7 +286,7 @@ class ReadProtocol(MessageProtocol):
         if self._left and memory is not None:
             self._kept = OBJECT * len(self._left) + sum(map(len, self._left))
             memory.join(self._engine)
-            memory.grow(self._kept)
+            memory.grow(self._kept, self._engine)
 
     @property
     def keptBytes(self) -> int:

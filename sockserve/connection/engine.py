@@ -464,7 +464,7 @@ class Engine:
     def grow(self, count: int) -> None:
         """This many more bytes of memory are held now."""
         if self.options.memory is not None:
-            self.options.memory.grow(count)
+            self.options.memory.grow(count, self)
 
     def hush(self) -> None:
         """Send no more heartbeats."""

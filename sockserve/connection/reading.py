@@ -111,7 +111,7 @@ class Reading:
                 self._engine.telling.moved("received", len(data))
             receiving.receive(data)
             if options.memory is not None:
-                options.memory.grow(len(data))
+                options.memory.grow(len(data), self._engine)
             if receiving.held:
                 self.adjust()
                 return
@@ -131,6 +131,7 @@ class Reading:
             return False
         if state.incoming is Incoming.WAITING:
             self.early += data
+            self._engine.grow(len(data))
             return True
         self.bytes_received += len(data)
         state.discarded += len(data)

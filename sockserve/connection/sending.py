@@ -87,7 +87,7 @@ class Sending:
         memory = engine.options.memory
         if memory is not None:
             # After the write: this may resume delivery, and its answers must not overtake what was written.
-            memory.grow(size + OBJECT)
+            memory.grow(size + OBJECT, engine)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """The same, with large pieces, one after the other, where possible without a copy."""

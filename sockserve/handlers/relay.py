@@ -9,7 +9,6 @@ problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import connectionDone
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from sockserve.framing import Framing
+    from sockserve.limits.memory import MemoryBudget
 
 
 class Relay:
@@ -56,7 +56,7 @@ class Relay:
         clients = [client for client in self.clients if client is not sender]
         if clients:
             # One budget is for all of them.
-            frames = _Frames(clients[0]._engine.grow)
+            frames = _Frames(clients[0].options.memory)
             for client in clients:
                 client.pass_on(messages, frames)
 
@@ -64,11 +64,11 @@ class Relay:
 class _Frames:
     """The frames of some messages, made once for clients in a row that have the same framing.
 
-    grow: told how many bytes they take.
+    memory: what they count towards.
     """
 
-    def __init__(self, grow: Callable[[int], None]) -> None:
-        self._grow = grow
+    def __init__(self, memory: MemoryBudget | None) -> None:
+        self._memory = memory
         self._framing: Framing | None = None
         self._made = b""
 
@@ -77,8 +77,9 @@ class _Frames:
         if framing is not self._framing:
             self._made = framing.encode_all(messages)
             self._framing = framing
-            # Once for all clients.
-            self._grow(len(self._made))
+            if self._memory is not None:
+                # Once for all clients.
+                self._memory.grow(len(self._made))
         return self._made
 
 

@@ -69,10 +69,10 @@ class Arrivals:
             self._memory.join(arrival)
         return True
 
-    def grow(self, count: int) -> None:
-        """One of them holds this many more bytes of memory."""
+    def grow(self, count: int, arrival: Arrival) -> None:
+        """This one holds so many more bytes of memory."""
         if self._memory is not None:
-            self._memory.grow(count)
+            self._memory.grow(count, arrival)
 
     def forget(self) -> None:
         """Nobody is served any more: close the connections that are here."""

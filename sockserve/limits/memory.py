@@ -1,10 +1,7 @@
 """One budget for what a process holds for its peers, as the growth of its resident memory.
 
 What is held: messages received in part or not delivered yet, messages that a handler works on, bytes that a peer has
-not taken, and what layers below the protocols keep before there is one. Each holder says what all of it takes in
-memory: a message of two bytes is an object of sixty. All of it is counted only when so much has come since the last
-count that the budget could be exceeded: counting costs nothing as long as there is room.
-"""
+X"""
 
 from __future__ import annotations
 
@@ -27,6 +24,8 @@ _REASON = "memory_budget"
 # Seconds between two counts while the budget is exceeded, and until the largest holders are aborted.
 _INTERVAL = 1.0
 _PATIENCE = 10
+# All are weighed again when this many times as long has gone by as it took.
+_BETWEEN_WEIGHINGS = 4
 _BETWEEN_LINES = 10.0
 
 
@@ -59,7 +58,14 @@ class MemoryBudget:
         if reactor is None:
             from twisted.internet import reactor
         self._reactor = cast("IReactorTime", reactor)
-        self._holders: set[Holder] = set()
+        # What each held when it was weighed, and all of them. Who has not grown since can only hold less.
+        self._weights: dict[Holder, int] = {}
+        self._total = 0
+        self._grown: set[Holder] = set()
+        # All were weighed a moment ago, until then.
+        self._fresh = 0.0
+        # Whether something is held by several together: what one gives up may be the others' then.
+        self._together = False
         self._paused: set[Holder] = set()
         # Counts in a row that were above the budget.
         self._above = 0
@@ -72,66 +78,109 @@ class MemoryBudget:
         if limit < 1:
             raise ValueError(f"memory_budget must be at least 1, not {limit}")
         self.limit = limit
-        # Bytes until the next count.
-        self._left = 0 if self._holders else limit
+        # Bytes until the next count, and what all may hold until all are weighed.
+        self._left = 0 if self._weights else limit
+        self._enough = limit
 
     def join(self, holder: Holder) -> None:
-        self._holders.add(holder)
+        self._weights.setdefault(holder, 0)
 
     def leave(self, holder: Holder) -> None:
-        self._holders.discard(holder)
+        self._total -= self._weights.pop(holder, 0)
+        self._grown.discard(holder)
         self._paused.discard(holder)
-        if not self._holders and self._call is not None:
+        if not self._weights and self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def grow(self, count: int) -> None:
-        """Up to this many more bytes are held now."""
+    def grow(self, count: int, holder: Holder | None = None) -> None:
+        """Up to this many more bytes are held now. holder: by whom; None: by several together."""
+        if holder is None:
+            self._together = True
+        else:
+            self._grown.add(holder)
         self._left -= count
         if self._left < 0:
             self._count()
 
     def _count(self) -> None:
-        sizes, total = self._sizes()
-        while total > self.limit + self.limit // 8:
-            self._abort(sizes, total)
-            # What several hold together is given up by the last of them.
-            sizes, total = self._sizes()
+        self._weigh_grown()
+        if self._together or self._total > self._enough:
+            self._relieve()
+        limit, total = self.limit, self._total
         # The count comes again when half of the room may be used, but not at every read when there is little.
-        self._left = max(self.limit - total, self.limit // 8) // 2
-        if total <= self.limit:
+        self._left = max(limit - total, limit // 8) // 2
+        if total <= limit - limit // 8:
+            self._release()
+        if total <= limit:
             self._above = 0
-            paused, self._paused = self._paused, set()
-            for holder in paused:
-                # One that went on before it may have used up the room.
-                if holder not in self._paused:
-                    holder.release_reading(_REASON)
-        else:
-            self._pause(sizes, total)
-        if (self._paused or total > self.limit) and self._call is None and self._holders:
+        if (self._paused or total > limit) and self._call is None and self._weights:
             self._call = self._reactor.callLater(_INTERVAL, self._again)
 
     def _again(self) -> None:
         self._call = None
         self._above += 1
+        self._weigh_all()
         if self._above > _PATIENCE:
-            self._abort(*self._sizes())
+            self._abort()
+        if self._total <= self.limit:
+            self._release()
         self._count()
 
-    def _sizes(self) -> tuple[dict[Holder, int], int]:
-        """What each holds, and all together."""
-        sizes = {holder: holder.held for holder in self._holders}
-        return sizes, sum(sizes.values())
+    def _weigh_grown(self) -> None:
+        for holder in self._grown:
+            # Not one that has left.
+            if holder in self._weights:
+                self._weigh(holder)
+        self._grown.clear()
 
-    def _pause(self, sizes: dict[Holder, int], total: int) -> None:
+    def _weigh(self, holder: Holder) -> int:
+        """Returns by how much it has grown."""
+        held = holder.held
+        more = held - self._weights[holder]
+        self._total += more
+        self._weights[holder] = held
+        return more
+
+    def _weigh_all(self) -> None:
+        began = self._reactor.seconds()
+        self._weights = {holder: holder.held for holder in self._weights}
+        self._total = sum(self._weights.values())
+        self._grown.clear()
+        now = self._reactor.seconds()
+        self._fresh = now + (now - began) * _BETWEEN_WEIGHINGS
+
+    def _relieve(self) -> None:
+        """There may be too much: pause the largest, or abort them."""
+        limit, most = self.limit, self.limit + self.limit // 8
+        if self._together or self._reactor.seconds() >= self._fresh:
+            self._weigh_all()
+        while self._total > most:
+            self._abort()
+            if self._together:
+                # It is given up by the last of them.
+                self._weigh_all()
+        if self._total > limit:
+            self._pause()
+        self._enough = min(max(limit, self._total + limit // 16), most)
+
+    def _release(self) -> None:
+        """Read from all again."""
+        paused, self._paused = self._paused, set()
+        for holder in paused:
+            # One that went on before it may have used up the room.
+            if holder not in self._paused:
+                holder.release_reading(_REASON)
+
+    def _pause(self) -> None:
         """Stop reading from the largest. The further above the budget, the less may those hold that are read from.
 
         One of them always goes on: what it holds can go down, and then the next one's.
         """
         if not self._paused:
-            self._tell(total)
-        room = self.limit + self.limit // 8 - total
-        reading = {holder: size for holder, size in sizes.items() if size and holder not in self._paused}
+            self._tell()
+        room = self.limit + self.limit // 8 - self._total
+        reading = {holder: size for holder, size in self._weights.items() if size and holder not in self._paused}
         others = sum(reading.values())
         for holder in sorted(reading, key=reading.__getitem__, reverse=True)[:-1]:
             if others <= room:
@@ -140,30 +189,31 @@ class MemoryBudget:
             self._paused.add(holder)
             holder.hold_reading(_REASON)
 
-    def _tell(self, total: int) -> None:
+    def _tell(self) -> None:
         now = self._reactor.seconds()
         if self._last_line is None or now - self._last_line >= _BETWEEN_LINES:
             self._last_line = now
             log.warn(
                 "{total} bytes are held for all connections, more than {limit} (memory_budget): not reading from the"
                 " largest",
-                total=total,
+                total=self._total,
                 limit=self.limit,
                 event_name="sockserve.memory.exceeded",
-                attributes={"sockserve.memory.held": total, "sockserve.memory.budget": self.limit},
+                attributes={"sockserve.memory.held": self._total, "sockserve.memory.budget": self.limit},
             )
 
-    def _abort(self, sizes: dict[Holder, int], total: int) -> None:
+    def _abort(self) -> None:
         """Abort the largest until the others are within the budget."""
+        average = self._total / max(1, len(self._weights))
+        sizes = {holder: size for holder, size in self._weights.items() if size >= average}
         for holder in sorted(sizes, key=sizes.__getitem__, reverse=True):
-            if total <= self.limit:
+            if self._total <= self.limit:
                 break
-            size = sizes[holder]
-            total -= size
-            # The end of one may have been that of another.
-            if holder in self._holders:
+            # The end of one may have been that of another, and its peer may have taken much of it.
+            if holder in self._weights and self._weigh(holder) >= 0:
                 self.leave(holder)
-                holder.abort_for(_REASON, f"aborted, {size} bytes are held for it, and too many for all ({_REASON})")
+                text = f"aborted, {sizes[holder]} bytes are held for it, and too many for all ({_REASON})"
+                holder.abort_for(_REASON, text)
 
 
 # Of the reactors that have one.

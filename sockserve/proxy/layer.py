@@ -155,7 +155,7 @@ class HeaderProtocol(Protocol):
             if header is not None:
                 self._make_way(header)
             else:
-                self._proxy.arrivals.grow(len(data))
+                self._proxy.arrivals.grow(len(data), self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._leave() and self._data:

@@ -203,7 +203,7 @@ class DatagramSocket(DatagramProtocol):
         self._pending[answering] = size
         self._kept += size
         if self._memory is not None and not answering.called:
-            self._memory.grow(size)
+            self._memory.grow(size, self)
 
     def _answered(self, answer: object, answering: Deferred[object], sender: Sender, begun: float) -> None:
         size = self._pending.pop(answering, 0)

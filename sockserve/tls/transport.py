@@ -306,7 +306,7 @@ class TLSTransport(Protocol):
         self._incoming.receive(data)
         self.shaken += len(data)
         if self._arrivals is not None:
-            self._arrivals.grow(len(data))
+            self._arrivals.grow(len(data), self)
         if state.over:
             return
         if self._shake():

@@ -211,9 +211,9 @@ class KeptTests(SynchronousTestCase):
         protocol.dataReceived(b"\x02ab" * 100)
         lose(protocol)
         self.assertEqual(protocol.keptBytes, 100 * 66)
-        self.assertEqual(memory._holders, {protocol._engine})
+        self.assertEqual([*memory._weights], [protocol._engine])
         go_on.callback(None)
-        self.assertEqual((len(read), protocol.keptBytes, memory._holders), (100, 0, set()))
+        self.assertEqual((len(read), protocol.keptBytes, [*memory._weights]), (100, 0, []))
 
     def test_messages_left_of_a_lost_connection_are_dropped_for_others_and_their_reader_is_told(self) -> None:
         ended: list[BaseException] = []

@@ -89,9 +89,9 @@ class ArrivalsTests(SynchronousTestCase):
         small, large = Handshake(arrivals, 200), Handshake(arrivals, 880)
         for each in (small, large):
             arrivals.enter(each)
-            arrivals.grow(each.held)
+            arrivals.grow(each.held, each)
         self.assertEqual((small.paused, large.paused), (False, True))
         large.held = 1000
-        arrivals.grow(200)
+        arrivals.grow(200, large)
         self.assertEqual([limit for limit, _ in large.aborted], ["memory_budget"])
         self.assertEqual((small.aborted, len(arrivals)), ([], 1))

@@ -154,6 +154,81 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual([len(holder.aborted) for holder in sharing], [1] * 10)
         self.assertEqual(alone.aborted, [])
 
+    def test_only_those_that_have_grown_are_weighed_as_long_as_there_is_room(self) -> None:
+        class Weighed(Holder):
+            def __init__(self, size: int) -> None:
+                super().__init__()
+                self.size = size
+                self.times = 0
+
+            @property
+            def held(self) -> int:
+                self.times += 1
+                return self.size
+
+            @held.setter
+            def held(self, held: int) -> None: ...
+
+        quiet, busy = [Weighed(0) for _ in range(100)], Weighed(10)
+        for holder in (*quiet, busy):
+            self.budget.join(holder)
+        for _ in range(100):
+            self.budget.grow(90, busy)
+        self.assertEqual([holder.times for holder in quiet], [0] * 100)
+        self.assertGreater(busy.times, 5)
+        # There may be no room any more: the others may hold less than when they had grown.
+        busy.size = 1001
+        for _ in range(6):
+            self.budget.grow(90, busy)
+        self.assertEqual([holder.times for holder in quiet], [1] * 100)
+
+    def test_who_has_given_something_up_since_is_found_out_before_others_are_held_up(self) -> None:
+        holders = self.holders(600, 0, 0)
+        self.budget.grow(600, holders[0])
+        self.budget.grow(401, holders[0])
+        holders[0].held, holders[1].held = 0, 900
+        self.budget.grow(900, holders[1])
+        self.assertEqual(self.paused(holders), [False, False, False])
+        holders[2].held = 150
+        self.budget.grow(150, holders[2])
+        self.assertEqual(self.paused(holders), [False, True, False])
+
+    def test_who_was_large_a_moment_ago_is_not_aborted(self) -> None:
+        """Weighing takes time here, and all are not weighed again at once."""
+        clock = self.clock
+
+        class Slow(Holder):
+            size = 0
+
+            @property
+            def held(self) -> int:
+                clock.rightNow += 0.01
+                return self.size
+
+            @held.setter
+            def held(self, held: int) -> None:
+                self.size = held
+
+        holders = [Slow(600), Slow(450), Slow()]
+        for holder in holders:
+            self.budget.join(holder)
+            self.budget.grow(holder.size, holder)
+        self.assertEqual(self.paused(holders), [True, False, False])
+        holders[0].held, holders[2].held = 0, 700
+        self.budget.grow(700, holders[2])
+        self.assertEqual([len(holder.aborted) for holder in holders], [0, 0, 1])
+
+    def test_those_held_up_are_not_read_from_again_at_once_when_others_are_aborted(self) -> None:
+        holders = self.holders(10, 1050)
+        self.budget.grow(1001)
+        self.assertEqual(self.paused(holders), [False, True])
+        holders[1].held = 980
+        self.budget.grow(300)
+        self.assertEqual(self.paused(holders), [False, True])
+        holders[1].held = 750
+        self.budget.grow(300)
+        self.assertEqual(self.paused(holders), [False, False])
+
     def test_its_size_can_change(self) -> None:
         holders = self.holders(300, 600)
         self.budget.grow(400)
