@@ -25,6 +25,7 @@ from sockserve.connection.telling import Telling
 from sockserve.connection.timing import Timing
 from sockserve.framing import as_framing
 from sockserve.framing.encoder import Encoder
+from sockserve.limits import turns
 from sockserve.limits.totals import Traffic
 from sockserve.text import reason_of
 
@@ -357,6 +358,15 @@ class Engine:
         """Undo hold_reading for this reason. Messages that have already arrived are delivered before this returns."""
         if not self.state.closing:
             self.reading.release(reason)
+
+    def wait_for_turn(self) -> None:
+        """Deliver the rest in another turn of the reactor, where others have theirs."""
+        if self.state.wire is not Wire.LOST and transports.is_shared(self.transport):
+            self.hold_reading(turns.REASON)
+            turns.wait(self.options.clock, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self.release_reading(turns.REASON)
 
     def set_framing(self, framing: Framing | str, *, incoming: bool, outgoing: bool) -> None:
         """See MessageProtocol.setFraming."""

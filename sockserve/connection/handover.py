@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from sockserve.connection import transports
 from sockserve.connection.state import Incoming, Wire
+from sockserve.limits import turns
 from sockserve.sockets import detach
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def give(connection: Engine) -> Carried | None:
     if started:
         if state.incoming is not Incoming.OPEN or state.sending_ended or receiving.running or not receiving.held:
             return None
-        if connection.owing or len(connection.reading.holds) > 1:
+        if connection.owing or len(connection.reading.holds - {turns.REASON}) > 1:
             return None
         unread = receiving.rewind()
         if unread is None:

@@ -67,7 +67,7 @@ class MessageProtocol(Protocol):
         raise NotImplementedError(f"{type(self).__name__} must override messageReceived")
 
     def messagesReceived(self, messages: list[bytes]) -> None:
-        """All messages that one read has completed; calls messageReceived for each.
+        """All messages that one read has completed, or a part when they are many; calls messageReceived for each.
 
         Override it to get them all at once. A change of framing, a pause or a close then takes effect after the last.
         """

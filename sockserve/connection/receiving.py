@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sockserve.connection.pace import Pace
 from sockserve.framing import Decoder, Framing
@@ -18,9 +19,14 @@ from sockserve.framing.decoder import FrameDecoder
 from sockserve.framing.errors import FramingError, TruncatedMessage
 from sockserve.framing.raw import Raw
 from sockserve.limits.memory import OBJECT
+from sockserve.limits.turns import SHARE
 
 if TYPE_CHECKING:
     from sockserve.connection.engine import Engine
+
+# Messages between two looks at the clock, less one; and bytes that can hold so many that it is looked at first.
+_FEW: Final = 127
+_MANY: Final = 4096
 
 
 class Receiver(Protocol):
@@ -74,9 +80,11 @@ class Receiving:
         "_pace",
         "_receiver",
         "_stop",
+        "_taken",
         "_transport",
         "_undelivered",
         "_unfinished",
+        "_until",
         "_used",
         "_weighed",
         "count",
@@ -120,6 +128,9 @@ class Receiving:
         self._at_border = False
         # Delivery is to stop after the current message.
         self._stop = False
+        # When its share of a turn of the reactor is used up; 0: not known yet. And how many messages were taken.
+        self._until = 0.0
+        self._taken = 0
         # The number of the last message that the receiver could have in parts; and the decoder, while it takes one.
         self._offered = -1
         self._opened: FrameDecoder | None = None
@@ -231,11 +242,19 @@ class Receiving:
         callbacks raise.
         """
         self.running = True
+        many = len(self._input) - self._used >= _MANY
+        self._until = monotonic() + SHARE if many else 0.0
+        if many and not self.count:
+            # Nothing is known of this peer.
+            self._paced().interrupted()
         try:
             while not self.held and self._advance() and not self._transport.disconnecting:
-                pass
+                self._look_at_clock()
         finally:
             self.running = False
+        if many and monotonic() > self._until:
+            # Not all at once the next time: a receiver that takes many messages in one call cannot be interrupted.
+            self._paced().interrupted()
         if self._undelivered is not None:
             return self._weigh(self._undelivered)
         self._weighed = None
@@ -274,6 +293,15 @@ class Receiving:
             error, self._unfinished = self._unfinished, None
             self._fail(error)
 
+    def _look_at_clock(self) -> None:
+        """Let others have their turn, when it is time."""
+        now = monotonic()
+        if not self._until or not self.running:
+            # A coroutine that takes messages of an earlier read begins anew.
+            self._until = now + SHARE
+        elif now > self._until:
+            self._engine.wait_for_turn()
+
     def deliver_each(self, messages: list[bytes], receive: Callable[[bytes], object] | None = None) -> int:
         """Deliver the messages one by one; those after an interruption are kept for later.
 
@@ -293,6 +321,9 @@ class Receiving:
         """The next message that is decoded and not delivered, although delivery is held. None: `run` has to go on."""
         if self._undelivered is None or self._change is not None or self._transport.disconnecting:
             return None
+        self._taken += 1
+        if not self._taken & _FEW:
+            self._look_at_clock()
         return next(self._undelivered, None)
 
     def _deliver(self, receive: Callable[[bytes], object]) -> int:
@@ -302,6 +333,8 @@ class Receiving:
         for message in self._undelivered:
             receive(message)
             count += 1
+            if not count & _FEW:
+                self._look_at_clock()
             if self._stop or transport.disconnecting:
                 return count
         self._undelivered, self._later = iter(self._later) if self._later else None, None

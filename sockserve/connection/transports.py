@@ -326,6 +326,12 @@ def unsent(transport: object) -> int:
     return count + (len(buffered) if isinstance(buffered, bytes) else 0)
 
 
+def is_shared(transport: object) -> bool:
+    """Whether a reactor reads it in turn with others: it does not where all is in memory, as in tests."""
+    *_, lowest = layers(transport)
+    return hasattr(lowest, "fileno")
+
+
 def tells_untaken(transport: object) -> bool:
     """Whether `untaken` can be more than 0: it cannot for a transport in memory, which takes everything at once."""
     return hasattr(transport, "fileno") or hasattr(transport, "dataBuffer")

@@ -32,6 +32,7 @@ from sockserve.framing.errors import FramingError
 from sockserve.handlers.durations import BOUNDS
 from sockserve.handlers.function import Answering
 from sockserve.handlers.share import Asker
+from sockserve.limits import turns
 from sockserve.limits.memory import budget_of
 from sockserve.server import description
 from sockserve.server.server import Server
@@ -186,6 +187,8 @@ def waits_for(connection: Engine) -> str:
         return f"{pending} answers" if pending > 1 else "an answer"
     if "other side" in holds or "target" in holds:
         return "the other side"
+    if turns.REASON in holds:
+        return "its turn"
     if connection.receiving.partial and not holds:
         return "the rest of a frame"
     if holds:
