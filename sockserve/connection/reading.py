@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sockserve.connection import transports
 from sockserve.connection.state import Cause, Incoming
+from sockserve.limits import turns
 from sockserve.sockets import read_now
 from sockserve.tls.foreign import handshaking
 
@@ -192,7 +193,7 @@ class Reading:
                 decoded = receiving.run()
         except BaseException:
             self._engine.callback_failed()
-        if self.skipped:
+        if self.skipped and turns.REASON not in self.holds:
             if self.skipped > 1:
                 self._engine.telling.warn("on_bad_frame", f"{self.skipped - 1} more bad frames skipped")
             self.skipped = 0

@@ -62,7 +62,7 @@ class MemoryBudget:
         self._weights: dict[Holder, int] = {}
         self._total = 0
         self._grown: set[Holder] = set()
-        # All were weighed a moment ago, until then.
+        # Until then, all were weighed a moment ago.
         self._fresh = 0.0
         # Whether something is held by several together: what one gives up may be the others' then.
         self._together = False
@@ -78,9 +78,8 @@ class MemoryBudget:
         if limit < 1:
             raise ValueError(f"memory_budget must be at least 1, not {limit}")
         self.limit = limit
-        # Bytes until the next count, and what all may hold until all are weighed.
+        # Bytes until the next count.
         self._left = 0 if self._weights else limit
-        self._enough = limit
 
     def join(self, holder: Holder) -> None:
         self._weights.setdefault(holder, 0)
@@ -105,7 +104,7 @@ class MemoryBudget:
 
     def _count(self) -> None:
         self._weigh_grown()
-        if self._together or self._total > self._enough:
+        if self._together or self._total > self.limit:
             self._relieve()
         limit, total = self.limit, self._total
         # The count comes again when half of the room may be used, but not at every read when there is little.
@@ -151,18 +150,17 @@ class MemoryBudget:
         self._fresh = now + (now - began) * _BETWEEN_WEIGHINGS
 
     def _relieve(self) -> None:
-        """There may be too much: pause the largest, or abort them."""
-        limit, most = self.limit, self.limit + self.limit // 8
-        if self._together or self._reactor.seconds() >= self._fresh:
+        """There may be too much: do not read from the largest, or abort them."""
+        again = self._together or self._reactor.seconds() >= self._fresh
+        if again:
             self._weigh_all()
-        while self._total > most:
+        while self._total > self.limit + self.limit // 8:
             self._abort()
             if self._together:
                 # It is given up by the last of them.
                 self._weigh_all()
-        if self._total > limit:
+        if again and self._total > self.limit:
             self._pause()
-        self._enough = min(max(limit, self._total + limit // 16), most)
 
     def _release(self) -> None:
         """Read from all again."""

@@ -178,8 +178,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertGreater(busy.times, 5)
         # There may be no room any more: the others may hold less than when they had grown.
         busy.size = 1001
-        for _ in range(6):
-            self.budget.grow(90, busy)
+        self.budget.grow(1000, busy)
         self.assertEqual([holder.times for holder in quiet], [1] * 100)
 
     def test_who_has_given_something_up_since_is_found_out_before_others_are_held_up(self) -> None:

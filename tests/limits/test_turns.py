@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sockserve.connection.channel import Channel
 from sockserve.connection.protocol import MessageProtocol
+from sockserve.framing import parse
 from sockserve.limits import turns
 from sockserve.server.sockets import SocketServer
 from tests.support.authority import Authority
@@ -112,6 +113,15 @@ class FloodTests(SocketCase):
 
         await self.flood(handler=handler, until=lambda: b"other" in self.seen)
         self.assertLess(len(self.seen), COUNT * 9 // 10)
+
+    async def test_bad_frames_are_told_of_once_a_read(self) -> None:
+        framing = parse("buffered", max_length=3, on_bad_frame="skip")
+        server = self.serve(SocketServer("busy", LOCAL, framing))
+        client = await self.client(server)
+        client.send(b"long\r\n" * 10_000 + b"ok\r\n")
+        await client.until(4)
+        self.assertEqual(server.events.bad_frames["MessageTooLong"], 10_000)
+        self.assertLess(len(server.events.last_bad_frames), 8)
 
     def conversation(self) -> Callable[[Channel], Coroutine[Any, Any, None]]:
         async def talk(channel: Channel) -> None:
