@@ -193,12 +193,13 @@ class Receiving:
 
     def drop(self) -> None:
         """Forget everything received and not delivered, for good."""
+        idle = self._idle()
         self.held = self._stop = True
         self._input = b""
         self._used = 0
         self._undelivered = self._weighed = self._opened = None
         self._later = self._completed = None
-        if not self.failed:
+        if not idle and not self.failed:
             self._decoder = self.framing.decoder()
 
     def discard(self, transport: Transport) -> None:

@@ -262,9 +262,10 @@ def forget_unsent(transport: object) -> None:
 
     They refer to each other, so for this they wait until Python looks for such.
     """
-    *_, lowest = layers(transport)
-    if isinstance(lowest, Connection):
-        give_up(lowest)
+    if not isinstance(transport, Connection):
+        *_, transport = layers(transport)
+    if isinstance(transport, Connection):
+        give_up(transport)
 
 
 def _is_stdio(transport: object) -> bool:

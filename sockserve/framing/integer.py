@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sockserve.framing.bounds import BoundedFraming
@@ -103,6 +103,8 @@ class Integer(PrefixedFraming):
 
     size: int = 4
     byteorder: ByteOrder = "big"
+    # Made once for all decoders.
+    _field: LengthField = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         PrefixedFraming.__post_init__(self)
@@ -111,6 +113,7 @@ class Integer(PrefixedFraming):
             raise ValueError(f"a length field has 1, 2 or 4 bytes, not {self.size}")
         need_byteorder(self.byteorder)
         object.__setattr__(self, "max_length", min(self.max_length, 256**self.size - 1))
+        object.__setattr__(self, "_field", LengthField(self.size, self.byteorder, extra=self.size))
 
     def __str__(self) -> str:
         return f"int{8 * self.size}" + (":little" if self.byteorder == "little" else "")
@@ -119,7 +122,7 @@ class Integer(PrefixedFraming):
         return length.to_bytes(self.size, self.byteorder)
 
     def decoder(self) -> IntegerDecoder:
-        return IntegerDecoder(self, LengthField(self.size, self.byteorder, extra=self.size))
+        return IntegerDecoder(self, self._field)
 
 
 def need_byteorder(byteorder: object) -> None:
