@@ -154,6 +154,7 @@ class IntegerDecoder(FrameDecoder):
         before = self._start
         unpack = self._unpack
         big = field.byteorder == "big"
+        one = width == 1
         four = width == 4 and big
         two = width == 2 and big
         eight = width == 8 and big
@@ -169,8 +170,10 @@ class IntegerDecoder(FrameDecoder):
         while payload <= size:
             if unpack is not None:
                 (length,) = unpack(data, start + place)
-            elif four:
+            elif one:
                 # The most usual kinds of length; written out they take half the time.
+                length = data[start + place]
+            elif four:
                 at = start + place
                 length = ((data[at] * 256 + data[at + 1]) * 256 + data[at + 2]) * 256 + data[at + 3]
             elif two:
