@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -39,6 +40,11 @@ class FloodTests(SocketCase):
         if len(self.seen) == 1:
             # It comes while the flood is being delivered.
             self.other.sendall(b"\5other")
+        if len(self.seen) % 10_000 == 1:
+            # However fast this machine is, the flood takes several shares.
+            end = monotonic() + turns.SHARE
+            while monotonic() <= end:
+                pass
 
     async def flood(
         self,
@@ -111,8 +117,8 @@ class FloodTests(SocketCase):
             if len(self.seen) == COUNT // 2:
                 channel.abort()
 
-        await self.flood(handler=handler, until=lambda: b"other" in self.seen)
-        self.assertLess(len(self.seen), COUNT * 9 // 10)
+        await self.flood(handler=handler, until=lambda: len(self.seen) >= COUNT // 2 and b"other" in self.seen)
+        self.assertLessEqual(len(self.seen), COUNT // 2 + 1)
 
     async def test_bad_frames_are_told_of_once_a_read(self) -> None:
         framing = parse("buffered", max_length=3, on_bad_frame="skip")
