@@ -1,7 +1,11 @@
 """One budget for what a process holds for its peers, as the growth of its resident memory.
 
 What is held: messages received in part or not delivered yet, messages that a handler works on, bytes that a peer has
-X"""
+not taken, and what layers below the protocols keep before there is one. Each holder says what all of it takes in
+memory: a message of two bytes is an object of sixty. It is counted only when so much has come since the last count that
+the budget could be exceeded: counting costs nothing as long as there is room. Then those are weighed that have grown
+since; all of them, when these alone do not show that there is room.
+"""
 
 from __future__ import annotations
 
