@@ -104,7 +104,7 @@ class Integer(PrefixedFraming):
     size: int = 4
     byteorder: ByteOrder = "big"
     # Made once for all decoders.
-    _field: LengthField = field(init=False, repr=False, compare=False)
+    length_field: LengthField = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         PrefixedFraming.__post_init__(self)
@@ -113,7 +113,7 @@ class Integer(PrefixedFraming):
             raise ValueError(f"a length field has 1, 2 or 4 bytes, not {self.size}")
         need_byteorder(self.byteorder)
         object.__setattr__(self, "max_length", min(self.max_length, 256**self.size - 1))
-        object.__setattr__(self, "_field", LengthField(self.size, self.byteorder, extra=self.size))
+        object.__setattr__(self, "length_field", LengthField(self.size, self.byteorder, extra=self.size))
 
     def __str__(self) -> str:
         return f"int{8 * self.size}" + (":little" if self.byteorder == "little" else "")
@@ -122,7 +122,7 @@ class Integer(PrefixedFraming):
         return length.to_bytes(self.size, self.byteorder)
 
     def decoder(self) -> IntegerDecoder:
-        return IntegerDecoder(self, self._field)
+        return IntegerDecoder(self, self.length_field)
 
 
 def need_byteorder(byteorder: object) -> None:

@@ -50,29 +50,29 @@ class Length(PrefixedFraming):
     inclusive: bool = False
     add: int = 0
     # Made once for all messages and decoders.
-    _field: LengthField = field(init=False, repr=False, compare=False)
+    length_field: LengthField = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         PrefixedFraming.__post_init__(self)
         _check(self.width, self.byteorder, self.inclusive, self.add)
         extra = self.add + (0 if self.inclusive else self.width)
-        object.__setattr__(self, "_field", LengthField(self.width, self.byteorder, extra=extra))
-        object.__setattr__(self, "max_length", self._field.bounded(self.max_length))
+        object.__setattr__(self, "length_field", LengthField(self.width, self.byteorder, extra=extra))
+        object.__setattr__(self, "max_length", self.length_field.bounded(self.max_length))
 
     def __str__(self) -> str:
         return _name(self.width, self.byteorder, self.inclusive, -1, self.add)
 
     def least(self) -> int:
-        return self._field.least()
+        return self.length_field.least()
 
     def _header(self, length: int) -> bytes:
-        value = length + self.width - self._field.extra
+        value = length + self.width - self.length_field.extra
         if value < 0:
             raise InvalidMessage(f"a message of {self} has at least {self.least()} bytes, not {length}")
         return value.to_bytes(self.width, self.byteorder)
 
     def decoder(self) -> IntegerDecoder:
-        return IntegerDecoder(self, self._field)
+        return IntegerDecoder(self, self.length_field)
 
 
 @dataclass(frozen=True, slots=True)
