@@ -38,6 +38,13 @@ def layers(transport: object) -> Iterator[object]:
         yield transport
 
 
+def lowest(transport: object) -> object:
+    """The last of these."""
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    return transport
+
+
 def is_socket(transport: object) -> bool:
     """Whether `write_now` and `write_soon` can do something."""
     return isinstance(transport, Connection)

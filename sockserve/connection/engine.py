@@ -361,7 +361,7 @@ class Engine:
 
     def wait_for_turn(self) -> None:
         """Deliver the rest in another turn of the reactor, where others have theirs."""
-        if self.state.wire is not Wire.LOST and transports.is_shared(self.transport):
+        if self.state.wire is not Wire.LOST and transports.takes_turns(self.transport):
             self.hold_reading(turns.REASON)
             turns.wait(self.options.clock, self._take_turn)
 

@@ -39,7 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sockserve.limits.memory import OBJECT
-from sockserve.sockets import LARGE, give_up, has_failed, has_unread, is_idle, is_socket, layers
+from sockserve.sockets import LARGE, give_up, has_failed, has_unread, is_idle, is_socket, layers, lowest
 from sockserve.tls.transport import IHalfCloseableTLS, TLSTransport
 
 
@@ -189,8 +189,8 @@ def watch_line(transport: object, keepalive: float | None, user_timeout: float |
     keepalive: after these seconds of silence the kernel probes eight times, within as much time again. user_timeout:
     seconds that what was sent may remain without confirmation.
     """
-    *_, lowest = layers(transport)
-    handle = lowest.getHandle() if isinstance(lowest, Connection) else None
+    bottom = lowest(transport)
+    handle = bottom.getHandle() if isinstance(bottom, Connection) else None
     if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
         return
     if keepalive is not None:
@@ -262,10 +262,9 @@ def forget_unsent(transport: object) -> None:
 
     They refer to each other, so for this they wait until Python looks for such.
     """
-    if not isinstance(transport, Connection):
-        *_, transport = layers(transport)
-    if isinstance(transport, Connection):
-        give_up(transport)
+    bottom = lowest(transport)
+    if isinstance(bottom, Connection):
+        give_up(bottom)
 
 
 def _is_stdio(transport: object) -> bool:
@@ -296,13 +295,13 @@ def silence(transport: object) -> float:
         return 0.0
     import termios
 
-    *_, lowest = layers(transport)
+    bottom = lowest(transport)
     try:
-        handle = cast("Connection", lowest).getHandle()
+        handle = cast("Connection", bottom).getHandle()
         information = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED + 4)
     except (AttributeError, OSError):
         return 0.0
-    if _queued(lowest, termios.FIONREAD):
+    if _queued(bottom, termios.FIONREAD):
         return 0.0
     return int.from_bytes(information[_LAST_RECEIVED:], sys.byteorder) / 1000
 
@@ -313,24 +312,23 @@ _LAST_RECEIVED = 52
 
 def unsent(transport: object) -> int:
     """Bytes written to a transport that the kernel has not taken, because the peer does not read."""
-    *above, lowest = layers(transport)
+    *above, bottom = layers(transport)
     count = 0
     # TLS has a transport below it and passes on its attributes; no public interface says how much waits where.
     for layer in above:
         count += sum(map(len, getattr(layer, "_appSendBuffer", ())))
         if isinstance(layer, TLSTransport):
             count += layer.unsent
-    count += len(getattr(lowest, "dataBuffer", b"")) - getattr(lowest, "offset", 0)
-    count += getattr(lowest, "_tempDataLen", 0)
+    count += len(getattr(bottom, "dataBuffer", b"")) - getattr(bottom, "offset", 0)
+    count += getattr(bottom, "_tempDataLen", 0)
     # An SSH channel.
-    buffered = getattr(lowest, "buf", b"")
+    buffered = getattr(bottom, "buf", b"")
     return count + (len(buffered) if isinstance(buffered, bytes) else 0)
 
 
-def is_shared(transport: object) -> bool:
+def takes_turns(transport: object) -> bool:
     """Whether a reactor reads it in turn with others: it does not where all is in memory, as in tests."""
-    *_, lowest = layers(transport)
-    return hasattr(lowest, "fileno")
+    return hasattr(lowest(transport), "fileno")
 
 
 def tells_untaken(transport: object) -> bool:
@@ -355,14 +353,14 @@ def footprint(transport: object, *, shares: bool = False) -> int:
         if size >= LARGE // 4 * len(waiting):
             size = sum(_share(piece, 3) for piece in waiting)
         return _share(transport.dataBuffer, 2) + size + OBJECT * len(waiting)
-    *above, lowest = layers(transport)
+    *above, bottom = layers(transport)
     count = unsent(transport)
     for layer in above:
         count += OBJECT * len(getattr(layer, "_appSendBuffer", ()))
         if isinstance(layer, TLSTransport):
             count += layer.unread
-    if isinstance(lowest, Connection):
-        count += lowest.offset + OBJECT * len(lowest._tempDataBuffer)
+    if isinstance(bottom, Connection):
+        count += bottom.offset + OBJECT * len(bottom._tempDataBuffer)
     return count
 
 

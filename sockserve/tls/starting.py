@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.tcp import Server
 
-from sockserve.sockets import layers
+from sockserve.sockets import lowest
 from sockserve.tls.certificates import Certificates, TLSConfig
 from sockserve.tls.client import ClientTLS
 from sockserve.tls.pyopenssl import OpenSSLSession
@@ -39,8 +39,7 @@ def session_for(context: TLSContext | object, transport: object, server_hostname
         server_hostname = server_hostname or context.server_name
     if isinstance(context, TLSConfig | ClientTLS):
         context = context.read()
-    *_, lowest = layers(transport)
-    accepted = isinstance(lowest, Server)
+    accepted = isinstance(lowest(transport), Server)
     if not isinstance(context, ssl.SSLContext):
         return OpenSSLSession(context, server_side=accepted)
     server = accepted if context.protocol == ssl.PROTOCOL_TLS else context.protocol == ssl.PROTOCOL_TLS_SERVER
