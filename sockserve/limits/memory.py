@@ -206,16 +206,24 @@ class MemoryBudget:
 
     def _abort(self) -> None:
         """Abort the largest until the others are within the budget."""
-        average = self._total / max(1, len(self._weights))
-        sizes = {holder: size for holder, size in self._weights.items() if size >= average}
-        for holder in sorted(sizes, key=sizes.__getitem__, reverse=True):
-            if self._total <= self.limit:
-                break
-            # The end of one may have been that of another, and its peer may have taken much of it.
-            if holder in self._weights and self._weigh(holder) >= 0:
-                self.leave(holder)
-                text = f"aborted, {sizes[holder]} bytes are held for it, and too many for all ({_REASON})"
-                holder.abort_for(_REASON, text)
+        while self._total > self.limit:
+            for holder in self._largest():
+                if self._total <= self.limit:
+                    break
+                # The end of one may have been that of another, and its peer may have taken much of it.
+                if holder in self._weights and self._weigh(holder) >= 0:
+                    size = self._weights[holder]
+                    self.leave(holder)
+                    holder.abort_for(
+                        _REASON, f"aborted, {size} bytes are held for it, and too many for all ({_REASON})"
+                    )
+
+    def _largest(self) -> list[Holder]:
+        """Those not below the average, the largest first: as a rule they are enough, and few to sort."""
+        weights = self._weights
+        average = self._total // len(weights)
+        large = [holder for holder, size in weights.items() if size >= average]
+        return sorted(large, key=weights.__getitem__, reverse=True)
 
 
 # Of the reactors that have one.

@@ -17,12 +17,25 @@ from tests.connection.test_protocol import connect
 
 
 class Holder:
-    """A connection that holds so many bytes."""
+    """A connection that holds so many bytes. weighed: how often it was asked."""
 
     def __init__(self, held: int = 0) -> None:
-        self.held = held
+        self.size = held
+        self.weighed = 0
         self.paused = False
         self.aborted: list[str] = []
+
+    @property
+    def held(self) -> int:
+        self.weighed += 1
+        return self.weigh()
+
+    @held.setter
+    def held(self, held: int) -> None:
+        self.size = held
+
+    def weigh(self) -> int:
+        return self.size
 
     def hold_reading(self, reason: str) -> None:
         assert reason == "memory_budget"
@@ -122,6 +135,11 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.paused(holders), [False, False, False, False])
         self.assertIn("600 bytes are held for it", holders[1].aborted[0])
 
+    def test_smaller_ones_are_aborted_too_where_the_largest_are_not_enough(self) -> None:
+        holders = self.holders(125, *[102] * 10)
+        self.budget.grow(1001)
+        self.assertEqual([len(holder.aborted) for holder in holders], [1, 1] + [0] * 9)
+
     def test_who_ends_with_another_is_not_aborted_as_well(self) -> None:
         budget = self.budget
 
@@ -139,12 +157,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_what_several_hold_together_is_given_up_by_the_last_of_them(self) -> None:
         class Sharing(Holder):
-            @property
-            def held(self) -> int:
+            def weigh(self) -> int:
                 return 0 if self.aborted else 1200 // sum(not holder.aborted for holder in sharing)
-
-            @held.setter
-            def held(self, held: int) -> None: ...
 
         sharing = [Sharing() for _ in range(10)]
         alone = Holder(100)
@@ -155,31 +169,15 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(alone.aborted, [])
 
     def test_only_those_that_have_grown_are_weighed_as_long_as_there_is_room(self) -> None:
-        class Weighed(Holder):
-            def __init__(self, size: int) -> None:
-                super().__init__()
-                self.size = size
-                self.times = 0
-
-            @property
-            def held(self) -> int:
-                self.times += 1
-                return self.size
-
-            @held.setter
-            def held(self, held: int) -> None: ...
-
-        quiet, busy = [Weighed(0) for _ in range(100)], Weighed(10)
-        for holder in (*quiet, busy):
-            self.budget.join(holder)
+        *quiet, busy = self.holders(*[0] * 100, 10)
         for _ in range(100):
             self.budget.grow(90, busy)
-        self.assertEqual([holder.times for holder in quiet], [0] * 100)
-        self.assertGreater(busy.times, 5)
+        self.assertEqual([holder.weighed for holder in quiet], [0] * 100)
+        self.assertGreater(busy.weighed, 5)
         # There may be no room any more: the others may hold less than when they had grown.
-        busy.size = 1001
+        busy.held = 1001
         self.budget.grow(1000, busy)
-        self.assertEqual([holder.times for holder in quiet], [1] * 100)
+        self.assertEqual([holder.weighed for holder in quiet], [1] * 100)
 
     def test_who_has_given_something_up_since_is_found_out_before_others_are_held_up(self) -> None:
         holders = self.holders(600, 0, 0)
@@ -197,16 +195,9 @@ class BudgetTests(SynchronousTestCase):
         clock = self.clock
 
         class Slow(Holder):
-            size = 0
-
-            @property
-            def held(self) -> int:
+            def weigh(self) -> int:
                 clock.rightNow += 0.01
                 return self.size
-
-            @held.setter
-            def held(self, held: int) -> None:
-                self.size = held
 
         holders = [Slow(600), Slow(450), Slow()]
         for holder in holders:
