@@ -111,8 +111,7 @@ class Reading:
             if options.log_traffic:
                 self._engine.telling.moved("received", len(data))
             receiving.receive(data)
-            if options.memory is not None:
-                options.memory.grow(len(data), self._engine)
+            self._engine.grow(len(data))
             if receiving.held:
                 self.adjust()
                 return

@@ -84,10 +84,8 @@ class Sending:
                 transport.write(rest)
         elif not write_soon(transport, frames):
             transport.write(frames)
-        memory = engine.options.memory
-        if memory is not None:
-            # After the write: this may resume delivery, and its answers must not overtake what was written.
-            memory.grow(size + OBJECT, engine)
+        # After the write: this may resume delivery, and its answers must not overtake what was written.
+        engine.grow(size + OBJECT)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """The same, with large pieces, one after the other, where possible without a copy."""
